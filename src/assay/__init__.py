@@ -1,0 +1,49 @@
+"""Assay: recognise, find and outline what is in pictures, and say how sure it is.
+
+The public names are found on first use; importing this package imports nothing heavy and changes nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from assay.data.read import read_dataset as read_dataset
+    from assay.data.split import split_dataset as split_dataset
+    from assay.data.write import write_dataset as write_dataset
+    from assay.export.export import export as export
+    from assay.metrics.evaluate import evaluate as evaluate
+    from assay.report.write import write_report as write_report
+    from assay.runtime.load import load as load
+    from assay.train.start import train as train
+    from assay.types import Dataset as Dataset
+    from assay.types import Prediction as Prediction
+    from assay.types import Sample as Sample
+
+__version__ = "0.1.0.dev0"
+
+_HOMES = {
+    "Dataset": "assay.types",
+    "Prediction": "assay.types",
+    "Sample": "assay.types",
+    "evaluate": "assay.metrics.evaluate",
+    "export": "assay.export.export",
+    "load": "assay.runtime.load",
+    "read_dataset": "assay.data.read",
+    "split_dataset": "assay.data.split",
+    "train": "assay.train.start",
+    "write_dataset": "assay.data.write",
+    "write_report": "assay.report.write",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - the table above is the one list of public names
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'assay' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

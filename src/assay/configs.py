@@ -1,0 +1,352 @@
+"""One source of configuration: frozen, validated dataclasses.
+
+Command-line flags, the table in the documentation and the record of each run are made from the fields here:
+type, default, unit, range and help stand beside each other. Standard library only, so that
+``assay train --help`` needs nothing heavy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from assay.errors import ConfigError
+from assay.tables import suggest
+
+
+def option(  # noqa: D417
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    unit: str | None = None,
+    group: str = "",
+) -> Any:
+    """A config field. ``low`` and ``high`` are inclusive; ``None`` as a value always means "decide for me"."""
+    meta = {"help": help, "low": low, "high": high, "choices": choices, "unit": unit, "group": group}
+    return field(default=default, metadata=meta)
+
+
+class Config:
+    """Base of all configs: checks every field at once, and travels to and from plain mappings."""
+
+    def __post_init__(self) -> None:
+        faults = [fault for f in dataclasses.fields(self) for fault in _faults(f, getattr(self, f.name))]  # type: ignore[arg-type]
+        if faults:
+            raise ConfigError("; ".join(faults), fix="see the ranges in the help of the command")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain values; an unknown name is an error with a suggestion."""
+        known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        for name in values:
+            if name not in known:
+                raise ConfigError(f"unknown option {name!r}", fix=suggest(name, list(known)))
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def field_type(config: type[Config], name: str) -> tuple[type, bool, bool]:
+    """(base type, may be None, is a tuple of that type) of a field, for flags and docs."""
+    hint = typing.get_type_hints(config)[name]
+    optional = False
+    if isinstance(hint, types.UnionType):
+        rest = [a for a in typing.get_args(hint) if a is not type(None)]
+        optional, hint = True, rest[0]
+    if typing.get_origin(hint) is tuple:
+        return typing.get_args(hint)[0], optional, True
+    return hint, optional, False
+
+
+def _faults(f: dataclasses.Field[Any], value: Any) -> list[str]:
+    meta, faults = f.metadata, []
+    if value is None or not meta:
+        return []
+    for item in value if isinstance(value, tuple) else (value,):
+        if meta["choices"] and item not in meta["choices"]:
+            faults.append(f"{f.name} is {item!r}; {suggest(str(item), list(meta['choices']))}")
+        if isinstance(item, int | float) and not isinstance(item, bool):
+            if meta["low"] is not None and not item >= meta["low"]:
+                faults.append(f"{f.name} is {item}; the least is {meta['low']}")
+            if meta["high"] is not None and not item <= meta["high"]:
+                faults.append(f"{f.name} is {item}; the most is {meta['high']}")
+    return faults
+
+
+@dataclass(frozen=True)
+class ReadConfig(Config):
+    """How a data set is read: names of columns, for tables."""
+
+    format: str | None = option(None, "data format; recognised by itself when not given", group="data")
+    path_column: str | None = option(
+        None, "column with picture paths (default: path, image, file, filename)", group="data"
+    )
+    label_column: str | None = option(
+        None, "column with the label (default: label, class, category)", group="data"
+    )
+    labels_column: str | None = option(None, "column with several labels, separated by | or ;", group="data")
+    part_column: str | None = option(
+        None, "column with train / validation / test (default: part, split)", group="data"
+    )
+    group_column: str | None = option(
+        None, "column whose values must not be torn apart by a split: seller, patient", group="data"
+    )
+    root: str | None = option(
+        None, "folder that relative picture paths start from (default: the table's own)", group="data"
+    )
+
+
+@dataclass(frozen=True)
+class SplitConfig(Config):
+    """How rows are dealt to train, validation and test where the data names no parts."""
+
+    validation: float = option(
+        0.15, "share of pictures for choosing and calibrating", low=0.0, high=0.9, group="split"
+    )
+    test: float = option(0.15, "share of pictures for the last word", low=0.0, high=0.9, group="split")
+    by_group: bool = option(
+        True, "keep the rows of one group in one part, where there is a group column", group="split"
+    )
+    salt: int | None = option(
+        None, "fixes the split; found by itself when not given, and written down", low=0, group="split"
+    )
+
+
+@dataclass(frozen=True)
+class PreprocessConfig(Config):
+    """What happens to a decoded picture before the network sees it. Travels in the Bundle."""
+
+    size: int = option(
+        160, "side of the square the network sees", low=8, high=4096, unit="px", group="preprocess"
+    )
+    colour: str = option("rgb", "what the network sees", choices=("rgb", "gray"), group="preprocess")
+    resize: str = option(
+        "crop",
+        "stretch; letterbox (pad the short side); crop (centre)",
+        choices=("stretch", "letterbox", "crop"),
+        group="preprocess",
+    )
+    crop_share: float = option(
+        1.0, "crop: share of the short side that the square covers", low=0.1, high=1.0, group="preprocess"
+    )
+    interpolation: str = option(
+        "bilinear",
+        "how pixels are resampled, always antialiased",
+        choices=("nearest", "box", "bilinear", "bicubic", "lanczos"),
+        group="preprocess",
+    )
+    smoothing: str = option(
+        "none",
+        "filter before resizing",
+        choices=("none", "gaussian", "median", "bilateral"),
+        group="preprocess",
+    )
+    smoothing_strength: float = option(
+        1.0, "sigma (gaussian), radius (median, bilateral)", low=0.1, high=20.0, unit="px", group="preprocess"
+    )
+    pad_value: int = option(114, "grey level of letterbox borders", low=0, high=255, group="preprocess")
+    mean: tuple[float, ...] = option(
+        (0.485, 0.456, 0.406), "subtracted, after scaling pixels to 0..1", group="preprocess"
+    )
+    std: tuple[float, ...] = option((0.229, 0.224, 0.225), "divided by", low=1e-6, group="preprocess")
+
+
+@dataclass(frozen=True)
+class AugmentConfig(Config):
+    """Random changes of training pictures. Evaluation never uses them."""
+
+    crop_scale: tuple[float, ...] = option(
+        (0.35, 1.0),
+        "random resized crop: least and greatest share of the area",
+        low=0.01,
+        high=1.0,
+        group="augment",
+    )
+    crop_ratio: tuple[float, ...] = option(
+        (0.75, 1.3333),
+        "random resized crop: least and greatest width / height",
+        low=0.1,
+        high=10.0,
+        group="augment",
+    )
+    flip: float = option(0.5, "chance of a left-right flip", low=0.0, high=1.0, group="augment")
+    flip_vertical: float = option(0.0, "chance of an upside-down flip", low=0.0, high=1.0, group="augment")
+    colour_jitter: float = option(
+        0.0, "strength of random brightness, contrast, saturation, hue", low=0.0, high=1.0, group="augment"
+    )
+    trivial: bool = option(
+        True, "TrivialAugment (Mueller and Hutter 2021): one random operation a picture", group="augment"
+    )
+    erase: float = option(0.0, "chance of random erasing", low=0.0, high=1.0, group="augment")
+    blur: float = option(0.0, "chance of a random Gaussian blur", low=0.0, high=1.0, group="augment")
+    noise: float = option(0.0, "chance of random Gaussian noise", low=0.0, high=1.0, group="augment")
+    mixup: float = option(0.0, "alpha of mixup; 0 is off", low=0.0, high=10.0, group="augment")
+    cutmix: float = option(0.0, "alpha of cutmix; 0 is off", low=0.0, high=10.0, group="augment")
+
+
+@dataclass(frozen=True)
+class ModelConfig(Config):
+    """Which network, how large, and from which weights."""
+
+    model: str = option(
+        "csp-nano", "name of a network: `assay models` lists them; any timm name works", group="model"
+    )
+    width: float | None = option(
+        None, "cnn: channels of the first stage; csp: factor on all widths", low=0.1, high=1024, group="model"
+    )
+    depth: float | None = option(
+        None, "cnn: number of stages; csp: factor on all depths", low=0.1, high=100, group="model"
+    )
+    dropout: float = option(
+        0.0, "chance of dropping a feature before the last layer", low=0.0, high=0.95, group="model"
+    )
+    drop_path: float = option(
+        0.0, "chance of skipping a block, where the network has it", low=0.0, high=0.95, group="model"
+    )
+    weights: str | None = option(
+        None, "local weights to start from: .safetensors, .pth (read with weights_only)", group="model"
+    )
+    pretrained: bool = option(
+        False, "timm: fetch published weights; the one option that uses the network", group="model"
+    )
+    model_options: tuple[str, ...] = option(
+        (), "more of timm's own options as key=value, e.g. pad_type=same", group="model"
+    )
+
+
+@dataclass(frozen=True)
+class TrainConfig(Config):
+    """The training itself. None means: decided from the data, the network and this machine, and written down."""
+
+    epochs: int | None = option(None, "passes over the training part", low=1, group="train")
+    minutes: float | None = option(
+        None,
+        "wall-clock budget for everything, final evaluation included",
+        low=0.05,
+        unit="min",
+        group="train",
+    )
+    batch: int = option(32, "pictures a step", low=1, high=65536, group="train")
+    accumulate: int = option(1, "steps whose gradients are added up before an update", low=1, group="train")
+    optimiser: str = option(
+        "adamw",
+        "name of the optimiser",
+        choices=("sgd", "adam", "adamw", "rmsprop", "nadam", "radam"),
+        group="train",
+    )
+    lr: float | None = option(
+        None, "peak learning rate; by the recipe when not given", low=0.0, group="train"
+    )
+    find_lr: bool = option(False, "run a learning-rate range test first and use its answer", group="train")
+    weight_decay: float = option(
+        0.05, "decoupled for adamw, L2 for the others; never on norms and biases", low=0.0, group="train"
+    )
+    momentum: float = option(0.9, "sgd (Nesterov) and rmsprop", low=0.0, high=0.9999, group="train")
+    schedule: str = option(
+        "cosine",
+        "learning rate over the run",
+        choices=("cosine", "one-cycle", "step", "constant"),
+        group="train",
+    )
+    warmup: float = option(
+        0.05, "share of the run with rising learning rate", low=0.0, high=0.9, group="train"
+    )
+    ema: bool = option(
+        True,
+        "also keep a moving average of the weights; the better of both on validation is kept",
+        group="train",
+    )
+    ema_half_life: float = option(
+        0.05, "half-life of that average, as a share of the run", low=0.0001, high=1.0, group="train"
+    )
+    precision: str | None = option(
+        None,
+        "arithmetic; the faster one on this machine when not given",
+        choices=("fp32", "bf16"),
+        group="train",
+    )
+    channels_last: bool = option(True, "memory layout that CPUs and tensor cores like", group="train")
+    clip: float = option(1.0, "greatest norm of the gradient; 0 is off", low=0.0, group="train")
+    loss: str = option(
+        "cross-entropy", "what is minimised", choices=("cross-entropy", "focal"), group="train"
+    )
+    label_smoothing: float = option(0.0, "harms abstention, so off", low=0.0, high=0.5, group="train")
+    imbalance: str = option(
+        "none",
+        "rare classes: sample them more often, weigh them more, or adjust logits by the prior",
+        choices=("none", "sampling", "weights", "logit-adjustment"),
+        group="train",
+    )
+    transfer: str | None = option(
+        None,
+        "with weights: train all, only the head (frozen), or head first and then all",
+        choices=("all", "frozen", "probe-then-all"),
+        group="train",
+    )
+    layer_decay: float | None = option(
+        None, "factor on the learning rate from each block to the one below", low=0.1, high=1.0, group="train"
+    )
+    progressive: bool | None = option(
+        None, "smaller pictures first; on in time-boxed runs when not given", group="train"
+    )
+    patience: int | None = option(
+        None, "stop an epoch run after so many epochs without a better validation loss", low=1, group="train"
+    )
+    seed: int = option(0, "of order, augmentation and initial weights", low=0, group="train")
+    workers: int | None = option(
+        None,
+        "threads that prepare pictures; by the number of cores when not given",
+        low=1,
+        high=256,
+        group="train",
+    )
+    cache_gb: float = option(
+        4.0, "most disk for decoded pictures; more are decoded each time", low=0.0, unit="GB", group="train"
+    )
+    checkpoint_s: float = option(
+        60.0, "longest time between two checkpoints", low=0.0, unit="s", group="train"
+    )
+
+
+@dataclass(frozen=True)
+class Recipe(Config):
+    """Everything that a training run was asked for; stored in the run and in the Bundle's card."""
+
+    read: ReadConfig = field(default_factory=ReadConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Recipe:
+        """Deal flat options (``model="cnn", minutes=3``) to the sections; field names are unique over all of them."""
+        sections = sections_of(cls)
+        homes = {f.name: name for name, section in sections.items() for f in dataclasses.fields(section)}
+        dealt: dict[str, dict[str, Any]] = {name: {} for name in sections}
+        for name, value in options.items():
+            if name not in homes:
+                raise ConfigError(f"unknown option {name!r}", fix=suggest(name, list(homes)))
+            dealt[homes[name]][name] = value
+        return cls(**{name: section.from_dict(dealt[name]) for name, section in sections.items()})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_dict``."""
+        return cls(**{name: section.from_dict(values[name]) for name, section in sections_of(cls).items()})
+
+
+def sections_of(config: type[Recipe]) -> dict[str, type[Config]]:
+    """Section name -> config class, in order."""
+    hints = typing.get_type_hints(config)
+    return {f.name: hints[f.name] for f in dataclasses.fields(config)}

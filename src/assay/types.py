@@ -1,0 +1,217 @@
+"""The values that travel between rooms: Sample, Dataset, Prediction, and the Predictor protocol.
+
+Rows of a data set live in an Arrow table (memory-mapped where it is large), so a million pictures open in
+seconds. Everything here is numpy and Arrow; no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assay.errors import ConfigError
+from assay.labels import ClassNames
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+PARTS = ("train", "validation", "test")
+"""The names of the parts of a data set. Folder and table aliases (val, dev, testing, ...) are mapped to these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture and what is known about it.
+
+    ``label`` is a class index, or None where the picture is unlabelled; ``labels`` holds all indices of a
+    row with several labels. ``extra`` keeps every other column of the table.
+    """
+
+    path: Path
+    label: int | None = None
+    labels: tuple[int, ...] = ()
+    part: str | None = None
+    group: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pictures with labels, as rows of an Arrow table.
+
+    Columns of ``table``: ``path`` (string, POSIX, relative to ``root`` or absolute), ``label`` (string or
+    null), ``part`` (one of PARTS or null), ``group`` (string or null); optionally ``labels``
+    (list of string) and any other column of the user's. All of the five names may be absent but ``path``
+    and ``label``.
+
+    ``classes`` is the same for every part of one data set. ``split`` says how the parts came about (the
+    record that ``split_dataset`` writes, or ``{"by": "source"}`` where the user gave parts).
+    """
+
+    table: pa.Table
+    classes: ClassNames
+    root: Path
+    name: str = "dataset"
+    split: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for batch in self.table.to_batches(max_chunksize=4096):
+            for row in batch.to_pylist():
+                yield self._sample(row)
+
+    def __getitem__(self, i: int) -> Sample:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"sample {i} of {len(self)}")
+        return self._sample(self.table.slice(i % len(self), 1).to_pylist()[0])
+
+    def _sample(self, row: dict[str, Any]) -> Sample:
+        label, labels = row.pop("label", None), row.pop("labels", None) or ()
+        return Sample(
+            path=self.root / row.pop("path"),
+            label=None if label is None else self.classes.position(label),
+            labels=tuple(self.classes.position(name) for name in labels),
+            part=row.pop("part", None),
+            group=row.pop("group", None),
+            extra=row,
+        )
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Part -> number of pictures, for the parts that occur, in the order of PARTS."""
+        if "part" not in self.table.column_names:
+            return {}
+        counts = {row["values"]: row["counts"] for row in pc.value_counts(self.table["part"]).to_pylist()}
+        return {part: counts[part] for part in PARTS if part in counts}
+
+    def part(self, name: str) -> Dataset:
+        """The rows of one part.
+
+        Raises
+        ------
+        ConfigError : the data set has no such part.
+        """
+        if name not in self.parts:
+            have = ", ".join(f"{part} ({n})" for part, n in self.parts.items()) or "no parts"
+            raise ConfigError(
+                f"{self.name} has no part {name!r}",
+                got=have,
+                fix="name one of these parts, or run `assay split`",
+            )
+        return self.select(pc.equal(self.table["part"], name))
+
+    def select(self, mask: pa.ChunkedArray | pa.Array | NDArray[np.bool_]) -> Dataset:
+        """The rows where ``mask`` is true; classes and split stay."""
+        return replace(
+            self, table=self.table.filter(pa.array(mask) if isinstance(mask, np.ndarray) else mask)
+        )
+
+    def take(self, rows: NDArray[np.int64] | list[int]) -> Dataset:
+        """The rows with these numbers, in this order; classes and split stay."""
+        return replace(self, table=self.table.take(pa.array(rows, type=pa.int64())))
+
+    @cached_property
+    def targets(self) -> NDArray[np.int64]:
+        """(N,) class index of every row, -1 where it is unlabelled."""
+        names = pa.array(list(self.classes), type=pa.string())
+        found = pc.index_in(self.table["label"].cast(pa.string()), value_set=names)
+        return np.asarray(pc.fill_null(found, -1).to_numpy(), dtype=np.int64)
+
+    @cached_property
+    def split_hash(self) -> str:
+        """16 hex digits over (path, label, part, group) of every row and the class order.
+
+        The order of rows changes nothing: row digests are added up. Constant memory.
+        """
+        total = 0
+        columns = [c for c in ("path", "label", "part", "group") if c in self.table.column_names]
+        for batch in self.table.select(columns).to_batches(max_chunksize=65536):
+            for row in zip(*(batch.column(c).to_pylist() for c in columns), strict=True):
+                text = "\0".join("" if value is None else str(value) for value in row)
+                total += int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+        seed = f"{total % 2**64:016x}{self.classes.digest}{','.join(columns)}"
+        return hashlib.blake2b(seed.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one picture.
+
+    ``probs`` (K,) float32 are calibrated probabilities in the order of ``classes``. ``size_hw`` is the
+    upright picture's size in pixels. ``error`` is set, and ``probs`` is empty, when the picture could not be
+    read: one broken picture is one line, not a stop.
+    """
+
+    path: str
+    classes: ClassNames
+    probs: NDArray[np.float32]
+    size_hw: tuple[int, int] = (0, 0)
+    error: str | None = None
+
+    @property
+    def index(self) -> int:
+        """Index of the most probable class; -1 when the picture could not be read."""
+        return int(self.probs.argmax()) if self.error is None else -1
+
+    @property
+    def label(self) -> str | None:
+        """Name of the most probable class; None when the picture could not be read."""
+        return self.classes[self.index] if self.error is None else None
+
+    @property
+    def confidence(self) -> float:
+        """Calibrated probability of ``label``; NaN when the picture could not be read."""
+        return float(self.probs.max()) if self.error is None else float("nan")
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """The ``k`` most probable classes with their probabilities, best first."""
+        order = np.argsort(-self.probs, kind="stable")[:k]
+        return [(self.classes[int(i)], float(self.probs[i])) for i in order]
+
+    def to_dict(self, k: int = 5) -> dict[str, Any]:
+        """Plain values for JSON: path, label, confidence, the ``k`` best, size; or path and error."""
+        if self.error is not None:
+            return {"path": self.path, "error": self.error}
+        return {
+            "path": self.path,
+            "label": self.label,
+            "confidence": round(self.confidence, 6),
+            "top": [{"label": name, "probability": round(p, 6)} for name, p in self.top(k)],
+            "size_hw": list(self.size_hw),
+        }
+
+    def to_json(self, k: int = 5) -> str:
+        """``to_dict`` as one line of JSON."""
+        return json.dumps(self.to_dict(k), ensure_ascii=False)
+
+    def plot(self) -> Image:
+        """The upright picture with its label and probability written on it, as a Pillow image."""
+        from assay.postprocess import annotate  # noqa: PLC0415 - drawing is rarely asked for
+
+        return annotate(self)
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Anything that can be evaluated: a checkpoint, a Bundle, a service."""
+
+    @property
+    def classes(self) -> ClassNames:
+        """The classes, in the order of ``Prediction.probs``."""
+        ...
+
+    def predict(self, sources: Iterable[str | Path]) -> Iterator[Prediction]:
+        """One Prediction a source, in order; a picture that cannot be read gives one with ``error``."""
+        ...
