@@ -103,6 +103,13 @@ class ReadConfig(Config):
     root: str | None = option(
         None, "folder that relative picture paths start from (default: the table's own)", group="data"
     )
+    class_depth: int | None = option(
+        None,
+        "image folders: levels of folders that make the class (default: down to the one that holds pictures)",
+        low=1,
+        high=32,
+        group="data",
+    )
 
 
 @dataclass(frozen=True)
@@ -312,6 +319,7 @@ class TrainConfig(Config):
     cache_gb: float = option(
         4.0, "most disk for decoded pictures; more are decoded each time", low=0.0, unit="GB", group="train"
     )
+    baselines: bool = option(True, "also measure the majority class and a colour histogram", group="train")
     checkpoint_s: float = option(
         60.0, "longest time between two checkpoints", low=0.0, unit="s", group="train"
     )

@@ -93,6 +93,21 @@ BASELINES = Table(
     },
 )
 
+METRICS = Table(
+    "metric",
+    {
+        "accuracy": "assay.metrics.classify:ACCURACY",
+        "top5": "assay.metrics.classify:TOP5",
+        "macro_f1": "assay.metrics.classify:MACRO_F1",
+        "balanced_accuracy": "assay.metrics.classify:BALANCED_ACCURACY",
+        "auroc": "assay.metrics.classify:AUROC",
+        "nll": "assay.metrics.reliability:NLL",
+        "brier": "assay.metrics.reliability:BRIER",
+        "ece": "assay.metrics.reliability:ECE",
+        "ece_floor": "assay.metrics.reliability:ECE_FLOOR",
+    },
+)
+
 ENGINES = Table("engine", {"onnxruntime": "assay.runtime.engines.onnxruntime:OnnxRuntimeEngine"})
 
 COMMANDS = Table(

@@ -1,0 +1,229 @@
+"""The card: everything that must travel beside the weights, so that a network means the same everywhere.
+
+Class order, preprocessing and temperature are part of what a network says; a card that lacks one of them, or
+holds something this program does not know, is refused rather than guessed at (after Mitchell et al. 2019,
+*Model Cards for Model Reporting*, for what else a reader wants to know).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from assay.configs import Config, ModelConfig, PreprocessConfig, field_type
+from assay.errors import AssayError, BundleError
+from assay.files import write_file
+from assay.labels import ClassNames
+from assay.tables import suggest
+
+FORMAT = 1
+"""The newest format that this program reads and the one it writes."""
+
+TASKS = ("classify",)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What travels beside the weights.
+
+    ``temperature`` divides the logits before the softmax. ``model`` is ModelConfig as plain values, with
+    ``channels``. ``provenance`` holds the run's command, data, split hash, seed, machine, minutes, versions;
+    ``metrics`` the evaluations by part; ``parity`` the measured agreement of each export with the checkpoint;
+    ``licence`` the licence and origin of the weights.
+    """
+
+    classes: ClassNames
+    preprocess: PreprocessConfig
+    model: Mapping[str, Any]
+    temperature: float = 1.0
+    task: str = "classify"
+    name: str = "model"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    parity: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    licence: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def channels(self) -> int:
+        """Channels of the tensors that the network takes."""
+        return int(self.model.get("channels", 3))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**values, "classes": list(self.classes), "preprocess": self.preprocess.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_dict``; every field must be there, and no other.
+
+        Raises
+        ------
+        BundleError : a newer format; a field that is missing, unknown, of the wrong type or out of range.
+        """
+        _refuse_newer(values)
+        faults = [*_field_faults(cls, values), *_value_faults(values)]
+        if faults:
+            raise BundleError(
+                "the card is not valid",
+                got="; ".join(faults[:6]),
+                fix="export the run again with `assay export`",
+            )
+        try:
+            classes = ClassNames(values["classes"])
+            preprocess = PreprocessConfig.from_dict(values["preprocess"])
+            ModelConfig.from_dict({k: v for k, v in values["model"].items() if k != "channels"})
+        except AssayError as error:
+            raise BundleError("the card is not valid", got=error.what, fix=error.fix) from error
+        return cls(**{**values, "classes": classes, "preprocess": preprocess})
+
+    def to_json(self) -> str:
+        """Indented JSON, readable by people; numbers that JSON cannot say (NaN) become null."""
+        return json.dumps(_plain(self.to_dict()), indent=2, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The inverse of ``to_json``. Raises BundleError as ``from_dict``, and when it is no JSON."""
+        try:
+            values = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        except (ValueError, RecursionError) as error:
+            raise BundleError(
+                "the card is not valid JSON",
+                got=str(error)[:200],
+                fix="export the run again with `assay export`",
+            ) from error
+        if not isinstance(values, dict):
+            raise BundleError("the card is not a JSON object", got=type(values).__name__)
+        return cls.from_dict(values)
+
+    def save(self, path: str | Path) -> None:
+        """Write ``card.json``, whole or not at all."""
+        write_file(path, (self.to_json() + "\n").encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read ``card.json``. Raises BundleError, naming the file, when it cannot be read or is not valid."""
+        try:
+            return cls.from_json(Path(path).read_bytes())
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read", got=error.strerror or str(error)) from error
+        except BundleError as error:
+            raise BundleError(f"{path}: {error.what}", got=error.got, fix=error.fix) from error
+
+
+def _refuse_newer(values: Mapping[str, Any]) -> None:
+    got = values.get("format")
+    if isinstance(got, int) and not isinstance(got, bool) and got > FORMAT:
+        raise BundleError(
+            "this Bundle was written by a newer Assay",
+            got=f"format {got}; this program reads up to {FORMAT}",
+            fix="update assay: pip install --upgrade assay-vision",
+        )
+    if not isinstance(got, int) or isinstance(got, bool) or got < 1:
+        raise BundleError(
+            "the card has no valid format number", got=f"{got!r}"[:80], fix="export the run again"
+        )
+
+
+def _field_faults(cls: type[Any], values: Mapping[str, Any]) -> list[str]:
+    known = [f.name for f in dataclasses.fields(cls)]
+    missing = [f"{name} is missing" for name in known if name not in values]
+    unknown = [f"unknown field {name!r} ({suggest(name, known)})" for name in values if name not in known]
+    return missing + unknown
+
+
+def _value_faults(values: Mapping[str, Any]) -> list[str]:
+    """Faults of the fields that are there; each is one short sentence."""
+    faults: list[str] = []
+    for name in ("provenance", "metrics", "parity", "thresholds", "licence", "model", "preprocess"):
+        if not isinstance(values.get(name, {}), dict):
+            faults.append(f"{name} is no object")
+    if values.get("task", "classify") not in TASKS:
+        faults.append(f"task is {values['task']!r}; this program knows {', '.join(TASKS)}")
+    if not isinstance(values.get("name", ""), str):
+        faults.append("name is no text")
+    temperature = values.get("temperature", 1.0)
+    if not _is_number(temperature) or not (math.isfinite(temperature) and temperature > 0):
+        faults.append(f"temperature is {temperature!r}; it is a number above 0")
+    classes = values.get("classes", ["one"])
+    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+        faults.append("classes is no list of names")
+    return faults or [*_preprocess_faults(values.get("preprocess")), *_model_faults(values.get("model"))]
+
+
+def _preprocess_faults(values: dict[str, Any] | None) -> list[str]:
+    if values is None:
+        return []
+    faults = _type_faults("preprocess", PreprocessConfig, values)
+    names = [f.name for f in dataclasses.fields(PreprocessConfig)]
+    # a default that changes in a later version must not change what an old Bundle does
+    faults += [f"preprocess.{name} is missing" for name in names if name not in values]
+    for name in ("mean", "std"):
+        if not faults and len(values[name]) not in (1, 3):
+            faults.append(f"preprocess.{name} has {len(values[name])} numbers; it has 1 or 3")
+    return faults
+
+
+def _model_faults(values: dict[str, Any] | None) -> list[str]:
+    if values is None:
+        return []
+    faults = [f"model.{name} is missing" for name in ("model", "channels") if name not in values]
+    if values.get("channels", 3) not in (1, 3):
+        faults.append(f"model.channels is {values['channels']!r}; it is 1 or 3")
+    rest = {name: value for name, value in values.items() if name != "channels"}
+    return faults + _type_faults("model", ModelConfig, rest)
+
+
+def _type_faults(section: str, config: type[Config], values: Mapping[str, Any]) -> list[str]:
+    """Configs check ranges; here types are checked too, for these values come from outside."""
+    known = [f.name for f in dataclasses.fields(config)]  # type: ignore[arg-type]
+    faults = []
+    for name, value in values.items():
+        if name not in known:
+            faults.append(f"unknown field {section}.{name} ({suggest(name, known)})")
+        elif not _fits(value, *field_type(config, name)):
+            faults.append(f"{section}.{name} is {value!r}"[:120])
+    return faults
+
+
+def _fits(value: Any, base: type, optional: bool, many: bool) -> bool:
+    if value is None:
+        return optional
+    if many:
+        return isinstance(value, list | tuple) and all(_fits(item, base, False, False) for item in value)
+    if base is float:
+        return _is_number(value) and math.isfinite(value)
+    return isinstance(value, base) and (base is bool or not isinstance(value, bool))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a name occurs twice in one object")
+    return values
+
+
+def _plain(value: Any) -> Any:
+    """Mappings, lists and scalars as JSON has them; NaN and infinities as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item") and not isinstance(value, str | int | float):  # a numpy scalar
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,120 @@
+"""``assay train``: from labelled pictures to a run folder with weights, evaluations and a report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.cli.command import Command
+from assay.cli.flags import add_config_flags, given_options
+from assay.cli.terminal import paint, show_table
+from assay.configs import Recipe
+from assay.errors import ConfigError
+
+if TYPE_CHECKING:
+    from assay.train.start import Run
+
+_SHOWN = ("accuracy", "top5", "macro_f1", "nll", "ece")
+"""Metrics of the summary, where they were measured; the report and evaluation/ hold all of them."""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data", nargs="?", help="a folder with one folder for each class, or a CSV or Parquet table"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="the run folder (default: a new one in runs/, named after data and model)",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars and no summary")
+    add_config_flags(parser, Recipe)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.data is None and not args.resume:
+        raise ConfigError("the data is missing", fix="assay train FOLDER-OR-TABLE")
+    if args.data is not None and not Path(args.data).exists():
+        raise ConfigError(
+            f"{args.data} does not exist", fix="give a folder with one folder a class, or a table"
+        )
+    from assay.report.write import write_report  # noqa: PLC0415 - torch and all: only when a verb runs
+    from assay.train.start import train  # noqa: PLC0415
+
+    show = not args.quiet and not args.json and sys.stderr.isatty()
+    options = given_options(args, Recipe)
+    run = train(args.data, args.out, resume=args.resume, show=show, command=args.words, **options)
+    if int(os.environ.get("RANK", "0")) > 0:  # one of several processes; the first one reports
+        return 0
+    page = write_report(run.folder)
+    if args.json:
+        print(json.dumps(_as_dict(run), ensure_ascii=False))
+    elif not args.quiet:
+        _summarise(run, page)
+    return 0
+
+
+def _as_dict(run: Run) -> dict[str, Any]:
+    measured = {part: found.to_dict() for part, found in run.evaluations.items()}
+    return {"run": str(run.folder), "seconds": round(run.seconds, 1), "evaluations": measured}
+
+
+def _summarise(run: Run, page: Path) -> None:
+    """Metrics by part with their intervals, then where everything lies."""
+    print(paint(f"{run.folder}: trained and measured in {_duration(run.seconds)}", "bold", sys.stdout))
+    if run.evaluations:
+        print()
+        show_table(_metric_rows(run))
+    print()
+    folder = shlex.quote(str(run.folder))
+    bundle = shlex.quote(f"{run.folder.name}.bundle")
+    show_table(
+        [
+            ("report", str(page)),
+            ("pack", f"assay export {folder} --out {bundle}"),
+            ("predict", f"assay predict {bundle} PHOTOS"),
+        ]
+    )
+
+
+def _metric_rows(run: Run) -> list[tuple[str, ...]]:
+    columns = [found.to_dict() for found in run.evaluations.values()]
+    rows: list[tuple[str, ...]] = [("", *(f"{found['part']} ({found['n']:,} pictures)" for found in columns))]
+    for name in _SHOWN:
+        cells = [_estimate_text(found["metrics"].get(name)) for found in columns]
+        if any(cells):
+            rows.append((name.replace("_", "-"), *cells))
+    return rows
+
+
+def _estimate_text(estimate: dict[str, float | None] | None) -> str:
+    if estimate is None or estimate["value"] is None:
+        return ""
+    low, high = estimate.get("low"), estimate.get("high")
+    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+    return f"{estimate['value']:.3f}{interval}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+COMMAND = Command(
+    "train",
+    "Train a classifier on your own labelled pictures. Everything that is not given is decided from the data,\n"
+    "the network and this machine, and written down in the run folder.",
+    _add_arguments,
+    _run,
+    epilog="""examples:
+  assay train photos minutes=10
+  assay train photos.csv --label-column kind --group-column seller --epochs 40 --out runs/by-seller
+  assay train photos --model mobilenetv3_large_100 --weights weights.safetensors --transfer probe-then-all
+  assay train --resume --out runs/by-seller""",
+)

@@ -1,0 +1,69 @@
+"""``assay``: a table of verbs. Standard library only until a verb runs, so that help is immediate."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+VERBS = {
+    "train": "train a classifier on a folder or table of labelled pictures",
+    "evaluate": "measure a run or a Bundle on labelled pictures, with intervals",
+    "export": "pack a run into one Bundle file for prediction without torch",
+    "predict": "say what is in pictures: text, JSON lines, CSV or annotated copies",
+    "report": "write one HTML page about a run",
+    "show": "draw a contact sheet of a data set, augmented if wanted",
+    "check": "find what is broken or contradicts itself in a data set",
+    "split": "deal a data set to train, validation and test, and write the split down",
+    "render": "render the picture set of a small shop, to try things on",
+    "models": "list the networks",
+    "checks": "print what a bug report needs: versions, machine, folders",
+}
+"""One line for every verb of ``assay.tables.COMMANDS``, in the order of use (a test compares the two)."""
+
+_HELP = """\
+Assay: recognise what is in pictures, and say how sure it is.
+
+usage: assay VERB [arguments]
+
+verbs:
+{verbs}
+
+`assay VERB --help` explains a verb. Options may be written --minutes 3 or minutes=3.
+
+  assay train photos minutes=10 out=runs/first     photos/ has one folder for each class
+  assay export runs/first out=first.bundle
+  assay predict first.bundle new-photos/
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; ``assay.cli.failures`` lists the codes."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        return _help(words)
+    if words[0] in ("-V", "--version"):
+        from assay import __version__  # noqa: PLC0415
+
+        print(f"assay {__version__}")
+        return 0
+    from assay.cli.failures import guard  # noqa: PLC0415 - help needs none of it
+
+    return guard(lambda: _run(words), as_json="--json" in words)
+
+
+def _help(words: list[str]) -> int:
+    if len(words) > 1 and words[0] == "help":
+        return main([words[1], "--help"])
+    verbs = "\n".join(f"  {name:<10}{summary}" for name, summary in VERBS.items())
+    print(_HELP.format(verbs=verbs), end="", file=sys.stdout if words else sys.stderr)
+    return 0 if words else 2
+
+
+def _run(words: list[str]) -> int:
+    from assay.cli.command import build_parser, parse  # noqa: PLC0415
+    from assay.tables import COMMANDS  # noqa: PLC0415
+
+    command = COMMANDS.load(words[0])
+    args = parse(build_parser(command), words[1:])
+    args.words = ["assay", *words]  # runs write down what started them
+    return int(command.run(args))

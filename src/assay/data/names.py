@@ -1,0 +1,76 @@
+"""Names as users write them in folders and tables: parts, pictures, and the order of classes.
+
+``val``, ``dev`` and ``validation`` are one part; ``photo.JPG`` is a picture and ``Thumbs.db`` is not; class 10
+comes after class 9. These rules are the same for every data format, so they stand in one place.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+PART_ALIASES = {
+    "train": "train",
+    "training": "train",
+    "trn": "train",
+    "validation": "validation",
+    "validate": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "tst": "test",
+}
+"""What people call the parts (in any case) -> one of ``types.PARTS``."""
+
+PICTURE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .jp2 .j2k .avif .ppm .pgm .pbm .pnm"
+    # not every machine can read these two; they are taken in, so that the checks can name them
+    " .heic .heif".split()
+)
+"""Lower-case file name endings that count as pictures."""
+
+_LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"})
+_DIGITS = re.compile("([0-9]+)")
+
+
+def part_named(name: str) -> str | None:
+    """The part that a folder or a table cell means, or None: ``part_named("Dev") == "validation"``."""
+    return PART_ALIASES.get(name.strip().casefold())
+
+
+def is_hidden(name: str) -> bool:
+    """Files and folders that systems leave behind: dot files, ``__MACOSX``, ``Thumbs.db``."""
+    return name.startswith(".") or name.casefold() in _LITTER
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file name (not hidden) ends like a picture's."""
+    _, dot, ending = name.rpartition(".")
+    return f"{dot}{ending.lower()}" in PICTURE_SUFFIXES and not is_hidden(name)
+
+
+def nfc(text: str) -> str:
+    """Unicode NFC: a name written on a Mac equals the same name written elsewhere."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def natural_key(text: str) -> tuple[list[int | str], str]:
+    """Sort key: runs of digits count as numbers (``size 9`` before ``size 10``); ties by code point."""
+    pieces: list[int | str] = list(_DIGITS.split(nfc(text)))
+    pieces[1::2] = [int(piece) for piece in pieces[1::2]]
+    return pieces, text
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Unique names in natural order, as NFC."""
+    return sorted({nfc(name) for name in names}, key=natural_key)
+
+
+def some(names: Iterable[str], n: int = 5) -> str:
+    """The first ``n`` names for a message, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - n:,} more" if len(listed) > n else ""
+    return ", ".join(listed[:n]) + more

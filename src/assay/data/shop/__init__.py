@@ -1,0 +1,1 @@
+"""The rendered shop: products, brand marks, backdrops, sellers and a camera, drawn from code with numpy and Pillow."""

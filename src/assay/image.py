@@ -1,0 +1,333 @@
+"""The one decoder of the house: bytes of any common picture format -> upright H W 3 uint8 RGB.
+
+Training, evaluation, the command line and the service all decode here, so that one photo is one array
+everywhere. Built on Pillow, with four things added:
+
+- Limits are checked before anything is decoded: the file's size before it is read, the stated width and height
+  after the header. Only the formats of an allow list are tried (none that runs a program or a script).
+- The EXIF orientation is applied (JPEG, PNG, WebP, TIFF, AVIF), so pixels are as the photographer saw them. Of
+  animations and multi-page files the first picture is taken. Pixel modes: see ``colour``.
+- Every fault is one ImageError with what, got and fix. A truncated file is a fault, never half a picture.
+- Pillow's global switches (MAX_IMAGE_PIXELS, LOAD_TRUNCATED_IMAGES, plugins' text limits) are left as they are, and
+  its warnings are muted in the reading thread alone. ``warnings.catch_warnings`` cannot do that: it swaps
+  the filters of the whole process and is not thread-safe (Python's documentation says so).
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from assay.colour import to_rgb
+from assay.errors import ConfigError, ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Source = str | Path | bytes
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
+"""What is tried, by Pillow's names. MPO (two pictures of one phone shot) arrives as JPEG."""
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_OTHER_KINDS = (
+    (re.compile(rb"^.{4}ftyp(hei|hev|mif1|msf1)", re.S), "an HEIC photo", "export it as JPEG"),
+    (re.compile(rb"^.{4}ftyp", re.S), "a video", "export frames as JPEG or PNG"),
+    (re.compile(rb"^%PDF"), "a PDF document", "export its pages as PNG"),
+    (re.compile(rb"^%!PS"), "a PostScript document", "export it as PNG"),
+    (re.compile(rb"^\s*(<\?xml|<svg|<!DOCTYPE|<html)", re.I), "a text document (SVG, XML or HTML)", None),
+    (re.compile(rb"^PK\x03\x04"), "a ZIP archive", "unpack it first"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What one picture may cost. Checked before decoding.
+
+    ``max_pixels`` width x height; 100 million are 300 MB of RGB. Pillow's own bound (179 million unless the
+    program raised PIL.Image.MAX_IMAGE_PIXELS) holds beside it. ``max_bytes`` is the size of the file.
+    """
+
+    max_pixels: int = 100_000_000
+    max_bytes: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if self.max_pixels < 1 or self.max_bytes < 1:
+            raise ConfigError("limits of a picture are at least 1", got=repr(self))
+
+
+DEFAULT_LIMITS = ImageLimits()
+
+
+def read_image(source: Source, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+    """Decode one picture.
+
+    Parameters
+    ----------
+    source : a path, or the bytes of a file.
+    limits : the greatest number of pixels and bytes.
+
+    Returns
+    -------
+    (H, W, 3) uint8 RGB, upright, contiguous and writable.
+
+    Raises
+    ------
+    ImageError : the file is missing, no picture, damaged, cut off or beyond the limits.
+    """
+    name = _name(source)
+    data = source if isinstance(source, bytes) else _read_bytes(Path(source), limits)
+    _check_bytes(name, len(data), limits)
+    with _decoding(name, limits), BytesIO(data) as stream:
+        image = _open(stream, name, limits)
+        image.load()
+        return np.array(_upright(to_rgb(image), _orientation(image)))
+
+
+def read_size(source: Source, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int, int]:
+    """(height, width) of the upright picture in pixels, from the header alone.
+
+    Raises
+    ------
+    ImageError : as ``read_image``, as far as the header shows it.
+    """
+    name = _name(source)
+    if isinstance(source, bytes):
+        _check_bytes(name, len(source), limits)
+    with (
+        _decoding(name, limits),
+        BytesIO(source) if isinstance(source, bytes) else _open_file(Path(source), limits) as stream,
+    ):
+        image = _open(stream, name, limits)
+        width, height = image.size
+        return (width, height) if _orientation_from_header(image, stream) >= 5 else (height, width)
+
+
+def encode_image(image: NDArray[np.uint8], format: str = "PNG", quality: int = 90) -> bytes:  # noqa: A002
+    """The bytes of a file.
+
+    Parameters
+    ----------
+    image : (H, W, 3), (H, W, 1) or (H, W) uint8.
+    format : PNG, JPEG or WEBP; ``quality`` (1 to 100) is for the latter two.
+    """
+    kind = {"JPG": "JPEG"}.get(format.upper(), format.upper())
+    if kind not in ("PNG", "JPEG", "WEBP"):
+        raise ConfigError(f"pictures cannot be written as {format!r}", fix="choose PNG, JPEG or WEBP")
+    if not 1 <= quality <= 100:
+        raise ConfigError(f"quality is {quality}", fix="choose 1 to 100")
+    target = BytesIO()
+    options: dict[str, Any] = {} if kind == "PNG" else {"quality": quality}
+    to_pillow(image).save(target, kind, **options)
+    return target.getvalue()
+
+
+def to_pillow(image: NDArray[np.uint8]) -> Image.Image:
+    """(H, W, 3) uint8 as mode RGB; (H, W, 1) and (H, W) as mode L."""
+    if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3))):
+        raise ImageError(
+            "a picture is an (H, W, 3), (H, W, 1) or (H, W) array of uint8",
+            got=f"{image.shape} of {image.dtype}",
+        )
+    return Image.fromarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
+
+
+def _name(source: Source) -> str:
+    return f"picture of {len(source):,} bytes" if isinstance(source, bytes) else str(source)
+
+
+def _check_file(path: Path, limits: ImageLimits) -> None:
+    """A regular file within the limits: a pipe or device would block for ever."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ImageError(f"{path} cannot be read", got=reason, fix="check the path") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError(f"{path} is a folder", fix="name a picture file")
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{path} is not a regular file", fix="name a picture file")
+    _check_bytes(str(path), status.st_size, limits)
+
+
+def _check_bytes(name: str, size: int, limits: ImageLimits) -> None:
+    if size == 0:
+        raise ImageError(f"{name} is empty", got="0 bytes", fix="copy it again from its source")
+    if size > limits.max_bytes:
+        raise ImageError(
+            f"{name} is too large a file",
+            got=f"{size:,} bytes; the limit is {limits.max_bytes:,}",
+            fix="save it smaller, or raise max_bytes",
+        )
+
+
+def _open_file(path: Path, limits: ImageLimits) -> BinaryIO:
+    _check_file(path, limits)
+    try:
+        return path.open("rb")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ImageError(f"{path} cannot be read", got=reason, fix="check its permissions") from error
+
+
+def _read_bytes(path: Path, limits: ImageLimits) -> bytes:
+    """The whole file in memory: no open handle stays, and no change on disk can reach the decoder."""
+    with _open_file(path, limits) as file:
+        return file.read(limits.max_bytes + 1)
+
+
+def _open(stream: BinaryIO, name: str, limits: ImageLimits) -> ImageFile.ImageFile:
+    """The header, checked. Nothing is decoded yet."""
+    try:
+        image = Image.open(stream, formats=_known_formats())
+    except UnidentifiedImageError as error:
+        stream.seek(0)
+        raise _unknown_kind(name, stream.read(64)) from error
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise _too_many_pixels(name, f"{width} x {height} = {width * height:,} pixels", limits)
+    if width < 1 or height < 1:
+        raise ImageError(f"{name} holds no pixels", got=f"{width} x {height}")
+    return image
+
+
+def _unknown_kind(name: str, head: bytes) -> ImageError:
+    known = f"use {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    for pattern, kind, fix in _OTHER_KINDS:
+        if pattern.match(head):
+            return ImageError(f"{name} is not a picture that can be read", got=kind, fix=fix or known)
+    return ImageError(
+        f"{name} is not a picture that can be read", got=f"a file that begins with {head[:8]!r}", fix=known
+    )
+
+
+def _known_formats() -> tuple[str, ...]:
+    """FORMATS that this Pillow has; importing the plugin modules spares loading all fifty."""
+    from PIL import (  # noqa: F401, PLC0415
+        BmpImagePlugin,
+        GifImagePlugin,
+        Jpeg2KImagePlugin,
+        JpegImagePlugin,
+        MpoImagePlugin,
+        PngImagePlugin,
+        PpmImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
+
+    if "AVIF" not in Image.OPEN:
+        Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8 that is still to be applied; 1 where it is absent or cannot be read."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged metadata raises anything, and must not cost the picture
+        return 1
+    return value if value in _TURNS else 1
+
+
+def _orientation_from_header(image: ImageFile.ImageFile, stream: BinaryIO) -> int:
+    """As ``_orientation``, without decoding a PNG (whose getexif does, to find metadata behind the pixels)."""
+    if image.format == "TIFF":
+        return 1  # Pillow states the upright size of a TIFF itself
+    if image.format == "PNG" and not _metadata_behind_pixels(stream):
+        image.load = lambda: None  # type: ignore[method-assign,assignment,return-value]
+    return _orientation(image)
+
+
+def _metadata_behind_pixels(stream: BinaryIO) -> bool:
+    """Whether a PNG has an eXIf or text chunk after its first IDAT. Reads chunk headers only."""
+    position, seen_pixels = 8, False
+    while True:
+        stream.seek(position)
+        head = stream.read(8)
+        if len(head) < 8 or head[4:] == b"IEND":
+            return False
+        if seen_pixels and head[4:] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+            return True
+        seen_pixels = seen_pixels or head[4:] == b"IDAT"
+        position += 12 + int.from_bytes(head[:4], "big")
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
+def _too_many_pixels(name: str, got: str, limits: ImageLimits) -> ImageError:
+    return ImageError(
+        f"{name} has too many pixels",
+        got=f"{got}; the limit is {limits.max_pixels:,}",
+        fix="save it smaller, or raise max_pixels",
+    )
+
+
+@contextmanager
+def _decoding(name: str, limits: ImageLimits) -> Iterator[None]:
+    """Mute Pillow's warnings in this thread, and turn whatever it raises into one ImageError."""
+    with _quiet():
+        try:
+            yield
+        except ImageError:
+            raise
+        except Image.DecompressionBombError as error:
+            count = re.search(r"\d+", str(error))
+            got = f"{int(count[0]):,} pixels" if count else "a decompression bomb"
+            raise _too_many_pixels(name, got, limits) from error
+        except Exception as error:  # Pillow's decoders raise all kinds on damaged files
+            fix = "copy it again from its source, or save it anew"
+            raise ImageError(f"{name} is damaged", got=_reason(error), fix=fix) from error
+
+
+def _reason(error: Exception) -> str:
+    """Pillow's words on one line, without memory addresses."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(r" ?<[^>]* at 0x[0-9a-f]+>", "", words)[:200]
+
+
+class _ReadingHere(threading.local):
+    """Stands where a warnings filter keeps its pattern: matches in a thread that is reading a picture."""
+
+    depth = 0
+
+    def match(self, _text: str) -> bool:
+        return self.depth > 0
+
+
+_READING = _ReadingHere()
+_FILTER: Any = ("ignore", None, Warning, _READING, 0)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings from this thread. The one filter stays installed, and is inert outside of reading."""
+    filters: Any = warnings.filters
+    if not filters or filters[0] is not _FILTER:
+        filters.insert(0, _FILTER)
+    _READING.depth += 1
+    try:
+        yield
+    finally:
+        _READING.depth -= 1

@@ -1,0 +1,98 @@
+"""``cnn``: the plain convolutional classifier of the textbooks (after Simonyan and Zisserman 2015).
+
+Stages of two 3x3 convolutions with 32, 64, 128, ... channels and a 2x2 maximum between them. What differs from
+VGG: batch norm, and global average pooling before one linear layer where VGG has three wide ones.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from assay.configs import ModelConfig
+from assay.errors import ConfigError
+from assay.models.blocks import build_head, conv_norm, init_convolutions
+from assay.models.build import refuse_timm_options
+from assay.models.classifier import Classifier, parameter_blocks
+
+WIDTH, DEPTH, MOST_STAGES, MOST_CHANNELS = 32, 4, 8, 4096
+
+
+class Cnn(Classifier):
+    """Stages of width, 2 x width, 4 x width, ... channels at strides 1, 2, 4, ...; pool, dropout, linear.
+
+    Parameters
+    ----------
+    classes : K, the number of logits.
+    channels : of the pictures: 3 (RGB) or 1 (gray).
+    width : channels of the first stage.
+    depth : number of stages.
+    """
+
+    def __init__(
+        self, classes: int, channels: int = 3, width: int = WIDTH, depth: int = DEPTH, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        widths = [width * 2**i for i in range(depth)]
+        self.stages = nn.ModuleList(
+            nn.Sequential(conv_norm(before, after), conv_norm(after, after))
+            for before, after in zip([channels, *widths], widths, strict=False)
+        )
+        # ceil_mode: a side of one pixel stays one pixel, so no picture is too small
+        self.pool = nn.MaxPool2d(2, ceil_mode=True)
+        self.linear = build_head(widths[-1], classes, dropout)
+        init_convolutions(self)
+
+    def _maps(self, x: Tensor) -> list[Tensor]:
+        """One map a stage, at strides 1, 2, 4, ..."""
+        maps: list[Tensor] = []
+        for stage in self.stages:
+            x = stage(self.pool(x) if maps else x)
+            maps.append(x)
+        return maps
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, F): the mean of the last map over space."""
+        return self._maps(x)[-1].mean((2, 3))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The maps at strides 4, 8, 16 and 32, those that exist."""
+        return self._maps(x)[2:6]
+
+    @property
+    def head(self) -> nn.Module:
+        """Dropout and the linear layer."""
+        return self.linear
+
+    def blocks(self) -> list[list[nn.Parameter]]:
+        """A block a stage, then the head."""
+        return parameter_blocks(list(self.stages), self.linear)
+
+
+def build_cnn(config: ModelConfig, classes: int, channels: int = 3) -> Cnn:
+    """The textbook's network; ``config.width`` is the first stage's channels, ``config.depth`` the stages.
+
+    Raises
+    ------
+    ConfigError : width or depth is no whole number or too large, or an option does not apply.
+    """
+    refuse_timm_options(config)
+    if config.drop_path:
+        raise ConfigError("cnn has no shortcuts, so drop_path does not apply", fix="use dropout")
+    width = _whole("width", config.width, WIDTH)
+    depth = _whole("depth", config.depth, DEPTH)
+    if depth > MOST_STAGES or width * 2 ** (depth - 1) > MOST_CHANNELS:
+        last = width * 2 ** (depth - 1)
+        raise ConfigError(
+            f"cnn has at most {MOST_STAGES} stages and {MOST_CHANNELS} channels in the last one",
+            got=f"width {width}, depth {depth}: {last} channels",
+            fix="lower width or depth",
+        )
+    return Cnn(classes, channels, width, depth, config.dropout)
+
+
+def _whole(name: str, value: float | None, default: int) -> int:
+    if value is None:
+        return default
+    if value != int(value) or value < 1:
+        raise ConfigError(f"{name} of cnn is a whole number from 1", got=f"{value:g}")
+    return int(value)

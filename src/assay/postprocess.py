@@ -1,0 +1,115 @@
+"""After the network: logits to calibrated probabilities, and a Prediction to a picture one can look at."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from assay.errors import ConfigError, ImageError, ModelError
+from assay.image import read_image
+from assay.lettering import fit
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from assay.types import Prediction
+
+_LEAST_WIDTH = 240
+_BAR, _TEXT, _MUTED, _TRACK, _FILL, _FAULT = "#1b1f24", "#ffffff", "#aeb6c0", "#3a414a", "#4cc38a", "#ff8f8f"
+
+
+def probabilities(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float32]:
+    """Softmax of ``logits / temperature`` (Guo et al. 2017, section 4.2), worked out in float64.
+
+    Parameters
+    ----------
+    logits : (N, K) scores; N may be 0.
+    temperature : of the calibration, above 0.
+
+    Returns
+    -------
+    (N, K) float32, rows sum to 1 but for rounding; a row with NaN or no finite score is NaN.
+
+    Raises
+    ------
+    ConfigError : the temperature is not a positive number.
+    ModelError : logits are not (N, K).
+    """
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise ConfigError(f"temperature is {temperature}", fix="give a number above 0; 1 changes nothing")
+    exact = np.asarray(logits, dtype=np.float64)
+    if exact.ndim != 2 or exact.shape[1] == 0:
+        raise ModelError("logits are (N, K), a row for each picture", got=f"shape {exact.shape}")
+    with np.errstate(invalid="ignore"):
+        exact = (exact - exact.max(axis=1, keepdims=True)) / temperature
+        weights = np.exp(exact)
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def annotate(prediction: Prediction) -> Image.Image:
+    """The upright picture above a quiet bar with the label, its probability and the runners-up.
+
+    The picture itself stays uncovered. Where it cannot be read, an empty frame carries the error.
+    """
+    picture = _picture(prediction)
+    width, height = picture.size
+    size = max(14, min(48, width // 24))
+    bar = _bar(prediction, width, size)
+    sheet = Image.new("RGB", (width, height + bar.height), _BAR)
+    sheet.paste(picture, (0, 0))
+    sheet.paste(bar, (0, height))
+    return sheet
+
+
+def _picture(prediction: Prediction) -> Image.Image:
+    """The picture, enlarged where it is too narrow for a label; grey where it cannot be read."""
+    try:
+        picture = Image.fromarray(read_image(prediction.path))
+    except ImageError:
+        return Image.new("RGB", (2 * _LEAST_WIDTH, _LEAST_WIDTH), "#d0d4d9")
+    if picture.width >= _LEAST_WIDTH:
+        return picture
+    height = max(1, round(picture.height * _LEAST_WIDTH / picture.width))
+    if height > 16 * _LEAST_WIDTH:  # a sliver: give it room instead of enlarging it without end
+        room = Image.new("RGB", (_LEAST_WIDTH, picture.height), "#d0d4d9")
+        room.paste(picture, ((_LEAST_WIDTH - picture.width) // 2, 0))
+        return room
+    return picture.resize((_LEAST_WIDTH, height), Image.Resampling.LANCZOS)
+
+
+def _bar(prediction: Prediction, width: int, size: int) -> Image.Image:
+    margin = size * 2 // 3
+    bar = Image.new("RGB", (width, 3 * size + margin), _BAR)
+    draw = ImageDraw.Draw(bar)
+    if prediction.error is not None:
+        _write(draw, (margin, margin), "no prediction", size, width - 2 * margin, _FAULT)
+        small = size * 3 // 4
+        error = prediction.error
+        _write(draw, (margin, margin + size * 3 // 2), error, small, width - 2 * margin, _MUTED)
+        return bar
+    share = f"{100 * prediction.confidence:.1f} %"
+    share_width = round(draw.textlength(share, font=fit(share, size, width)[1]))
+    room = width - 2 * margin - share_width - size
+    _write(draw, (margin, margin), str(prediction.label), size, room, _TEXT)
+    _write(draw, (width - margin - share_width, margin), share, size, width, _TEXT)
+    others = "   ".join(f"{name} {100 * p:.1f} %" for name, p in prediction.top(4)[1:])
+    _write(draw, (margin, margin + size * 3 // 2), others, size * 3 // 4, width - 2 * margin, _MUTED)
+    _gauge(draw, prediction.confidence, (0, 0, width, max(3, size // 5)))
+    return bar
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, room: int, colour: str
+) -> None:
+    line, font = fit(text, size, room)
+    draw.text(at, line, fill=colour, font=font)
+
+
+def _gauge(draw: ImageDraw.ImageDraw, share: float, box: tuple[int, int, int, int]) -> None:
+    left, top, right, bottom = box
+    draw.rectangle((left, top, right, bottom - 1), fill=_TRACK)
+    if share > 0:
+        draw.rectangle((left, top, left + share * (right - left), bottom - 1), fill=_FILL)

@@ -1,0 +1,217 @@
+"""The beginning of a run: the network with its first weights, short measurements, and the plan."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from assay.configs import Recipe
+from assay.losses.classify import build_loss
+from assay.models.build import build_model
+from assay.models.norms import has_folded_norms, reopen_norms
+from assay.models.weights import load_weights
+from assay.preprocess import Preprocess
+from assay.train.batch import Batches, Shard, sampling_weights
+from assay.train.cache import PictureCache
+from assay.train.ema import WeightAverage
+from assay.train.judge import Judge
+from assay.train.loop import JUDGEMENTS, Fit, restore_place
+from assay.train.material import Material, class_counts
+from assay.train.optim import build_optimiser, parameter_groups
+from assay.train.plan import Plan, plan_seconds, plan_steps, stage_sizes
+from assay.train.probe import choose_precision, find_lr, seconds_a_step
+from assay.train.record import Recorder
+from assay.train.step import Loss, ToTensors
+from assay.train.transfer import last_linear, probe_head
+
+RESERVE_SHARE, RESERVE_S = 0.02, 8.0
+"""Time kept for the end of a time-boxed run beside the measured cost of its evaluations: report, bootstrap."""
+
+
+def build(
+    recipe: Recipe, material: Material, recorder: Recorder, *, fresh: bool
+) -> tuple[nn.Module, dict[str, Any]]:
+    """(network, facts for the record): built, with its first weights where it starts from some."""
+    recorder.stage("build")
+    classes, channels = len(material.dataset.classes), material.preprocess.channels
+    model = build_model(recipe.model, classes, channels)
+    facts: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
+    if recipe.model.weights is not None:
+        path = Path(recipe.model.weights)
+        report = load_weights(model, path, name=recipe.model.model)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        facts["weights"] = {"file": path.name, "sha256": digest, "summary": report.summary()}
+        recorder.log("note", text=report.summary())
+    model.to(memory_format=torch.channels_last if recipe.train.channels_last else torch.contiguous_format)
+    if not (recipe.model.weights or recipe.model.pretrained) or not fresh:
+        return model, facts
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
+    if has_folded_norms(model):
+        recorder.stage("reopen norms")
+        reopen_norms(model, _evaluation_batches(material.train_pixels, material.preprocess, 8, device))
+        facts["weights"]["norms"] = "were folded into the convolutions; reopened on training pictures"
+    if recipe.train.transfer in ("frozen", "probe-then-all"):
+        recorder.stage("linear probe")
+        held = None
+        if material.validation is not None and material.validation_pixels is not None:
+            held = (material.validation_pixels, material.validation.targets)
+        train = (material.train_pixels, material.train.targets)
+        facts["probe"] = probe_head(model, train, held, classes, material.preprocess, device)
+        recorder.log("note", text=f"linear probe: {facts['probe']}")
+    return model, facts
+
+
+def _evaluation_batches(
+    cache: PictureCache, preprocess: Preprocess, count: int, device: torch.device, batch: int = 32
+) -> Iterator[torch.Tensor]:
+    rows = np.random.default_rng(0).permutation(len(cache))[: count * batch]
+    for start in range(0, len(rows), batch):
+        chunk = rows[start : start + batch]
+        pixels = np.stack([preprocess.pixels(cache[int(row)]) for row in chunk])
+        yield torch.from_numpy(preprocess.normalise(pixels)).to(device)
+
+
+def begin_fit(
+    model: nn.Module,
+    recipe: Recipe,
+    material: Material,
+    recorder: Recorder,
+    accelerator: Accelerator,
+    folder: Path,
+    *,
+    elapsed: float,
+) -> Fit:
+    """Everything the loop needs; from the checkpoint where there is one."""
+    begin = time.monotonic()
+    config, device = recipe.train, accelerator.device
+    model.to(device)
+    batches = _batches(recipe, material, Shard(accelerator.process_index, accelerator.num_processes))
+    to_tensors = ToTensors(recipe.preprocess, material.preprocess.channels, device)
+    loss: Loss = build_loss(config, class_counts(material.train)).to(device)
+    if config.transfer == "frozen":
+        _freeze_trunk(model)
+    judge = None
+    if material.validation is not None and material.validation_pixels is not None:
+        judge = Judge(material.validation_pixels, material.validation.targets, material.preprocess, device)
+    last = folder / "checkpoints" / "last.safetensors"
+    precision = config.precision
+    if precision is None:
+        precision = _stored_precision(folder) if last.exists() else None
+    recorder.stage("measure")
+    if precision is None:
+        precision, seconds = choose_precision(model, batches, to_tensors, loss, size=recipe.preprocess.size)
+        recorder.log("note", text="precision", chosen=precision, seconds_a_step=seconds)
+    bf16 = precision == "bf16"
+    lr = config.lr or 0.0
+    if config.find_lr and not last.exists():
+        lr, curve = find_lr(model, batches, to_tensors, loss, config, size=recipe.preprocess.size, bf16=bf16)
+        recorder.log("lr-range", lr=lr, curve=curve)
+    groups = parameter_groups(model.blocks(), config.weight_decay, config.layer_decay or 1.0)  # type: ignore[operator]
+    optimiser = build_optimiser(groups, config, lr)
+    average = WeightAverage(model) if config.ema else None
+    prepared, optimiser = accelerator.prepare(model, optimiser)
+    f = Fit(
+        model=prepared,
+        plain=model,
+        batches=batches,
+        to_tensors=to_tensors,
+        loss=loss,
+        optimiser=optimiser,
+        plan=Plan((), config.schedule, config.warmup),
+        config=config,
+        lr=lr,
+        accelerator=accelerator,
+        recorder=recorder,
+        folder=folder,
+        average=average,
+        judge=judge,
+        frozen_trunk=config.transfer == "frozen",
+        bf16=bf16,
+    )
+    if last.exists():
+        restore_place(f)
+    else:
+        _measure_and_plan(f, recipe, material, elapsed + time.monotonic() - begin)
+        first = batches.make(0, f.plan.size_at(0))
+        recorder.pictures(first.images, 0)
+        recorder.graph(model, to_tensors(first)[0][:1])
+    if config.minutes is not None:
+        spent = elapsed + time.monotonic() - begin
+        f.seconds_left = config.minutes * 60 - spent - _reserve(f, recipe, material)
+    return f
+
+
+def _batches(recipe: Recipe, material: Material, shard: Shard) -> Batches:
+    config, targets = recipe.train, material.train.targets
+    classes = len(material.dataset.classes)
+    return Batches(
+        material.train_pixels,
+        targets,
+        classes,
+        recipe.augment,
+        batch=config.batch,
+        seed=config.seed,
+        channels=material.preprocess.channels,
+        workers=config.workers or 2,
+        weights=sampling_weights(targets, classes) if config.imbalance == "sampling" else None,
+        shard=shard,
+    )
+
+
+def _freeze_trunk(model: nn.Module) -> None:
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    for parameter in last_linear(model).parameters():
+        parameter.requires_grad_(True)
+
+
+def _stored_precision(folder: Path) -> str | None:
+    from assay.train.folder import read_json  # noqa: PLC0415
+
+    value = read_json(folder / "run.json").get("resolved", {}).get("precision")
+    return None if value is None else str(value)
+
+
+def _measure_and_plan(f: Fit, recipe: Recipe, material: Material, elapsed: float) -> None:
+    """Set plan, seconds a step at each size, and the cost of judging."""
+    config = recipe.train
+    sizes = stage_sizes(recipe.preprocess.size, progressive=bool(config.progressive))
+    if config.epochs is not None:
+        total = max(1, config.epochs * f.batches.steps_per_epoch // config.accumulate)
+        f.plan = plan_steps(total, sizes, config.schedule, config.warmup)
+        return
+    begin = time.monotonic()
+    if f.judge is not None:
+        f.judge.score(f.plain)  # once for torch's first-time costs
+        at = time.monotonic()
+        f.judge.score(f.plain)
+        f.judge_s = time.monotonic() - at
+    f.step_s = {
+        size: config.accumulate
+        * seconds_a_step(f.plain, f.batches, f.to_tensors, f.loss, size=size, bf16=f.bf16)
+        for size, _ in sizes
+    }
+    spent = elapsed + time.monotonic() - begin
+    judging = JUDGEMENTS * f.judge_s
+    seconds = (config.minutes or 0.0) * 60 - spent - _reserve(f, recipe, material) - judging
+    f.plan = plan_seconds(max(seconds, 1.0), sizes, f.step_s, config.schedule, config.warmup)
+    f.recorder.log("note", text="plan", seconds=seconds, step_s={str(k): v for k, v in f.step_s.items()})
+
+
+def _reserve(f: Fit, recipe: Recipe, material: Material) -> float:
+    """Seconds to keep for choosing weights, calibration, final evaluation and the report."""
+    judged = len(f.judge) if f.judge is not None else 0
+    a_picture = f.judge_s / judged if judged else 0.01
+    final = judged + (len(material.test) if material.test is not None else 0)
+    minutes = recipe.train.minutes or 0.0
+    share = min(RESERVE_S, 0.05 * minutes * 60) + RESERVE_SHARE * minutes * 60
+    return share + 4 * f.judge_s + 1.3 * final * (a_picture + 0.003)

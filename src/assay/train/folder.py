@@ -1,0 +1,92 @@
+"""The run folder: where it is, what its JSON files say, and how a resumed run is held to its own beginning."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from assay.configs import Recipe
+from assay.errors import ConfigError
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write indented JSON, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(dict(values), file, indent=2, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The values of a JSON file of ours. Raises ConfigError when it is damaged."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read", got=str(error)) from error
+    return values
+
+
+def new_folder(out: str | Path | None, name: str) -> Path:
+    """A folder for a new run: ``out``, or ``runs/NAME`` with a number where it is taken.
+
+    Raises
+    ------
+    ConfigError : ``out`` holds something already.
+    """
+    if out is not None:
+        folder = Path(out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            run = (folder / "run.json").is_file()
+            raise ConfigError(
+                f"{folder} is not empty",
+                got="a run" if run else "other files",
+                fix="go on with it by --resume, or choose another --out" if run else "choose another --out",
+            )
+    else:
+        tries = (Path("runs") / (name if i == 1 else f"{name}-{i}") for i in range(1, 10_000))
+        folder = next(path for path in tries if not path.exists())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def earlier_recipe(folder: Path, options: Mapping[str, Any]) -> Recipe:
+    """The recipe of an unfinished run; options given again must be the same.
+
+    Raises
+    ------
+    ConfigError : no run there, a finished one, or other options than it began with.
+    """
+    if not (folder / "run.json").is_file():
+        raise ConfigError(f"nothing to resume in {folder}", got="no run.json", fix="start without --resume")
+    record = read_json(folder / "run.json")
+    if record.get("status") == "finished":
+        raise ConfigError(f"the run in {folder} has finished", fix="start a new one with another --out")
+    recipe = Recipe.from_dict(record["recipe"])
+    if options:
+        asked = Recipe.from_options(options).to_dict()
+        kept = recipe.to_dict()
+        other = [
+            f"{name} is {asked[section][name]!r}, was {kept[section][name]!r}"
+            for section in asked
+            for name in asked[section]
+            if name in options and _plain(asked[section][name]) != _plain(kept[section][name])
+        ]
+        if other:
+            raise ConfigError(
+                "a resumed run keeps its options",
+                got="; ".join(other),
+                fix="leave them out, or start a new run",
+            )
+    return recipe
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,61 @@
+"""Validation during a run: pixels prepared once by the Bundle's own Preprocess, then logits of any weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from assay.metrics.classify import accuracy, macro_f1
+from assay.metrics.reliability import nll
+from assay.postprocess import probabilities
+from assay.preprocess import Preprocess
+from assay.train.cache import PictureCache
+
+
+class Judge:
+    """Measures weights on the labelled pictures of one part.
+
+    Parameters
+    ----------
+    pixels : what ``Preprocess.pixels`` gave for each row, (S, S, C) uint8.
+    targets : (N,) class indices.
+    """
+
+    def __init__(
+        self, pixels: PictureCache, targets: NDArray[np.int64], preprocess: Preprocess, device: torch.device
+    ) -> None:
+        self._pixels, self.targets, self._preprocess, self._device = pixels, targets, preprocess, device
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @torch.inference_mode()
+    def logits(
+        self, model: nn.Module, weights: Mapping[str, Tensor] | None = None, batch: int = 32
+    ) -> NDArray[np.float32]:
+        """(N, K) logits in evaluation mode; ``weights`` stand in for the network's own where given."""
+        was_training = model.training
+        model.eval()
+        parts = []
+        for start in range(0, len(self), batch):
+            rows = range(start, min(start + batch, len(self)))
+            x = torch.from_numpy(self._preprocess.normalise(np.stack([self._pixels[i] for i in rows])))
+            x = x.to(self._device).contiguous(memory_format=torch.channels_last)
+            out = functional_call(model, dict(weights), (x,)) if weights else model(x)
+            parts.append(out.float().cpu().numpy())
+        model.train(was_training)
+        return np.concatenate(parts)
+
+    def score(self, model: nn.Module, weights: Mapping[str, Tensor] | None = None) -> dict[str, float]:
+        """{"loss", "accuracy", "macro_f1"} of the weights on these pictures."""
+        probs = probabilities(self.logits(model, weights))
+        return {
+            "loss": float(nll(probs, self.targets)),
+            "accuracy": float(accuracy(probs, self.targets)),
+            "macro_f1": float(macro_f1(probs, self.targets)),
+        }

@@ -1,0 +1,298 @@
+"""The training loop. It reads top to bottom: `fit` is one run, `_update` is one step.
+
+accelerate carries it over processes, devices and precisions; everything else is in plain sight.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from assay.configs import TrainConfig
+from assay.errors import ModelError
+from assay.train.batch import Batch, Batches
+from assay.train.checkpoint import load_tensors, pack, save_tensors, unpack
+from assay.train.ema import WeightAverage
+from assay.train.interrupt import Interrupt
+from assay.train.judge import Judge
+from assay.train.optim import set_lr
+from assay.train.plan import Plan
+from assay.train.record import Recorder
+from assay.train.step import Loss, ToTensors, clip_scale, step_seed
+
+JUDGEMENTS = 12
+"""How often a time-boxed run looks at the validation part; an epoch run looks after every epoch."""
+
+DRIFT = 0.04
+"""A time-boxed plan is revised when the machine differs by more than this from what was planned with."""
+
+
+@dataclass
+class Place:
+    """Where a run stands: all that a checkpoint holds beside tensors and plan."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best: dict[str, float] = field(default_factory=dict)
+    best_step: int = -1
+    stale: int = 0
+
+
+@dataclass
+class Fit:
+    """Everything the loop works with. ``model`` is prepared by accelerate, ``plain`` is the network inside it."""
+
+    model: nn.Module
+    plain: nn.Module
+    batches: Batches
+    to_tensors: ToTensors
+    loss: Loss
+    optimiser: Optimizer
+    plan: Plan
+    config: TrainConfig
+    lr: float
+    accelerator: Accelerator
+    recorder: Recorder
+    folder: Path
+    average: WeightAverage | None = None
+    judge: Judge | None = None
+    seconds_left: float | None = None
+    step_s: dict[int, float] = field(default_factory=dict)
+    judge_s: float = 0.0
+    frozen_trunk: bool = False
+    bf16: bool = False
+    place: Place = field(default_factory=Place)
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint that --resume goes on from."""
+        return self.folder / "checkpoints" / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The weights that did best on validation so far."""
+        return self.folder / "checkpoints" / "best.safetensors"
+
+
+def fit(f: Fit) -> None:
+    """Train from ``f.place`` to the end of the plan.
+
+    Raises
+    ------
+    ModelError : the loss is no longer a number, or a checkpoint cannot be written.
+    KeyboardInterrupt : Ctrl-C; a checkpoint was written first.
+    """
+    place, begun, earlier = f.place, time.monotonic(), f.place.seconds
+    saved_at = begun
+    watch = _Watch(f)
+    stream = f.batches.stream(_first_batch(f), lambda i: f.plan.size_at(i // f.config.accumulate))
+    with Interrupt() as interrupt:
+        while place.step < f.plan.total:
+            value, norm = _update(f, stream)
+            place.step += 1
+            place.seconds = earlier + time.monotonic() - begun
+            if not math.isfinite(value):
+                raise ModelError(
+                    f"the loss is {value} at step {place.step}",
+                    fix=f"lower --lr (now {f.lr:g}), or keep --clip above 0",
+                )
+            watch.step(value, norm)
+            if _should_judge(f):
+                _judge(f)
+            if f.config.patience and place.stale >= f.config.patience:
+                f.recorder.log("stop", step=place.step, why=f"no better for {place.stale} epochs")
+                break
+            if watch.plan_is_off():
+                stream.close()
+                stream = f.batches.stream(_first_batch(f), lambda i: f.plan.size_at(i // f.config.accumulate))
+            if interrupt.asked or time.monotonic() - saved_at >= f.config.checkpoint_s:
+                save_place(f)
+                saved_at = time.monotonic()
+            if interrupt.asked:
+                stream.close()
+                raise KeyboardInterrupt
+    stream.close()
+    save_place(f)
+
+
+def _update(f: Fit, stream: Any) -> tuple[float, float]:
+    """One update of the weights from ``accumulate`` batches; (mean loss, norm of the gradient)."""
+    _train_mode(f)
+    set_lr(f.optimiser, f.lr * f.plan.lr_factor(f.place.step))
+    torch.manual_seed(step_seed(f.config.seed, f.place.step, f.accelerator.process_index))
+    total, share = 0.0, 1.0 / f.config.accumulate
+    for i in range(f.config.accumulate):
+        batch: Batch = next(stream)
+        x, y = f.to_tensors(batch)
+        last = i == f.config.accumulate - 1
+        with nullcontext() if last else f.accelerator.no_sync(f.model):
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=f.bf16):
+                logits = f.model(x)
+            value = f.loss(logits.float(), y)
+            f.accelerator.backward(value * share)
+        total += float(value.detach()) * share
+    norm = clip_scale(list(f.model.parameters()), f.config.clip)
+    f.optimiser.step()
+    f.optimiser.zero_grad()
+    if f.average is not None:
+        f.average.update(f.plain, f.config.ema_half_life * f.plan.total)
+    return total, 0.0 if norm is None else float(norm)
+
+
+def _train_mode(f: Fit) -> None:
+    f.model.train()
+    if f.frozen_trunk:  # its norms must keep the statistics that its features were learned with
+        f.plain.eval()
+        f.plain.head.train()  # type: ignore[union-attr]
+
+
+def _first_batch(f: Fit) -> int:
+    return f.place.step * f.config.accumulate
+
+
+def _should_judge(f: Fit) -> bool:
+    if f.judge is None or f.place.step == f.plan.total:  # the end is judged by `choose`
+        return False
+    if f.config.minutes is None:
+        return f.place.step * f.config.accumulate % f.batches.steps_per_epoch < f.config.accumulate
+    before, now = f.plan.progress(f.place.step - 1), f.plan.progress(f.place.step)
+    return int(before * JUDGEMENTS) < int(now * JUDGEMENTS)
+
+
+def _judge(f: Fit) -> None:
+    """Look at validation with the averaged weights (the raw ones where there is no average); keep the best."""
+    assert f.judge is not None
+    begin = time.monotonic()
+    weights = f.average.values if f.average is not None else None
+    score = f.judge.score(f.plain, weights)
+    f.judge_s = time.monotonic() - begin
+    best = f.place.best
+    better = not best or (score["accuracy"], -score["loss"]) > (best["accuracy"], -best["loss"])
+    lower = not best or score["loss"] < best["lowest_loss"]
+    f.place.stale = 0 if better or lower else f.place.stale + 1
+    lowest = min(score["loss"], best.get("lowest_loss", math.inf))
+    f.place.best = {**(score if better else best), "lowest_loss": lowest}
+    if better:
+        f.place.best_step = f.place.step
+        if f.accelerator.is_main_process:
+            save_tensors(f.best, weights or f.plain.state_dict(), {"step": f.place.step, **score})
+    epoch = _first_batch(f) / f.batches.steps_per_epoch
+    f.recorder.log(
+        "epoch",
+        step=f.place.step,
+        epoch=round(epoch, 3),
+        validation=score,
+        ema=weights is not None,
+        best=better,
+    )
+
+
+def choose(f: Fit) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights to keep: last raw, last averaged, or the best of the run, by validation accuracy then loss.
+
+    Without a validation part the averaged ones are kept. Returns (weights, {"kept", "candidates"}).
+    """
+    raw = {k: v.detach().clone() for k, v in f.plain.state_dict().items()}
+    candidates: dict[str, dict[str, Tensor]] = {"last": raw}
+    if f.average is not None:
+        candidates = {"average": f.average.values, "last": raw}
+    if f.judge is None:
+        kept = next(iter(candidates))
+        return candidates[kept], {"kept": kept, "candidates": {}}
+    if f.best.exists() and f.place.best_step >= 0:
+        candidates["best"] = load_tensors(f.best)[0]
+    scores = {name: f.judge.score(f.plain, weights) for name, weights in candidates.items()}
+    kept = max(scores, key=lambda name: (scores[name]["accuracy"], -scores[name]["loss"]))
+    epoch = round(_first_batch(f) / f.batches.steps_per_epoch, 3)
+    f.recorder.log("epoch", step=f.place.step, epoch=epoch, validation=scores[kept], ema=kept == "average")
+    return candidates[kept], {"kept": kept, "candidates": scores}
+
+
+def save_place(f: Fit) -> None:
+    """Write the checkpoint that `restore_place` goes on from."""
+    if f.accelerator.is_main_process:
+        state = {
+            "place": asdict(f.place),
+            "plan": f.plan.to_dict(),
+            "lr": f.lr,
+            "updates": f.average.updates if f.average else 0,
+            "step_s": {str(k): v for k, v in f.step_s.items()},
+            "judge_s": f.judge_s,
+        }
+        save_tensors(f.last, pack(f.plain, f.average, f.optimiser), state)
+
+
+def restore_place(f: Fit) -> None:
+    """Take weights, average, optimiser, plan and place from the checkpoint."""
+    tensors, state = load_tensors(f.last)
+    unpack(tensors, f.plain, f.average, f.optimiser)
+    f.plan, f.place, f.lr = Plan.from_dict(state["plan"]), Place(**state["place"]), state["lr"]
+    f.step_s = {int(k): v for k, v in state["step_s"].items()}
+    f.judge_s = state["judge_s"]
+    if f.average is not None:
+        f.average.updates = state["updates"]
+
+
+class _Watch:
+    """Logs steps, moves the bar, and holds a time-boxed plan against the clock."""
+
+    def __init__(self, f: Fit) -> None:
+        self._f = f
+        self._deadline = None if f.seconds_left is None else time.monotonic() + f.seconds_left
+        self._checked_at, self._checked_step = time.monotonic(), f.place.step
+        self._logged_at, self._logged_step = time.monotonic(), f.place.step
+        self._losses: list[float] = []
+
+    def step(self, loss: float, norm: float) -> None:
+        """Every step is logged: the log is the run's proof, and resumed runs are compared by it."""
+        f, now = self._f, time.monotonic()
+        step = f.place.step
+        size = f.plan.size_at(step - 1)
+        pictures = (
+            (step - self._logged_step) * f.batches.batch * f.config.accumulate * f.accelerator.num_processes
+        )
+        rate = pictures / max(now - self._logged_at, 1e-9)
+        f.recorder.log(
+            "step",
+            step=step,
+            epoch=round(step * f.config.accumulate / f.batches.steps_per_epoch, 3),
+            loss=loss,
+            lr=f.lr * f.plan.lr_factor(step - 1),
+            norm=round(norm, 4),
+            rate=round(rate, 2),
+            size=size,
+        )
+        self._losses = [*self._losses[-49:], loss]
+        mean = sum(self._losses) / len(self._losses)
+        f.recorder.advance(f.plan.progress(step), f"loss {mean:.3f}  {rate:5.0f} pictures/s  {size} px")
+        self._logged_at, self._logged_step = time.monotonic(), step
+
+    def plan_is_off(self) -> bool:
+        """Revise a time-boxed plan where the clock disagrees with it; True when it was revised."""
+        f, now = self._f, time.monotonic()
+        done = f.place.step - self._checked_step
+        if self._deadline is None or done < 10 or now - self._checked_at < 0.02 * (f.seconds_left or 0):
+            return False
+        drift = (now - self._checked_at) / done / f.step_s[f.plan.size_at(f.place.step - 1)]
+        self._checked_at, self._checked_step = now, f.place.step
+        rest, begin = 0.0, f.place.step
+        for stage in f.plan.revised(begin, 1.0).stages:
+            inside = max(0, stage.steps - begin)
+            begin = max(0, begin - stage.steps)
+            rest += inside * f.step_s[stage.size] * drift
+        judgements = (1 - f.plan.progress(f.place.step)) * JUDGEMENTS * f.judge_s if f.judge else 0.0
+        factor = max(0.0, self._deadline - now - judgements) / max(rest, 1e-9)
+        if abs(factor - 1) < DRIFT:
+            return False
+        f.plan = f.plan.revised(f.place.step, factor)
+        f.recorder.log("plan", step=f.place.step, factor=round(factor, 4), total=f.plan.total)
+        return True

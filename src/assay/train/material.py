@@ -1,0 +1,126 @@
+"""What a run trains on: the data set with its parts, and decoded pixels for training and validation."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+from assay.configs import Recipe
+from assay.data.checks import check_dataset, raise_problems
+from assay.data.read import read_dataset
+from assay.data.split import split_dataset
+from assay.errors import DatasetError
+from assay.image import read_image
+from assay.preprocess import RESAMPLING, Preprocess
+from assay.train.cache import PictureCache, Render
+from assay.train.record import Recorder
+from assay.types import Dataset
+
+MARGIN = 1.15
+"""Training pixels are cached with their short side this much longer than the network's, for random crops."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Labelled pictures of a run. ``validation`` and ``test`` are None where the data has no such part."""
+
+    dataset: Dataset
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset | None
+    train_pixels: PictureCache
+    validation_pixels: PictureCache | None
+    preprocess: Preprocess
+
+
+def gather(data: str | Path | Dataset, recipe: Recipe, recorder: Recorder) -> Material:
+    """Read, check and split the data, and decode what training and validation need.
+
+    Raises
+    ------
+    DatasetError : all that is broken or contradicts itself, at once.
+    """
+    recorder.stage("read and check")
+    dataset = split(read(data, recipe), recipe)
+    raise_problems(check_dataset(dataset, for_training=True))
+    labelled = dataset.select(dataset.targets >= 0)
+    train = labelled.part("train")
+    validation = labelled.part("validation") if "validation" in labelled.parts else None
+    preprocess = Preprocess(recipe.preprocess)
+    limit, workers = int(recipe.train.cache_gb * 1e9), recipe.train.workers or 2
+    train_pixels = _cache(train, f"train-{preprocess.digest}", training_render(preprocess), limit)
+    _fill(train_pixels, recorder, "decode train", workers)
+    validation_pixels = None
+    if validation is not None:
+        kind = f"evaluate-{preprocess.digest}"
+        validation_pixels = _cache(validation, kind, evaluation_render(preprocess), limit)
+        _fill(validation_pixels, recorder, "decode validation", workers)
+    test = labelled.part("test") if "test" in labelled.parts else None
+    return Material(labelled, train, validation, test, train_pixels, validation_pixels, preprocess)
+
+
+def read(data: str | Path | Dataset, recipe: Recipe) -> Dataset:
+    """The data set behind a path; a Dataset is taken as it is."""
+    dataset = data if isinstance(data, Dataset) else read_dataset(data, recipe.read)
+    if "labels" in dataset.table.column_names and "label" not in dataset.table.column_names:
+        raise DatasetError(
+            f"{dataset.name} has several labels a picture; `train` learns one",
+            fix="name a column with one label: --label-column",
+        )
+    return dataset
+
+
+def split(dataset: Dataset, recipe: Recipe) -> Dataset:
+    """The data set with parts: its own, or dealt by the recipe."""
+    return split_dataset(dataset, recipe.split)
+
+
+def _cache(dataset: Dataset, kind: str, render: Render, limit: int) -> PictureCache:
+    where = hashlib.blake2b(str(dataset.root.resolve()).encode(), digest_size=8).hexdigest()
+    folder = cache_folder() / "pixels" / f"{where}-{kind}"
+    paths = [dataset.root / path for path in dataset.table["path"].to_pylist()]
+    return PictureCache(folder, paths, render, limit_bytes=limit)
+
+
+def cache_folder() -> Path:
+    """Where decoded pictures are kept: ASSAY_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("ASSAY_CACHE") or user_cache_path("assay"))
+
+
+def _fill(cache: PictureCache, recorder: Recorder, name: str, workers: int) -> None:
+    recorder.stage(name, total=1.0)
+    cache.fill(workers=workers, on_progress=lambda done, n: recorder.advance(done / n, f"{done} of {n}"))
+
+
+def evaluation_render(preprocess: Preprocess) -> Render:
+    """Path -> (S, S, C) uint8: exactly what prediction sees."""
+    return lambda path: preprocess.pixels(read_image(path))
+
+
+def training_render(preprocess: Preprocess) -> Render:
+    """Path -> (H, W, C) uint8: as evaluation does, but shrunk only to a little more than the network needs.
+
+    Pictures are never enlarged here.
+    """
+    wanted = round(preprocess.config.size * MARGIN)
+
+    def render(path: Path) -> NDArray[np.uint8]:
+        picture = preprocess.smoothed(read_image(path))
+        scale = wanted / min(picture.size)
+        if scale < 1:
+            width, height = (max(1, round(side * scale)) for side in picture.size)
+            picture = picture.resize((width, height), RESAMPLING[preprocess.config.interpolation])
+        return np.asarray(picture).reshape(picture.height, picture.width, preprocess.channels)
+
+    return render
+
+
+def class_counts(dataset: Dataset) -> NDArray[np.int64]:
+    """(K,) pictures of each class."""
+    return np.bincount(dataset.targets, minlength=len(dataset.classes))

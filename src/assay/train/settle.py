@@ -1,0 +1,71 @@
+"""What a recipe leaves open is decided here, from whether there are weights to start from; the answer is recorded."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import replace
+
+from assay.configs import Recipe
+from assay.errors import ConfigError
+
+DEFAULT_MINUTES = 10.0
+
+# Peak learning rates at 64 pictures an update: (from scratch, from weights). The adaptive ones scale with the
+# square root of the batch (Malladi et al. 2022), the others linearly (Goyal et al. 2017).
+PEAK_LR = {
+    "adamw": (2e-3, 5e-4),
+    "adam": (2e-3, 5e-4),
+    "nadam": (2e-3, 5e-4),
+    "radam": (2e-3, 5e-4),
+    "sgd": (0.1, 0.01),
+    "rmsprop": (2e-3, 2e-4),
+}
+
+
+def settle(recipe: Recipe) -> Recipe:
+    """The recipe with every None of its training section decided, but precision (which is measured).
+
+    Raises
+    ------
+    ConfigError : options that contradict each other.
+    """
+    train, started = recipe.train, bool(recipe.model.weights or recipe.model.pretrained)
+    if train.epochs is not None and train.minutes is not None:
+        raise ConfigError(
+            "both epochs and minutes are given",
+            got=f"{train.epochs} and {train.minutes:g}",
+            fix="give one of them",
+        )
+    if train.transfer in ("frozen", "probe-then-all") and not started:
+        raise ConfigError(
+            f"transfer={train.transfer} needs weights to start from",
+            fix="give --weights FILE or --pretrained",
+        )
+    if train.patience and train.minutes:
+        raise ConfigError("patience is for runs with --epochs; a time-boxed schedule always completes")
+    minutes = DEFAULT_MINUTES if train.epochs is None and train.minutes is None else train.minutes
+    settled = replace(
+        train,
+        minutes=minutes,
+        lr=peak_lr(train.optimiser, train.batch * train.accumulate, started=started)
+        if train.lr is None
+        else train.lr,
+        transfer=train.transfer or ("probe-then-all" if started else "all"),
+        layer_decay=train.layer_decay or (0.85 if started else 1.0),
+        progressive=(minutes is not None and not started) if train.progressive is None else train.progressive,
+        workers=train.workers or cores(),
+    )
+    return replace(recipe, train=settled)
+
+
+def peak_lr(optimiser: str, pictures: int, *, started: bool) -> float:
+    """Peak learning rate for so many pictures an update."""
+    base = PEAK_LR[optimiser][int(started)]
+    scale = pictures / 64 if optimiser == "sgd" else math.sqrt(pictures / 64)
+    return base * scale
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

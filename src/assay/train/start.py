@@ -1,0 +1,245 @@
+"""`train`: from a folder of labelled pictures to a finished run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import broadcast_object_list
+
+import assay
+from assay.bundle import Card
+from assay.configs import Recipe
+from assay.errors import ConfigError
+from assay.metrics.evaluate import Evaluation, evaluate
+from assay.metrics.reliability import fit_temperature
+from assay.train.begin import begin_fit, build
+from assay.train.checkpoint import save_tensors
+from assay.train.folder import earlier_recipe, new_folder, read_json, write_json
+from assay.train.loop import Fit, choose, fit
+from assay.train.machine import describe_machine, tune_allocator
+from assay.train.material import Material, gather
+from assay.train.predictor import CheckpointPredictor
+from assay.train.record import Recorder
+from assay.train.settle import settle
+from assay.types import Dataset
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, card, and evaluations by part."""
+
+    folder: Path
+    card: Card
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def train(
+    data: str | Path | Dataset | None,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    show: bool = False,
+    command: Sequence[str] = (),
+    **options: Any,
+) -> Run:
+    """Train a classifier on labelled pictures.
+
+    Parameters
+    ----------
+    data : a folder with one folder a class, a CSV or Parquet table, or a Dataset. May be None with ``resume``.
+    out : the run folder; ``runs/NAME`` when not given.
+    resume : go on with an interrupted run in ``out``; gives the same losses as an unbroken one.
+    show : progress bars on standard error.
+    command : what to record as the command that started this.
+    options : any field of Recipe's sections, e.g. ``model="csp-nano", minutes=3, size=128``.
+
+    Raises
+    ------
+    ConfigError, DatasetError, ModelError : with what, got and fix.
+    KeyboardInterrupt : Ctrl-C, after a checkpoint was written.
+    """
+    begun = time.monotonic()
+    tune_allocator()
+    if resume:
+        if out is None:
+            raise ConfigError("resume needs the run's folder", fix="give --out")
+        folder = Path(out)
+        recipe, record = earlier_recipe(folder, options), read_json(folder / "run.json")
+        data = record["data"] if data is None else data
+    else:
+        recipe, record = Recipe.from_options(options), {}
+        if data is None:
+            raise ConfigError("no data given", fix="give a folder or a table")
+        folder = _fresh_folder(out, data, recipe)
+    return _run(data, folder, recipe, record, begun=begun, show=show, command=list(command))
+
+
+def _fresh_folder(out: str | Path | None, data: str | Path | Dataset, recipe: Recipe) -> Path:
+    settle(recipe)  # contradictions are told before a folder is made
+    stem = data.name if isinstance(data, Dataset) else Path(data).resolve().stem
+    state = PartialState()
+    folder = [str(new_folder(out, f"{stem}-{recipe.model.model}"))] if state.is_main_process else [""]
+    return Path(broadcast_object_list(folder)[0])
+
+
+def _run(
+    data: str | Path | Dataset,
+    folder: Path,
+    recipe: Recipe,
+    record: dict[str, Any],
+    *,
+    begun: float,
+    show: bool,
+    command: list[str],
+) -> Run:
+    settled = settle(recipe)
+    accelerator = Accelerator()
+    main = accelerator.is_main_process
+    resume_at = _saved_step(folder) if record else None
+    with Recorder(folder if main else None, show=show, resume_at=resume_at) as recorder:
+        with accelerator.main_process_first():
+            material = gather(data, settled, recorder)
+        _same_data(material, record)
+        spent = float(record.get("seconds", 0.0))
+        record = {**_first_record(data, recipe, settled, material, command), **record, "status": "running"}
+        if main:
+            write_json(folder / "run.json", record)
+            pq.write_table(_split_table(material.dataset), folder / "split.parquet")
+            if settled.train.baselines and "baselines" not in record:
+                record["baselines"] = _baselines(material, recorder)
+        torch.manual_seed(settled.train.seed)
+        model, facts = build(settled, material, recorder, fresh=resume_at is None)
+        record |= facts
+        f = begin_fit(
+            model, settled, material, recorder, accelerator, folder, elapsed=time.monotonic() - begun + spent
+        )
+        record["resolved"] |= {
+            "precision": "bf16" if f.bf16 else "fp32",
+            "plan": f.plan.to_dict(),
+            "lr": f.lr,
+        }
+        if main:
+            write_json(folder / "run.json", record)
+        recorder.stage("train", total=1.0)
+        try:
+            fit(f)
+        except BaseException as error:
+            stopped = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            if main:
+                write_json(
+                    folder / "run.json",
+                    {**record, "status": stopped, "seconds": time.monotonic() - begun + spent},
+                )
+            raise
+        run = _finish(f, material, settled, record, begun=begun - spent)
+    accelerator.free_memory()
+    return run
+
+
+def _finish(f: Fit, material: Material, recipe: Recipe, record: dict[str, Any], *, begun: float) -> Run:
+    """Choose weights, calibrate, evaluate, write; the card comes last and marks the run as finished."""
+    f.recorder.stage("calibrate and evaluate", total=1.0)
+    weights, chosen = choose(f)
+    f.plain.load_state_dict(weights)
+    temperature = 1.0
+    if f.judge is not None:
+        temperature = fit_temperature(f.judge.logits(f.plain), f.judge.targets)
+    record |= {"chosen": chosen, "temperature": temperature}
+    card = _card(f, material, recipe, record, temperature)
+    evaluations: dict[str, Evaluation] = {}
+    if f.accelerator.is_main_process:
+        save_tensors(f.folder / "model.safetensors", weights, {"classes": material.dataset.classes.digest})
+        predictor = CheckpointPredictor(f.plain.eval(), card, f.folder)
+        for part in ("validation", "test"):
+            if part in material.dataset.parts:
+                evaluations[part] = evaluate(predictor, material.dataset, part)
+                evaluations[part].save(f.folder / "evaluation")
+    seconds = time.monotonic() - begun
+    if f.accelerator.is_main_process:
+        write_json(f.folder / "card.json", card.to_dict())
+        record |= {"status": "finished", "minutes": round(seconds / 60, 3), "seconds": round(seconds, 2)}
+        write_json(f.folder / "run.json", record)
+        f.recorder.log("done", step=f.place.step, minutes=round(seconds / 60, 3), chosen=chosen["kept"])
+    f.accelerator.wait_for_everyone()
+    return Run(f.folder, card, evaluations, seconds)
+
+
+def _card(f: Fit, material: Material, recipe: Recipe, record: dict[str, Any], temperature: float) -> Card:
+    wanted = ("command", "split_hash", "split", "machine", "versions", "weights", "resolved", "started")
+    return Card(
+        classes=material.dataset.classes,
+        preprocess=recipe.preprocess,
+        model={**recipe.model.to_dict(), "channels": material.preprocess.channels},
+        temperature=temperature,
+        name=f.folder.name,
+        provenance={name: record[name] for name in wanted if name in record},
+    )
+
+
+def _first_record(
+    data: str | Path | Dataset, recipe: Recipe, settled: Recipe, material: Material, command: list[str]
+) -> dict[str, Any]:
+    dataset = material.dataset
+    return {
+        "format": 1,
+        "task": "classify",
+        "command": command,
+        "data": str(dataset.root if isinstance(data, Dataset) else data),
+        "dataset": dataset.name,
+        "recipe": recipe.to_dict(),
+        "resolved": {"train": settled.train.to_dict()},
+        "classes": list(dataset.classes),
+        "parts": dataset.parts,
+        "split": dict(dataset.split),
+        "split_hash": dataset.split_hash,
+        "machine": describe_machine(),
+        "versions": {"assay": assay.__version__, "torch": torch.__version__},
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _split_table(dataset: Dataset) -> Any:
+    wanted = [name for name in ("path", "label", "part", "group") if name in dataset.table.column_names]
+    return dataset.table.select(wanted)
+
+
+def _saved_step(folder: Path) -> int | None:
+    """The step to resume at; None when the run was stopped before its first checkpoint."""
+    from assay.train.checkpoint import load_tensors  # noqa: PLC0415
+
+    last = folder / "checkpoints" / "last.safetensors"
+    return int(load_tensors(last)[1]["place"]["step"]) if last.exists() else None
+
+
+def _same_data(material: Material, record: dict[str, Any]) -> None:
+    if record and record["split_hash"] != material.dataset.split_hash:
+        raise ConfigError(
+            "the data changed since this run began",
+            got=f"split hash {material.dataset.split_hash}, was {record['split_hash']}",
+            fix="bring the data back, or start a new run",
+        )
+
+
+def _baselines(material: Material, recorder: Recorder) -> dict[str, Any]:
+    """What everyone must beat, measured on the same parts."""
+    from assay.tables import BASELINES  # noqa: PLC0415
+
+    recorder.stage("baselines")
+    found: dict[str, Any] = {}
+    for name in BASELINES:
+        predictor = BASELINES.load(name)(material.train)
+        found[name] = {
+            part: evaluate(predictor, material.dataset, part, draws=200).to_dict()["metrics"]
+            for part in ("validation", "test")
+            if part in material.dataset.parts
+        }
+    return found
