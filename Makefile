@@ -12,6 +12,7 @@ READY := $(VENV)/.ready
 PIP := $(PY) -m pip --disable-pip-version-check -qq
 WORKERS ?= 2
 export UV_CUSTOM_COMPILE_COMMAND = make pins
+export NO_MKDOCS_2_WARNING = 1
 export PYTHON
 
 help:  ## list the targets
@@ -47,8 +48,8 @@ format: setup  ## mend the style where ruff can
 	@$(VENV)/bin/ruff check --fix --quiet .
 	@$(VENV)/bin/ruff format --quiet .
 
-bench: setup  ## start-up, throughput and table sizes on this machine, as JSON lines
-	@for file in benchmarks/*.py; do $(PY) $$file; done
+bench: setup  ## start-up, table sizes and throughput on this machine (minutes), as JSON lines
+	@$(PY) -m benchmarks
 
 docs: setup  ## write the reference pages from the code and build the site into site/
 	@$(PY) docs/generate.py

@@ -1,1 +1,1 @@
-"""Benchmarks beside the code: each is run as a module from the repository's root, e.g. ``python -m benchmarks.startup``."""
+"""Benchmarks beside the code, each run as a module from the repository's root: ``python -m benchmarks.startup``."""

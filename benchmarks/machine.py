@@ -64,6 +64,17 @@ def commit() -> str:
         return "unknown"
 
 
+def peer_environment() -> dict[str, str]:
+    """Environment for the peers' processes: Ultralytics sends nothing, fetches nothing and installs nothing."""
+    return {
+        **os.environ,
+        "YOLO_OFFLINE": "true",
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_CONFIG_DIR": str(PEERS_PYTHON.parent.parent),
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
 def append_line(path: Path, line: dict[str, Any]) -> None:
     """Append one JSON line and flush it to the disk, so that a stopped series keeps what it has."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,8 @@
 set -euo pipefail
 folder=$1
 found=""
-for python in ${PYTHON:-python3.11 python3.12 python3.13 python3 python}; do
+tried=${PYTHON:-python3.11 python3.12 python3.13 python3 python}
+for python in $tried; do
     "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || continue
     found=$python
     "$python" -c 'import ensurepip, venv' 2>/dev/null || continue
@@ -15,7 +16,7 @@ if [ -n "$found" ]; then
     echo "  fix: install its venv module (Debian, Ubuntu: apt-get install python3-venv), then run make again" >&2
 else
     echo "error: no Python 3.11, 3.12 or 3.13 was found" >&2
-    echo "  got: $(python3 --version 2>&1 || echo 'no python3')" >&2
+    echo "  got: none of these is one: $tried" >&2
     echo "  fix: install one, or name it: make setup PYTHON=/path/to/python3.12" >&2
 fi
 exit 1

@@ -28,7 +28,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def _check_shapes() -> None:
-    from jaxtyping import install_import_hook  # noqa: PLC0415
+    from jaxtyping import install_import_hook
 
     rooms = ["assay.preprocess", "assay.postprocess", "assay.metrics", "assay.losses", "assay.models"]
     install_import_hook(rooms, "beartype.beartype")
@@ -103,7 +103,7 @@ def photos(_drawn_photos: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """``cli("train", folder, "epochs=1")`` runs the command line in this process."""
-    from assay.cli.main import main  # noqa: PLC0415
+    from assay.cli.main import main
 
     def run(*words: object) -> Outcome:
         capsys.readouterr()
@@ -114,10 +114,71 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     return run
 
 
+@pytest.fixture(scope="session")
+def _tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import numpy as np  # noqa: PLC0415
+
+    from assay.bundle import Card, save_bundle  # noqa: PLC0415
+    from assay.configs import ModelConfig, PreprocessConfig  # noqa: PLC0415
+    from assay.labels import ClassNames  # noqa: PLC0415
+    from assay.preprocess import Preprocess  # noqa: PLC0415
+    from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine  # noqa: PLC0415
+    from assay.runtime.golden import pack_golden  # noqa: PLC0415
+
+    preprocess = PreprocessConfig(size=32)
+    card = Card(
+        ClassNames(["circle", "square", "größer 三角"]),
+        preprocess,
+        {**ModelConfig(model="cnn").to_dict(), "channels": 3},
+        temperature=1.5,
+        name="tiny",
+    )
+    graph = _mean_colour_graph(32)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    logits = OnnxRuntimeEngine(graph, threads=1)(Preprocess(preprocess).normalise(pixels))
+    path = tmp_path_factory.mktemp("tiny") / "tiny.bundle"
+    save_bundle(path, card, {"network.onnx": graph, "golden.safetensors": pack_golden(pixels, logits)})
+    return path
+
+
+@pytest.fixture
+def tiny_bundle(_tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A Bundle of 2 KB, made without torch, that tells the classes of ``photos`` by their mean colour.
+
+    Its own copy for each test, so a test may break it.
+    """
+    return Path(shutil.copy(_tiny_bundle, tmp_path / "tiny.bundle"))
+
+
+def _mean_colour_graph(side: int) -> bytes:
+    """pixels (B, 3, S, S) -> embedding (B, 3), the mean colour -> logits (B, 3): red, blue, green."""
+    import numpy as np  # noqa: PLC0415
+    import onnx  # noqa: PLC0415
+
+    def end(name: str, *shape: Any) -> Any:
+        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+    weight = 8 * np.array([[1, -0.5, -0.5], [-0.5, -0.5, 1], [-0.5, 1, -0.5]], dtype=np.float32).T
+    nodes = [
+        onnx.helper.make_node("GlobalAveragePool", ["pixels"], ["mean"]),
+        onnx.helper.make_node("Flatten", ["mean"], ["embedding"]),
+        onnx.helper.make_node("MatMul", ["embedding", "weight"], ["logits"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "mean-colour",
+        [end("pixels", "batch", 3, side, side)],
+        [end("logits", "batch", 3), end("embedding", "batch", 3)],
+        [onnx.numpy_helper.from_array(weight, "weight")],
+    )
+    opset = onnx.helper.make_opsetid("", 18)
+    return bytes(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9).SerializeToString())
+
+
 def _draw(shape: int, seed: int) -> Any:
     """One noisy picture of a disc, a square or a triangle in the colour of its class, anywhere."""
-    import numpy as np  # noqa: PLC0415
-    from PIL import Image, ImageDraw  # noqa: PLC0415
+    import numpy as np
+    from PIL import Image, ImageDraw
 
     rng = np.random.default_rng(seed)
     picture = Image.fromarray(rng.integers(90, 160, (64, 64, 3), dtype=np.uint8))

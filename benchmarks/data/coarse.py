@@ -1,6 +1,6 @@
 """Coarse answers of a network trained on fine classes: the probabilities of a coarse class's members, added up.
 
-    python -m benchmarks.data.coarse RUN/evaluation/test.json --table runs/data/grocery/fine.csv
+python -m benchmarks.data.coarse RUN/evaluation/test.json --table runs/data/grocery/fine.csv
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.metrics.interval import proportion
 from benchmarks.data.tree import read_rows
 
 
@@ -46,9 +47,9 @@ def coarse_right(
 
 
 def main() -> int:
-    from assay.metrics.interval import proportion
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("evaluation", type=Path, help="PART.json of an evaluation; PART.npz lies beside it")
     parser.add_argument("--table", type=Path, default=Path("runs/data/grocery/fine.csv"))
     args = parser.parse_args()

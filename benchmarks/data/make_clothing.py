@@ -16,10 +16,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from assay.configs import SplitConfig
+from assay.data.split import split_dataset
+from assay.labels import ClassNames
+from assay.types import Dataset
 from benchmarks.data.tree import write_rows, write_tree
 from benchmarks.machine import SHARED
 
 RECORD = Path(__file__).with_name("clothing.split.json")
+PARTS = ("train", "validation", "test")
 PUBLISHED_PARTS = ("train", "validation")
 
 
@@ -37,13 +44,6 @@ def read_photos(folder: Path) -> list[dict[str, str]]:
 
 def deal(rows: list[dict[str, str]], folder: Path) -> dict[str, Any]:
     """The record of a new split by Assay's own ``split_dataset``: senders of each part, and how they were dealt."""
-    import pyarrow as pa
-
-    from assay.configs import SplitConfig
-    from assay.data.split import split_dataset
-    from assay.labels import ClassNames
-    from assay.types import Dataset
-
     classes = ClassNames(sorted({row["label"] for row in rows}))
     whole = Dataset(pa.Table.from_pylist(rows), classes, folder, "clothing")
     dealt = split_dataset(whole, SplitConfig(validation=0.15, test=0.15))
@@ -53,7 +53,7 @@ def deal(rows: list[dict[str, str]], folder: Path) -> dict[str, Any]:
     return {
         "by": "sender",
         "how": dict(dealt.split),
-        "senders": {part: sorted(senders[part], key=int) for part in ("train", "validation", "test")},
+        "senders": {part: " ".join(sorted(senders[part], key=int)) for part in PARTS},
     }
 
 
@@ -66,19 +66,22 @@ def apply_record(rows: list[dict[str, str]], record: dict[str, Any]) -> list[dic
     """
     parts: dict[str, str] = {}
     for part, senders in record["senders"].items():
-        for sender in senders:
+        for sender in senders.split():
             if parts.setdefault(sender, part) != part:
                 raise ValueError(f"sender {sender} is in {parts[sender]} and in {part}")
     missing = {row["group"] for row in rows} - parts.keys()
     if missing:
         raise ValueError(f"senders {sorted(missing)} are in no part of the record")
-    return [{k: {**row, "part": parts[row["group"]]}[k] for k in ("path", "label", "part", "group")} for row in rows]
+    return [
+        {k: {**row, "part": parts[row["group"]]}[k] for k in ("path", "label", "part", "group")}
+        for row in rows
+    ]
 
 
 def shares(rows: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
     """For each part: photos, share of all, senders, photos of each class."""
     found = {}
-    for part in ("train", "validation", "test"):
+    for part in PARTS:
         mine = [row for row in rows if row["part"] == part]
         found[part] = {
             "photos": len(mine),
@@ -91,17 +94,14 @@ def shares(rows: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
 
 def split_hash(rows: list[dict[str, str]], folder: Path) -> str:
     """The hash that a run of Assay on this table says as well."""
-    import pyarrow as pa
-
-    from assay.labels import ClassNames
-    from assay.types import Dataset
-
     table = pa.Table.from_pylist(rows)
     return Dataset(table, ClassNames(sorted({row["label"] for row in rows})), folder).split_hash
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=SHARED, help="folder that holds clothing/")
     parser.add_argument("--out", type=Path, default=Path("runs/data/clothing"))
     parser.add_argument("--new", action="store_true", help="deal a new split and write it down")
@@ -111,10 +111,8 @@ def main() -> int:
         print("skipped: clothing/senders.csv is not in the data folder; give it with --data")
         return 0
     rows = read_photos(folder)
-    if args.new or not RECORD.exists():
-        record = deal(rows, folder)
-    else:
-        record = json.loads(RECORD.read_text("utf-8"))
+    known = RECORD.exists() and not args.new
+    record = json.loads(RECORD.read_text("utf-8")) if known else deal(rows, folder)
     rows = apply_record(rows, record)
     record |= {"split_hash": split_hash(rows, folder), "parts": shares(rows)}
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -60,7 +60,11 @@ def carve(photos: list[dict[str, str]], share: float = VALIDATION_SHARE) -> list
         {
             "path": photo["path"],
             "label": photo["fine"],
-            "part": "test" if photo["list"] == "val" else "validation" if photo["path"] in chosen else "train",
+            "part": "test"
+            if photo["list"] == "val"
+            else "validation"
+            if photo["path"] in chosen
+            else "train",
             "coarse": photo["coarse"],
         }
         for photo in photos
@@ -68,7 +72,9 @@ def carve(photos: list[dict[str, str]], share: float = VALIDATION_SHARE) -> list
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=SHARED, help="folder that holds grocery/")
     parser.add_argument("--out", type=Path, default=Path("runs/data/grocery"))
     args = parser.parse_args()

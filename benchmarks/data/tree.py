@@ -33,11 +33,15 @@ def write_tree(rows: Iterable[Mapping[str, str]], root: Path, out: Path) -> int:
     for folder in FOLDERS.values():
         for label in {row["label"] for row in rows}:
             (out / folder / label).mkdir(parents=True, exist_ok=True)
-    for row in rows:
-        target = out / FOLDERS[row["part"]] / row["label"] / tree_name(row["path"])
+    wanted = {
+        out / FOLDERS[row["part"]] / row["label"] / tree_name(row["path"]): root / row["path"] for row in rows
+    }
+    for target, source in wanted.items():
         if not target.exists():
-            shutil.copyfile(root / row["path"], target)
-    _remove_others(out, names)
+            shutil.copyfile(source, target)
+    for file in [*out.glob("*/*/*"), *out.glob("*.cache")]:  # of an older split, or a peer's
+        if file not in wanted:
+            file.unlink()
     return len(rows)
 
 
@@ -56,10 +60,3 @@ def write_rows(table: Path, rows: list[dict[str, str]]) -> None:
         writer.writeheader()
         writer.writerows(rows)
     part.replace(table)
-
-
-def _remove_others(out: Path, names: set[str]) -> None:
-    """Pictures of an older split must not stay behind in another part."""
-    for file in [*out.glob("*/*/*"), *out.glob("*.cache")]:
-        if file.is_file() and file.name not in names:
-            file.unlink()

@@ -15,10 +15,14 @@ import sysconfig
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.machine import PEERS_PYTHON, ROOT
+from benchmarks.machine import PEERS_PYTHON, ROOT, peer_environment
 
 HERE = Path(__file__).resolve().parent
-PROOF = "import torch, torchvision, timm, ultralytics; print(torch.__version__, torchvision.__version__, timm.__version__, ultralytics.__version__)"
+PROOF = """
+import torch, torchvision, timm, ultralytics
+print("torch", torch.__version__, "torchvision", torchvision.__version__)
+print("timm", timm.__version__, "ultralytics", ultralytics.__version__)
+"""
 
 
 def install(*words: str) -> None:
@@ -27,7 +31,9 @@ def install(*words: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--new", action="store_true", help="throw an older environment away first")
     args = parser.parse_args()
     home = PEERS_PYTHON.parent.parent
@@ -40,22 +46,9 @@ def main() -> int:
     install("-r", str(HERE / "requirements.txt"))
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(home)}))
     shutil.copyfile(HERE / "sitecustomize.py", packages / "sitecustomize.py")
-    subprocess.run([PEERS_PYTHON, "-c", PROOF], check=True, env=quiet_environment(home))
+    subprocess.run([PEERS_PYTHON, "-c", PROOF], check=True, env=peer_environment())
     print(f"ready: {home.relative_to(ROOT)}")
     return 0
-
-
-def quiet_environment(settings: Path) -> dict[str, str]:
-    """Environment in which Ultralytics sends nothing, fetches nothing and installs nothing."""
-    import os
-
-    return {
-        **os.environ,
-        "YOLO_OFFLINE": "true",
-        "YOLO_AUTOINSTALL": "false",
-        "YOLO_CONFIG_DIR": str(settings),
-        "HF_HUB_OFFLINE": "1",
-    }
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ class _DeclareOperators(importlib.abc.MetaPathFinder):
             self._declare()
 
     def _declare(self) -> None:
-        import torch
+        import torch  # noqa: PLC0415 - only where torchvision is imported
 
         try:
             library = torch.library.Library("torchvision", "DEF")

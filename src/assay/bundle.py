@@ -81,13 +81,9 @@ class _Members(Mapping[str, bytes]):
 
 
 def save_bundle(path: str | Path, card: Card, members: Mapping[str, bytes]) -> None:
-    """Write a Bundle, whole or not at all.
+    """Write a Bundle, whole or not at all; an earlier file is replaced in one step.
 
-    Parameters
-    ----------
-    path : the file, by custom ``something.bundle``; an earlier file is replaced in one step.
-    card : what travels beside the weights.
-    members : bytes by name, from ``MEMBERS`` without the card.
+    ``path`` is by custom ``something.bundle``; ``members`` holds bytes by name, from ``MEMBERS`` without the card.
 
     Raises
     ------

@@ -25,6 +25,7 @@ FORMAT = 1
 """The newest format that this program reads and the one it writes."""
 
 TASKS = ("classify",)
+_MAPPINGS = ("model", "provenance", "metrics", "parity", "thresholds", "licence")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class Card:
     thresholds: Mapping[str, Any] = field(default_factory=dict)
     licence: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        for name in _MAPPINGS:  # plain now, so that a card read back equals the one that was written
+            object.__setattr__(self, name, _plain(getattr(self, name)))
 
     @property
     def channels(self) -> int:
@@ -85,8 +90,8 @@ class Card:
         return cls(**{**values, "classes": classes, "preprocess": preprocess})
 
     def to_json(self) -> str:
-        """Indented JSON, readable by people; numbers that JSON cannot say (NaN) become null."""
-        return json.dumps(_plain(self.to_dict()), indent=2, ensure_ascii=False, allow_nan=False)
+        """Indented JSON, readable by people. Numbers that JSON cannot say (NaN) are null."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -142,7 +147,7 @@ def _field_faults(cls: type[Any], values: Mapping[str, Any]) -> list[str]:
 def _value_faults(values: Mapping[str, Any]) -> list[str]:
     """Faults of the fields that are there; each is one short sentence."""
     faults: list[str] = []
-    for name in ("provenance", "metrics", "parity", "thresholds", "licence", "model", "preprocess"):
+    for name in (*_MAPPINGS, "preprocess"):
         if not isinstance(values.get(name, {}), dict):
             faults.append(f"{name} is no object")
     if values.get("task", "classify") not in TASKS:
@@ -155,12 +160,13 @@ def _value_faults(values: Mapping[str, Any]) -> list[str]:
     classes = values.get("classes", ["one"])
     if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
         faults.append("classes is no list of names")
-    return faults or [*_preprocess_faults(values.get("preprocess")), *_model_faults(values.get("model"))]
+    if faults or "preprocess" not in values or "model" not in values:
+        return faults
+    faults = [*_preprocess_faults(values["preprocess"]), *_model_faults(values["model"])]
+    return faults or _channel_faults(values["preprocess"], values["model"])
 
 
-def _preprocess_faults(values: dict[str, Any] | None) -> list[str]:
-    if values is None:
-        return []
+def _preprocess_faults(values: dict[str, Any]) -> list[str]:
     faults = _type_faults("preprocess", PreprocessConfig, values)
     names = [f.name for f in dataclasses.fields(PreprocessConfig)]
     # a default that changes in a later version must not change what an old Bundle does
@@ -171,14 +177,19 @@ def _preprocess_faults(values: dict[str, Any] | None) -> list[str]:
     return faults
 
 
-def _model_faults(values: dict[str, Any] | None) -> list[str]:
-    if values is None:
-        return []
+def _model_faults(values: dict[str, Any]) -> list[str]:
     faults = [f"model.{name} is missing" for name in ("model", "channels") if name not in values]
-    if values.get("channels", 3) not in (1, 3):
-        faults.append(f"model.channels is {values['channels']!r}; it is 1 or 3")
     rest = {name: value for name, value in values.items() if name != "channels"}
     return faults + _type_faults("model", ModelConfig, rest)
+
+
+def _channel_faults(preprocess: dict[str, Any], model: dict[str, Any]) -> list[str]:
+    made = 1 if preprocess["colour"] == "gray" else 3
+    if model["channels"] == made:
+        return []
+    return [
+        f"model.channels is {model['channels']!r}, but preprocessing to {preprocess['colour']} gives {made}"
+    ]
 
 
 def _type_faults(section: str, config: type[Config], values: Mapping[str, Any]) -> list[str]:

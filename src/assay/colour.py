@@ -26,12 +26,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """A loaded Pillow image of any mode as mode RGB, by the rules above."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I;16"):
-        return _grey(_scale_to_8_bit(np.asarray(image), _full_scale(image)))
-    if image.mode == "I" and image.format in ("PNG", "PPM"):
-        return _grey(_scale_to_8_bit(np.asarray(image), 65535))
-    if image.mode in ("I", "F"):
-        return _grey(_stretch_to_8_bit(np.asarray(image)))
+    if image.mode[0] in "IF":
+        return Image.fromarray(_deep_grey(image)).convert("RGB")
     if image.mode == "LAB":
         return _lab_to_rgb(image)
     if image.has_transparency_data:
@@ -46,18 +42,22 @@ def on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(paper, front).convert("RGB")
 
 
-def _grey(values: NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(values).convert("RGB")
+def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
+    """(H, W) of the modes I, F and I;16 in either byte order."""
+    values = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        return _scale_to_8_bit(values, _full_scale(image))
+    if image.mode == "I" and image.format in ("PNG", "PPM"):  # Pillow scales these to 16 bits
+        return _scale_to_8_bit(values, 65535)
+    return _stretch_to_8_bit(values)
 
 
 def _full_scale(image: Image.Image) -> int:
     """The sample value that means white: stated by a TIFF, else 65535."""
     tags: Any = getattr(image, "tag_v2", {})
-    stated = [
-        _first_integer(tags.get(_MAX_SAMPLE_VALUE)),
-        2 ** _first_integer(tags.get(_BITS_PER_SAMPLE)) - 1,
-    ]
-    return next((full for full in stated if 255 < full <= 65535), 65535)
+    bits = min(_first_integer(tags.get(_BITS_PER_SAMPLE)), 16)
+    stated = (_first_integer(tags.get(_MAX_SAMPLE_VALUE)), 2**bits - 1)
+    return next((full for full in stated if 255 < full < 65535), 65535)
 
 
 def _first_integer(value: Any) -> int:
@@ -68,7 +68,7 @@ def _first_integer(value: Any) -> int:
 def _scale_to_8_bit(values: NDArray[Any], full: int) -> NDArray[np.uint8]:
     """``round(255 * v / full)`` in integers, so that it is the same on every machine."""
     clipped = np.clip(values, 0, full).astype(np.uint32)
-    return ((clipped * 510 + full) // (2 * full)).astype(np.uint8)
+    return np.asarray((clipped * 510 + full) // (2 * full), dtype=np.uint8)
 
 
 def _stretch_to_8_bit(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -77,7 +77,7 @@ def _stretch_to_8_bit(values: NDArray[Any]) -> NDArray[np.uint8]:
     low, high = float(exact.min()), float(exact.max())
     if not high > low:
         return np.zeros(exact.shape, np.uint8)
-    return np.rint((exact - low) * (255.0 / (high - low))).astype(np.uint8)
+    return np.asarray(np.rint((exact - low) / (high - low) * 255.0), dtype=np.uint8)
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:

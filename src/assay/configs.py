@@ -18,7 +18,7 @@ from assay.errors import ConfigError
 from assay.tables import suggest
 
 
-def option(  # noqa: D417
+def option(
     default: Any,
     help: str,  # noqa: A002
     *,
@@ -40,6 +40,9 @@ class Config:
         faults = [fault for f in dataclasses.fields(self) for fault in _faults(f, getattr(self, f.name))]  # type: ignore[arg-type]
         if faults:
             raise ConfigError("; ".join(faults), fix="see the ranges in the help of the command")
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            if "float" in str(f.type):  # 1 and 1.0 are one value: the same JSON, the same digest
+                object.__setattr__(self, f.name, _as_float(getattr(self, f.name)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -65,6 +68,12 @@ def field_type(config: type[Config], name: str) -> tuple[type, bool, bool]:
     if typing.get_origin(hint) is tuple:
         return typing.get_args(hint)[0], optional, True
     return hint, optional, False
+
+
+def _as_float(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_as_float(item) for item in value)
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _faults(f: dataclasses.Field[Any], value: Any) -> list[str]:
@@ -326,6 +335,22 @@ class TrainConfig(Config):
 
 
 @dataclass(frozen=True)
+class ShopConfig(Config):
+    """The rendered shop: how many pictures, how large. The same values give the same bytes."""
+
+    n: int = option(1200, "pictures to learn from", low=1, high=9_999_999, group="shop")
+    seed: int = option(0, "another seed is another shop", low=0, high=2**63 - 1, group="shop")
+    size: int = option(192, "longer side of a picture", low=32, high=4096, unit="px", group="shop")
+    new: int = option(
+        24,
+        "further pictures in new/, by sellers who are not in the shop",
+        low=0,
+        high=9_999_999,
+        group="shop",
+    )
+
+
+@dataclass(frozen=True)
 class Recipe(Config):
     """Everything that a training run was asked for; stored in the run and in the Bundle's card."""
 
@@ -346,12 +371,15 @@ class Recipe(Config):
             if name not in homes:
                 raise ConfigError(f"unknown option {name!r}", fix=suggest(name, list(homes)))
             dealt[homes[name]][name] = value
-        return cls(**{name: section.from_dict(dealt[name]) for name, section in sections.items()})
+        built: dict[str, Any] = {name: section.from_dict(dealt[name]) for name, section in sections.items()}
+        return cls(**built)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of ``to_dict``."""
-        return cls(**{name: section.from_dict(values[name]) for name, section in sections_of(cls).items()})
+        sections = sections_of(cls).items()
+        built: dict[str, Any] = {name: section.from_dict(values[name]) for name, section in sections}
+        return cls(**built)
 
 
 def sections_of(config: type[Recipe]) -> dict[str, type[Config]]:

@@ -3,26 +3,20 @@
 Training, evaluation, the command line and the service all decode here, so that one photo is one array
 everywhere. Built on Pillow, with four things added:
 
-- Limits are checked before anything is decoded: the file's size before it is read, the stated width and height
-  after the header. Only the formats of an allow list are tried (none that runs a program or a script).
-- The EXIF orientation is applied (JPEG, PNG, WebP, TIFF, AVIF), so pixels are as the photographer saw them. Of
-  animations and multi-page files the first picture is taken. Pixel modes: see ``colour``.
-- Every fault is one ImageError with what, got and fix. A truncated file is a fault, never half a picture.
-- Pillow's global switches (MAX_IMAGE_PIXELS, LOAD_TRUNCATED_IMAGES, plugins' text limits) are left as they are, and
-  its warnings are muted in the reading thread alone. ``warnings.catch_warnings`` cannot do that: it swaps
-  the filters of the whole process and is not thread-safe (Python's documentation says so).
+- Limits are checked before anything is decoded: the file's size before it is read, the stated width and
+  height after the header. Only the formats of an allow list are tried (none that runs a program or script).
+- The EXIF orientation is applied (JPEG, PNG, WebP, TIFF, AVIF), so pixels are as the photographer saw them.
+  Of animations and multi-page files the first picture is taken. Pixel modes: see ``colour``.
+- Every fault is one ImageError with what, got and fix (see ``decoding``). A truncated file is a fault, never
+  half a picture.
+- Pillow's global switches (MAX_IMAGE_PIXELS, LOAD_TRUNCATED_IMAGES, text limits) are left as they are.
 """
 
 from __future__ import annotations
 
-import re
 import stat
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -30,6 +24,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from assay.colour import to_rgb
+from assay.decoding import check_tiff, decoding, too_many_pixels, unknown_kind
 from assay.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
@@ -50,14 +45,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_OTHER_KINDS = (
-    (re.compile(rb"^.{4}ftyp(hei|hev|mif1|msf1)", re.S), "an HEIC photo", "export it as JPEG"),
-    (re.compile(rb"^.{4}ftyp", re.S), "a video", "export frames as JPEG or PNG"),
-    (re.compile(rb"^%PDF"), "a PDF document", "export its pages as PNG"),
-    (re.compile(rb"^%!PS"), "a PostScript document", "export it as PNG"),
-    (re.compile(rb"^\s*(<\?xml|<svg|<!DOCTYPE|<html)", re.I), "a text document (SVG, XML or HTML)", None),
-    (re.compile(rb"^PK\x03\x04"), "a ZIP archive", "unpack it first"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +85,7 @@ def read_image(source: Source, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[
     name = _name(source)
     data = source if isinstance(source, bytes) else _read_bytes(Path(source), limits)
     _check_bytes(name, len(data), limits)
-    with _decoding(name, limits), BytesIO(data) as stream:
+    with decoding(name, limits.max_pixels), BytesIO(data) as stream:
         image = _open(stream, name, limits)
         image.load()
         return np.array(_upright(to_rgb(image), _orientation(image)))
@@ -115,7 +102,7 @@ def read_size(source: Source, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int
     if isinstance(source, bytes):
         _check_bytes(name, len(source), limits)
     with (
-        _decoding(name, limits),
+        decoding(name, limits.max_pixels),
         BytesIO(source) if isinstance(source, bytes) else _open_file(Path(source), limits) as stream,
     ):
         image = _open(stream, name, limits)
@@ -202,23 +189,15 @@ def _open(stream: BinaryIO, name: str, limits: ImageLimits) -> ImageFile.ImageFi
         image = Image.open(stream, formats=_known_formats())
     except UnidentifiedImageError as error:
         stream.seek(0)
-        raise _unknown_kind(name, stream.read(64)) from error
+        raise unknown_kind(name, stream.read(64), FORMATS) from error
     width, height = image.size
     if width * height > limits.max_pixels:
-        raise _too_many_pixels(name, f"{width} x {height} = {width * height:,} pixels", limits)
+        raise too_many_pixels(name, f"{width} x {height} = {width * height:,} pixels", limits.max_pixels)
     if width < 1 or height < 1:
         raise ImageError(f"{name} holds no pixels", got=f"{width} x {height}")
+    if image.format == "TIFF":
+        check_tiff(name, image.tag_v2, stream.seek(0, SEEK_END))  # type: ignore[attr-defined]
     return image
-
-
-def _unknown_kind(name: str, head: bytes) -> ImageError:
-    known = f"use {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-    for pattern, kind, fix in _OTHER_KINDS:
-        if pattern.match(head):
-            return ImageError(f"{name} is not a picture that can be read", got=kind, fix=fix or known)
-    return ImageError(
-        f"{name} is not a picture that can be read", got=f"a file that begins with {head[:8]!r}", fix=known
-    )
 
 
 def _known_formats() -> tuple[str, ...]:
@@ -250,11 +229,11 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _orientation_from_header(image: ImageFile.ImageFile, stream: BinaryIO) -> int:
-    """As ``_orientation``, without decoding a PNG (whose getexif does, to find metadata behind the pixels)."""
+    """As ``_orientation``, without decoding a PNG, whose getexif does so to find metadata behind the pixels."""
     if image.format == "TIFF":
         return 1  # Pillow states the upright size of a TIFF itself
     if image.format == "PNG" and not _metadata_behind_pixels(stream):
-        image.load = lambda: None  # type: ignore[method-assign,assignment,return-value]
+        image.load = lambda: None  # type: ignore[method-assign]
     return _orientation(image)
 
 
@@ -274,60 +253,3 @@ def _metadata_behind_pixels(stream: BinaryIO) -> bool:
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
-
-
-def _too_many_pixels(name: str, got: str, limits: ImageLimits) -> ImageError:
-    return ImageError(
-        f"{name} has too many pixels",
-        got=f"{got}; the limit is {limits.max_pixels:,}",
-        fix="save it smaller, or raise max_pixels",
-    )
-
-
-@contextmanager
-def _decoding(name: str, limits: ImageLimits) -> Iterator[None]:
-    """Mute Pillow's warnings in this thread, and turn whatever it raises into one ImageError."""
-    with _quiet():
-        try:
-            yield
-        except ImageError:
-            raise
-        except Image.DecompressionBombError as error:
-            count = re.search(r"\d+", str(error))
-            got = f"{int(count[0]):,} pixels" if count else "a decompression bomb"
-            raise _too_many_pixels(name, got, limits) from error
-        except Exception as error:  # Pillow's decoders raise all kinds on damaged files
-            fix = "copy it again from its source, or save it anew"
-            raise ImageError(f"{name} is damaged", got=_reason(error), fix=fix) from error
-
-
-def _reason(error: Exception) -> str:
-    """Pillow's words on one line, without memory addresses."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    return re.sub(r" ?<[^>]* at 0x[0-9a-f]+>", "", words)[:200]
-
-
-class _ReadingHere(threading.local):
-    """Stands where a warnings filter keeps its pattern: matches in a thread that is reading a picture."""
-
-    depth = 0
-
-    def match(self, _text: str) -> bool:
-        return self.depth > 0
-
-
-_READING = _ReadingHere()
-_FILTER: Any = ("ignore", None, Warning, _READING, 0)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No warnings from this thread. The one filter stays installed, and is inert outside of reading."""
-    filters: Any = warnings.filters
-    if not filters or filters[0] is not _FILTER:
-        filters.insert(0, _FILTER)
-    _READING.depth += 1
-    try:
-        yield
-    finally:
-        _READING.depth -= 1

@@ -1,12 +1,13 @@
-"""Text on pictures, in any script: a font that has the letters, or the letters spelt out, never a crash.
+r"""Text on pictures, in any script: a font that has the letters, or the letters spelt out, never a crash.
 
-Pillow's own font (Latin) comes first, so that pictures look alike on every machine. Names in other scripts use the
-first font of the system that has every letter; where there is none, missing letters are written as their
-escapes (``\\u8863``), which are ugly but true, instead of empty boxes.
+Pillow's own font (plain Latin) comes first, so that pictures look alike on every machine. Other names use the
+first font of the system that has every letter. Where there is none, accents are dropped, and letters that are
+still missing are written as their escapes (``\u8863``), which are ugly but true, instead of empty boxes.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from functools import lru_cache
 
 from PIL import ImageFont
@@ -42,7 +43,7 @@ def lettering(text: str, size: int) -> tuple[str, Font]:
     name = _font_name(line)
     font = _load(name, size)
     if name is None:
-        line = "".join(letter if _has(font, letter) else _escaped(letter) for letter in line)
+        line = "".join(letter if _has(font, letter) else _spelt_out(letter) for letter in line)
     return line, font
 
 
@@ -85,5 +86,8 @@ def _has(font: Font, letter: str) -> bool:
     return (drawn.size, bytes(drawn)) != (missing.size, bytes(missing))
 
 
-def _escaped(letter: str) -> str:
-    return letter.encode("ascii", "backslashreplace").decode()
+def _spelt_out(letter: str) -> str:
+    """Without its accent where that leaves a plain letter (é, e), else as its escape."""
+    base = unicodedata.normalize("NFKD", letter)[0]
+    plain = base.isascii() and base.isprintable()
+    return base if plain else letter.encode("ascii", "backslashreplace").decode()

@@ -1,7 +1,7 @@
 """The answer corridor: sources -> decode -> preprocess -> engine -> calibrated Predictions, in order.
 
-Both wings walk it: a checkpoint's evaluation in torch and a Bundle in ONNX Runtime differ in ``engine`` alone.
-Threads decode ahead (Pillow and zlib release the GIL) by a bounded number of pictures, so that a million
+Both wings walk it: a checkpoint's evaluation in torch and a Bundle in ONNX Runtime differ in ``engine``
+alone. Threads decode ahead (Pillow and zlib release the GIL) by a bounded number of pictures, so that a million
 sources, which may come from a generator, need no more memory than three batches. One broken picture is one
 Prediction with ``error``; a failing engine is a failure of the whole and is raised.
 """
@@ -56,16 +56,6 @@ class CardLike(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """One source after its thread: pixels (S, S, C), or an error."""
-
-    path: str
-    pixels: NDArray[np.uint8] | None = None
-    size_hw: tuple[int, int] = (0, 0)
-    error: str | None = None
-
-
 def answer(
     sources: Iterable[str | Path],
     engine: Engine,
@@ -93,8 +83,8 @@ def answer(
     """
     if batch < 1 or (workers is not None and workers < 1):
         raise ConfigError(f"batch is {batch}, workers is {workers}", fix="give at least 1")
-    preprocess = Preprocess(card.preprocess)
-    return _answers(iter(sources), engine, card, preprocess, batch, workers or default_workers(), limits)
+    corridor = _Corridor(engine, card, Preprocess(card.preprocess), limits)
+    return _walk(corridor, iter(sources), batch, workers or default_workers())
 
 
 def default_workers() -> int:
@@ -108,64 +98,73 @@ def one_line(error: AssayError) -> str:
     return "; ".join(part.strip() for part in str(error).splitlines() if part.strip())
 
 
-def _answers(
-    sources: Iterator[str | Path],
-    engine: Engine,
-    card: CardLike,
-    preprocess: Preprocess,
-    batch: int,
-    workers: int,
-    limits: ImageLimits,
+def _walk(
+    corridor: _Corridor, sources: Iterator[str | Path], batch: int, workers: int
 ) -> Iterator[Prediction]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="assay-decode")
     waiting: deque[Future[_Prepared]] = deque()
     try:
         while True:
             for source in islice(sources, batch * BATCHES_AHEAD - len(waiting)):
-                waiting.append(pool.submit(_prepare, source, preprocess, limits))
+                waiting.append(pool.submit(corridor.prepare, source))
             if not waiting:
                 return
             ready = [waiting.popleft().result() for _ in range(min(batch, len(waiting)))]
-            yield from _predict(ready, engine, card, preprocess)
+            yield from corridor.predict(ready)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare(source: str | Path, preprocess: Preprocess, limits: ImageLimits) -> _Prepared:
-    """In a thread: file -> pixels of the network's size; the large picture is let go at once."""
-    path = str(source)
-    try:
-        image = read_image(source, limits)
-    except ImageError as error:
-        return _Prepared(path, error=one_line(error))
-    return _Prepared(path, preprocess.pixels(image), image.shape[:2])
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """One source after its thread: pixels (S, S, C), or an error."""
+
+    path: str
+    pixels: NDArray[np.uint8] | None = None
+    size_hw: tuple[int, int] = (0, 0)
+    error: str | None = None
 
 
-def _predict(
-    ready: list[_Prepared], engine: Engine, card: CardLike, preprocess: Preprocess
-) -> list[Prediction]:
-    readable = [item.pixels for item in ready if item.pixels is not None]
-    rows = iter(_scores(preprocess.normalise(np.stack(readable)), engine, card) if readable else ())
-    return [_prediction(item, card, None if item.pixels is None else next(rows)) for item in ready]
+@dataclass(frozen=True, slots=True)
+class _Corridor:
+    engine: Engine
+    card: CardLike
+    preprocess: Preprocess
+    limits: ImageLimits
 
+    def prepare(self, source: str | Path) -> _Prepared:
+        """In a thread: file -> pixels of the network's size; the large picture is let go at once."""
+        try:
+            image = read_image(source, self.limits)
+        except ImageError as error:
+            return _Prepared(str(source), error=one_line(error))
+        return _Prepared(str(source), self.preprocess.pixels(image), image.shape[:2])
 
-def _scores(tensor: NDArray[np.float32], engine: Engine, card: CardLike) -> NDArray[np.float32]:
-    """(B, C, S, S) -> calibrated probabilities (B, K)."""
-    logits = np.asarray(engine(tensor))
-    if logits.shape != (len(tensor), len(card.classes)):
-        raise ModelError(
-            "the network's answer does not fit the classes",
-            got=f"scores of shape {logits.shape} for {len(tensor)} pictures and {len(card.classes)} classes",
-            fix="use the classes that the network was trained with",
-        )
-    return probabilities(logits, card.temperature)
+    def predict(self, ready: list[_Prepared]) -> list[Prediction]:
+        """One batch, broken pictures left out and put back in their places."""
+        readable = [item.pixels for item in ready if item.pixels is not None]
+        rows = iter(self._probabilities(np.stack(readable)) if readable else ())
+        return [
+            Prediction(item.path, self.card.classes, np.empty(0, np.float32), error=item.error)
+            if item.pixels is None
+            else self._prediction(item, next(rows))
+            for item in ready
+        ]
 
+    def _probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(B, S, S, C) -> (B, K)."""
+        logits = np.asarray(self.engine(self.preprocess.normalise(pixels)))
+        wanted = (len(pixels), len(self.card.classes))
+        if logits.shape != wanted:
+            raise ModelError(
+                f"the network's scores do not fit {wanted[0]} pictures and {wanted[1]} classes",
+                got=f"shape {logits.shape}",
+                fix="use the classes that the network was trained with",
+            )
+        return probabilities(logits, self.card.temperature)
 
-def _prediction(item: _Prepared, card: CardLike, probs: NDArray[np.float32] | None) -> Prediction:
-    nothing = np.empty(0, np.float32)
-    if probs is None:
-        return Prediction(item.path, card.classes, nothing, error=item.error)
-    if not np.isfinite(probs).all():
+    def _prediction(self, item: _Prepared, probs: NDArray[np.float32]) -> Prediction:
+        if np.isfinite(probs).all():
+            return Prediction(item.path, self.card.classes, probs, item.size_hw)
         error = "the network's scores are not finite numbers"
-        return Prediction(item.path, card.classes, nothing, item.size_hw, error)
-    return Prediction(item.path, card.classes, probs, item.size_hw)
+        return Prediction(item.path, self.card.classes, np.empty(0, np.float32), item.size_hw, error)

@@ -81,31 +81,29 @@ def _picture(prediction: Prediction) -> Image.Image:
 
 
 def _bar(prediction: Prediction, width: int, size: int) -> Image.Image:
-    margin = size * 2 // 3
+    margin, small = size * 2 // 3, size * 3 // 4
     bar = Image.new("RGB", (width, 3 * size + margin), _BAR)
     draw = ImageDraw.Draw(bar)
+    room, below = width - 2 * margin, (margin, margin + size * 3 // 2)
     if prediction.error is not None:
-        _write(draw, (margin, margin), "no prediction", size, width - 2 * margin, _FAULT)
-        small = size * 3 // 4
-        error = prediction.error
-        _write(draw, (margin, margin + size * 3 // 2), error, small, width - 2 * margin, _MUTED)
+        _write(draw, (margin, margin), "no prediction", size=size, room=room, colour=_FAULT)
+        _write(draw, below, prediction.error, size=small, room=room, colour=_MUTED)
         return bar
     share = f"{100 * prediction.confidence:.1f} %"
-    share_width = round(draw.textlength(share, font=fit(share, size, width)[1]))
-    room = width - 2 * margin - share_width - size
-    _write(draw, (margin, margin), str(prediction.label), size, room, _TEXT)
-    _write(draw, (width - margin - share_width, margin), share, size, width, _TEXT)
-    others = "   ".join(f"{name} {100 * p:.1f} %" for name, p in prediction.top(4)[1:])
-    _write(draw, (margin, margin + size * 3 // 2), others, size * 3 // 4, width - 2 * margin, _MUTED)
+    taken = math.ceil(fit(share, size, width)[1].getlength(share))
+    others = " · ".join(f"{name} {100 * p:.1f} %" for name, p in prediction.top(4)[1:])
+    _write(draw, (margin, margin), str(prediction.label), size=size, room=room - taken - size, colour=_TEXT)
+    _write(draw, (width - margin - taken, margin), share, size=size, room=width, colour=_TEXT)
+    _write(draw, below, others, size=small, room=room, colour=_MUTED)
     _gauge(draw, prediction.confidence, (0, 0, width, max(3, size // 5)))
     return bar
 
 
 def _write(
-    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, room: int, colour: str
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, *, size: int, room: int, colour: str
 ) -> None:
     line, font = fit(text, size, room)
-    draw.text(at, line, fill=colour, font=font)
+    draw.text((at[0], at[1] + size * 5 // 6), line, fill=colour, font=font, anchor="ls")  # one baseline
 
 
 def _gauge(draw: ImageDraw.ImageDraw, share: float, box: tuple[int, int, int, int]) -> None:

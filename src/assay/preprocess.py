@@ -6,7 +6,7 @@ one class does it everywhere, from a config that travels in the Bundle: colour, 
 - Grey is ITU-R BT.601 luma, 0.299 R + 0.587 G + 0.114 B (Pillow's mode L).
 - Resizing is Pillow's, antialiased (the filter's support grows with the shrink factor; "nearest" alone has
   none). It works in integers, so one photo gives one tensor, bit for bit, on every machine. A crop and its
-  resize are one step, through a box in fractions of a pixel.
+  resize are one step, through a box in fractions of a pixel; at its border the filter sees the pixels beside it.
 - Normalising is (v / 255 - mean) / std from a table of 256 float32 values a channel.
 """
 
@@ -74,6 +74,11 @@ class Preprocess:
         ------
         ImageError : not an array of a picture.
         """
+        picture = self.smoothed(image)
+        return np.array(self._resized(picture)).reshape(self.config.size, self.config.size, self.channels)
+
+    def smoothed(self, image: NDArray[np.uint8]) -> Image.Image:
+        """The picture coloured and smoothed but in its own size: what training crops are cut from."""
         picture = to_pillow(image)
         if 0 in picture.size:
             raise ImageError("a picture holds no pixels", got=str(image.shape))
@@ -81,7 +86,7 @@ class Preprocess:
         picture = picture if picture.mode == mode else picture.convert(mode)
         if self.config.smoothing != "none":
             picture = SMOOTHERS[self.config.smoothing](picture, self.config.smoothing_strength)
-        return np.array(self._resized(picture)).reshape(self.config.size, self.config.size, self.channels)
+        return picture
 
     def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(..., S, S, C) uint8 -> (..., C, S, S) float32, contiguous: (v / 255 - mean) / std."""

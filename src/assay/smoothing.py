@@ -2,7 +2,7 @@
 
 - gaussian: Pillow's GaussianBlur, three extended box passes (Gwosdek et al. 2011, "Theoretical foundations
   of Gaussian convolution by extended box filtering"). ``strength`` is sigma in pixels.
-- median: the exact median of a square window. ``strength``, rounded and at least 1, is its radius: 1 is 3 x 3.
+- median: the exact median of a square window. ``strength``, rounded and at least 1, is the radius: 1 is 3 x 3.
 - bilateral (Tomasi and Manduchi 1998, equation 4): the mean over a square window of that radius, weighted by
   nearness (sigma = radius / 2) and by likeness of colour (sigma = 25 grey levels, Euclidean over channels).
   Weights are integers of 10 bits and sums are exact: no processor's exp or order of sums can change a pixel.

@@ -1,7 +1,8 @@
 """The values that travel between rooms: Sample, Dataset, Prediction, and the Predictor protocol.
 
 Rows of a data set live in an Arrow table (memory-mapped where it is large), so a million pictures open in
-seconds. Everything here is numpy and Arrow; no torch.
+seconds. Everything here is numpy and Arrow; no torch. Arrow is imported by the methods that need it: a
+Prediction does not, and answering one photo shall start at once.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from assay.errors import ConfigError
 from assay.labels import ClassNames
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
     from PIL.Image import Image
 
@@ -43,6 +43,19 @@ class Sample:
     part: str | None = None
     group: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def class_codes(labels: pa.Array, names: pa.Array) -> NDArray[np.int64]:
+    """(N,) position of each label (strings, plain or dictionary-encoded) in ``names``, -1 for null and unknown."""
+    import pyarrow as pa  # noqa: PLC0415 - see the top
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    if pa.types.is_dictionary(labels.type):
+        places = np.append(class_codes(labels.dictionary, names), -1)
+        codes: NDArray[np.int64] = places[np.asarray(pc.fill_null(labels.indices, len(places) - 1))]
+        return codes
+    found = pc.index_in(labels.cast(pa.string()), value_set=names)
+    return np.asarray(pc.fill_null(found, -1)).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,8 @@ class Dataset:
     @property
     def parts(self) -> dict[str, int]:
         """Part -> number of pictures, for the parts that occur, in the order of PARTS."""
+        import pyarrow.compute as pc  # noqa: PLC0415 - see the top
+
         if "part" not in self.table.column_names:
             return {}
         counts = {row["values"]: row["counts"] for row in pc.value_counts(self.table["part"]).to_pylist()}
@@ -103,6 +118,8 @@ class Dataset:
         ------
         ConfigError : the data set has no such part.
         """
+        import pyarrow.compute as pc  # noqa: PLC0415 - see the top
+
         if name not in self.parts:
             have = ", ".join(f"{part} ({n})" for part, n in self.parts.items()) or "no parts"
             raise ConfigError(
@@ -114,20 +131,26 @@ class Dataset:
 
     def select(self, mask: pa.ChunkedArray | pa.Array | NDArray[np.bool_]) -> Dataset:
         """The rows where ``mask`` is true; classes and split stay."""
+        import pyarrow as pa  # noqa: PLC0415 - see the top
+
         return replace(
             self, table=self.table.filter(pa.array(mask) if isinstance(mask, np.ndarray) else mask)
         )
 
     def take(self, rows: NDArray[np.int64] | list[int]) -> Dataset:
         """The rows with these numbers, in this order; classes and split stay."""
+        import pyarrow as pa  # noqa: PLC0415 - see the top
+
         return replace(self, table=self.table.take(pa.array(rows, type=pa.int64())))
 
     @cached_property
     def targets(self) -> NDArray[np.int64]:
         """(N,) class index of every row, -1 where it is unlabelled."""
+        import pyarrow as pa  # noqa: PLC0415 - see the top
+
         names = pa.array(list(self.classes), type=pa.string())
-        found = pc.index_in(self.table["label"].cast(pa.string()), value_set=names)
-        return np.asarray(pc.fill_null(found, -1).to_numpy(), dtype=np.int64)
+        found = [class_codes(chunk, names) for chunk in self.table["label"].chunks]
+        return np.concatenate([np.empty(0, np.int64), *found])
 
     @cached_property
     def split_hash(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics as sklearn_metrics
+
 from assay.errors import ConfigError
 from assay.metrics.classify import (
     accuracy,
@@ -43,7 +44,9 @@ def test_accuracy_and_f1_are_those_of_scikit_learn(case):
     probs, targets = case
     given = answers(probs)
     assert accuracy(probs, targets) == pytest.approx(sklearn_metrics.accuracy_score(targets, given))
-    assert macro_f1(probs, targets) == pytest.approx(sklearn_metrics.f1_score(targets, given, average="macro"))
+    assert macro_f1(probs, targets) == pytest.approx(
+        sklearn_metrics.f1_score(targets, given, average="macro")
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of answers that are no target
         expected = sklearn_metrics.balanced_accuracy_score(targets, given)
@@ -56,7 +59,7 @@ def test_accuracy_and_f1_are_those_of_scikit_learn(case):
 def test_top5_is_that_of_torchmetrics():
     rng = np.random.default_rng(0)
     probs, targets = rng.random((200, 12)), rng.integers(12, size=200)
-    from torchmetrics.functional.classification import multiclass_accuracy
+    from torchmetrics.functional.classification import multiclass_accuracy  # noqa: PLC0415
 
     expected = multiclass_accuracy(
         torch.tensor(probs), torch.tensor(targets), num_classes=12, top_k=5, average="micro"
@@ -80,7 +83,7 @@ def test_auroc_is_that_of_scikit_learn(case):
 def test_auroc_is_that_of_torchmetrics():
     rng = np.random.default_rng(0)
     probs, targets = rng.random((200, 3)), rng.integers(3, size=200)
-    from torchmetrics.functional.classification import multiclass_auroc
+    from torchmetrics.functional.classification import multiclass_auroc  # noqa: PLC0415
 
     expected = multiclass_auroc(torch.tensor(probs), torch.tensor(targets), num_classes=3)
     assert auroc(probs, targets) == pytest.approx(float(expected), abs=1e-6)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -36,13 +37,7 @@ class Told:
 def dataset(rows, classes=("ant", "cat"), **columns):
     paths, labels = zip(*rows, strict=True)
     table = pa.table({"path": pa.array(paths), "label": pa.array(labels, pa.string()), **columns})
-    return Dataset(table, ClassNames(classes), root=pa_root(), name="pets")
-
-
-def pa_root():
-    from pathlib import Path
-
-    return Path("/photos")
+    return Dataset(table, ClassNames(classes), root=Path("/photos"), name="pets")
 
 
 ROWS = [("0_ant.jpg", "ant"), ("1_cat.jpg", "cat"), ("2_cat.jpg", "ant"), ("3_cat.jpg", "cat")]
@@ -123,7 +118,9 @@ def test_short_answers_are_an_error():
 
 def test_progress_is_told():
     seen = []
-    evaluate(Told("ant", "cat"), dataset(ROWS), None, on_progress=lambda done, total: seen.append((done, total)))
+    evaluate(
+        Told("ant", "cat"), dataset(ROWS), None, on_progress=lambda done, total: seen.append((done, total))
+    )
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from torch import nn
 
 from assay.configs import TrainConfig
 from assay.errors import ModelError
-from assay.train import checkpoint
 from assay.train.checkpoint import load_tensors, pack, save_tensors, unpack
 from assay.train.ema import WeightAverage
 from assay.train.optim import build_optimiser, parameter_groups, set_lr
@@ -18,7 +18,8 @@ from assay.train.optim import build_optimiser, parameter_groups, set_lr
 
 def network() -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 2))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 2))
+    return model.to(memory_format=torch.channels_last)  # where a restored layout can go wrong
 
 
 def optimiser_for(model: nn.Module, name: str) -> torch.optim.Optimizer:
@@ -62,7 +63,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(tmp_path: Path, monkeypatch: p
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ModelError, match=r"could not be written[\s\S]*disk is full[\s\S]*--resume"):
         save_tensors(path, {"a": torch.zeros(2)}, {"step": 2})
     assert load_tensors(path)[1] == {"step": 1}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from assay.errors import ConfigError
+from assay.tables import suggest
 
 _KEY_VALUE = re.compile(r"([A-Za-z][\w-]*)=(.*)", re.DOTALL)
 _YES, _NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
@@ -44,13 +45,26 @@ class _Parser(argparse.ArgumentParser):
     """An ArgumentParser whose mistakes are ConfigErrors."""
 
     def error(self, message: str) -> NoReturn:
-        """Turn argparse's sentence into what and fix."""
-        what = message
-        if missing := re.match(r"the following arguments are required: (.*)", message):
-            what = f"{missing[1]} is missing"
-        elif lacking := re.match(r"argument (\S+): expected (?:one|at least one) argument", message):
-            what = f"{lacking[1].split('/')[0]} needs a value"
-        raise ConfigError(what, fix=f"see `{self.prog} --help`")
+        """Turn argparse's sentence into what, got and fix."""
+        help_ = f"see `{self.prog} --help`"
+        if found := re.match(r"the following arguments are required: (.*)", message):
+            raise ConfigError(f"{found[1]} is missing", fix=help_)
+        if found := re.match(r"argument (\S+): (.*)", message, re.DOTALL):
+            raise _bad_value(found[1].split("/")[-1].rstrip(","), found[2], help_)
+        raise ConfigError(message, fix=help_)
+
+
+def _bad_value(name: str, told: str, help_: str) -> ConfigError:
+    """What argparse says of one argument, in our words."""
+    if told.startswith("expected "):
+        return ConfigError(f"{name} needs a value", fix=help_)
+    if found := re.fullmatch(r"invalid (int|float) value: (.*)", told):
+        wanted = "a whole number" if found[1] == "int" else "a number"
+        return ConfigError(f"{name} needs {wanted}", got=found[2], fix=help_)
+    if found := re.fullmatch(r"invalid choice: '?(.*?)'? \(choose from (.*)\)", told):
+        known = [choice.strip(" '") for choice in found[2].split(",")]
+        return ConfigError(f"{name} cannot be {found[1]!r}", fix=suggest(found[1], known))
+    return ConfigError(f"{name}: {told}", fix=help_)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

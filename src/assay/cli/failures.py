@@ -30,11 +30,10 @@ def guard(work: Callable[[], int], *, as_json: bool = False) -> int:
     """Run ``work``; whatever it raises becomes one message on stderr and an exit code."""
     accept_any_text()
     try:
-        code = work()
-        sys.stdout.flush()
+        code = _exit_code(work)
+        if sys.stdout is not None:  # closed by the caller: `assay ... >&-`
+            sys.stdout.flush()
         return code
-    except SystemExit as leave:  # argparse, after --help
-        return leave.code if isinstance(leave.code, int) else 0
     except KeyboardInterrupt:
         print(f"{paint('interrupted', 'yellow', sys.stderr)}", file=sys.stderr)
         return _INTERRUPTED
@@ -47,6 +46,13 @@ def guard(work: Callable[[], int], *, as_json: bool = False) -> int:
         told = fault if isinstance(fault, AssayError) else _explain(fault)
         tell(told, as_json=as_json)
         return told.exit_code
+
+
+def _exit_code(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except SystemExit as leave:  # argparse, after --help
+        return leave.code if isinstance(leave.code, int) else 0
 
 
 def tell(fault: AssayError, *, as_json: bool = False) -> None:

@@ -104,7 +104,7 @@ def _describe(config: type[Config], f: dataclasses.Field[Any]) -> Option:
     kind = "name" if meta["choices"] else f"{kind}, {meta['unit']}" if meta["unit"] else kind
     return Option(
         name=f.name,
-        kind=f"list of {kind}" if many else kind,
+        kind=f"list: {kind}" if many else kind,
         default=_default_text(f.default, meta["unit"]),
         bounds=_bounds_text(meta),
         help=meta["help"],

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from assay import __version__
+from assay.cli.failures import guard
+
 VERBS = {
     "train": "train a classifier on a folder or table of labelled pictures",
     "evaluate": "measure a run or a Bundle on labelled pictures, with intervals",
@@ -39,28 +42,28 @@ verbs:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; ``assay.cli.failures`` lists the codes."""
     words = list(sys.argv[1:] if argv is None else argv)
+    return guard(lambda: _run(words), as_json="--json" in words)
+
+
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         return _help(words)
     if words[0] in ("-V", "--version"):
-        from assay import __version__  # noqa: PLC0415
-
         print(f"assay {__version__}")
         return 0
-    from assay.cli.failures import guard  # noqa: PLC0415 - help needs none of it
-
-    return guard(lambda: _run(words), as_json="--json" in words)
+    return _run_verb(words)
 
 
 def _help(words: list[str]) -> int:
     if len(words) > 1 and words[0] == "help":
-        return main([words[1], "--help"])
+        return _run([words[1], "--help"])
     verbs = "\n".join(f"  {name:<10}{summary}" for name, summary in VERBS.items())
     print(_HELP.format(verbs=verbs), end="", file=sys.stdout if words else sys.stderr)
     return 0 if words else 2
 
 
-def _run(words: list[str]) -> int:
-    from assay.cli.command import build_parser, parse  # noqa: PLC0415
+def _run_verb(words: list[str]) -> int:
+    from assay.cli.command import build_parser, parse  # noqa: PLC0415 - help needs none of it
     from assay.tables import COMMANDS  # noqa: PLC0415
 
     command = COMMANDS.load(words[0])

@@ -26,9 +26,24 @@ PART_ALIASES = {
 """What people call the parts (in any case) -> one of ``types.PARTS``."""
 
 PICTURE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .jp2 .j2k .avif .ppm .pgm .pbm .pnm"
-    # not every machine can read these two; they are taken in, so that the checks can name them
-    " .heic .heif".split()
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".jp2",
+        ".j2k",
+    }
+    | {".avif", ".ppm", ".pgm", ".pbm", ".pnm"}
+    # no decoder for phones' HEIC here; such files are taken in, so that the checks can name them
+    | {".heic", ".heif"}
 )
 """Lower-case file name endings that count as pictures."""
 

@@ -30,7 +30,9 @@ def read_dataset(path: str | Path, config: ReadConfig | None = None) -> Dataset:
     config = config or ReadConfig()
     where = Path(path).expanduser()
     if not where.exists():
-        raise ConfigError(f"{path} does not exist", got=_nearest(where), fix="name a folder of pictures, or a table")
+        raise ConfigError(
+            f"{path} does not exist", got=_nearest(where), fix="name a folder of pictures, or a table"
+        )
     return recognise(where, config.format).read(where, config)
 
 
@@ -52,7 +54,9 @@ def recognise(path: Path, name: str | None = None) -> Format:
         raise ConfigError(f"{path} looks like {' and '.join(found)}", fix=f"name one: --format {found[0]}")
     raise ConfigError(
         f"{path} is no data set that Assay knows",
-        got=f"a file ending in {path.suffix!r}" if path.is_file() else "something that is neither file nor folder",
+        got=f"a file ending in {path.suffix!r}"
+        if path.is_file()
+        else "something that is neither file nor folder",
         fix="give a folder with one sub-folder a class, or a .csv or .parquet table",
     )
 

@@ -24,6 +24,7 @@ def write_dataset(dataset: Dataset, path: str | Path, format: str = "table") -> 
     wanted, target = load_format(format), Path(path).expanduser()
     if target.suffix.lower() not in wanted.suffixes and "" not in wanted.suffixes:
         raise ConfigError(
-            f"{target.name} does not say which kind of table to write", fix=f"end it in {' or '.join(wanted.suffixes)}"
+            f"{target.name} does not say which kind of table to write",
+            fix=f"end it in {' or '.join(wanted.suffixes)}",
         )
     wanted.write(dataset, target)

@@ -16,6 +16,9 @@ from assay.errors import DatasetError
 from assay.metrics.evaluation import Evaluation
 from assay.metrics.interval import Estimate, group_numbers, mcnemar, paired_difference
 
+DOUBT = 0.05
+"""A verdict needs a p below this beside an interval off zero: with a few pictures the bootstrap is too sure."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -39,9 +42,9 @@ class Comparison:
     def verdict(self) -> str:
         """One plain sentence."""
         points = f"{100 * abs(self.difference.value):.1f} points"
-        if self.difference.low > 0:
+        if self.difference.low > 0 and self.p < DOUBT:
             return f"{self.a} is better than {self.b} by {points}"
-        if self.difference.high < 0:
+        if self.difference.high < 0 and self.p < DOUBT:
             return f"{self.b} is better than {self.a} by {points}"
         return f"{self.n} pictures do not show which of {self.a} and {self.b} is better"
 

@@ -25,6 +25,8 @@ from assay.metrics.metric import Metric, Probs, Targets, measure
 from assay.tables import METRICS
 from assay.types import Dataset, Predictor
 
+__all__ = ["Evaluation", "Progress", "build_evaluation", "evaluate", "load_metrics", "model_targets"]
+
 Progress = Callable[[int, int], None]
 """Called with (pictures done, pictures in all)."""
 

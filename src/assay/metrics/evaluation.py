@@ -6,20 +6,20 @@ picture by picture.
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import ConfigError, DatasetError
+from assay.files import write_file
 from assay.labels import ClassNames
 from assay.metrics.classify import DENSE_CLASSES, answers, class_rows, confused_pairs, confusion
 from assay.metrics.interval import Estimate
@@ -111,19 +111,9 @@ class Evaluation:
 
         Raises
         ------
-        ConfigError : the folder cannot be written.
+        AssayError : the disk is full, or the folder cannot be written.
         """
         folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / f"{self.part}.npz", self._write_arrays)
-            text = json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
-            _write(folder / f"{self.part}.json", lambda file: file.write(text.encode()))
-        except OSError as error:
-            raise ConfigError(f"the evaluation cannot be written to {folder}", got=str(error)) from error
-        return folder / f"{self.part}.json"
-
-    def _write_arrays(self, file: BinaryIO) -> None:
         arrays: dict[str, Any] = {
             "targets": self.targets,
             "probs": self.probs,
@@ -131,7 +121,12 @@ class Evaluation:
         }
         if self.groups is not None:
             arrays["groups"] = np.array([name or "" for name in self.groups], dtype=np.str_)
-        np.savez_compressed(file, **arrays)
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **arrays)
+        write_file(folder / f"{self.part}.npz", packed.getvalue())
+        text = json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+        write_file(folder / f"{self.part}.json", text.encode())
+        return folder / f"{self.part}.json"
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:
@@ -147,7 +142,10 @@ class Evaluation:
                 raise ConfigError(f"{file} does not exist", fix="run `assay evaluate` first")
         try:
             about = json.loads(path.read_text("utf-8"))
-            with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+            with (
+                path.with_suffix(".npz").open("rb") as packed,
+                np.load(packed, allow_pickle=False) as arrays,
+            ):
                 return cls._from_files(about, {name: arrays[name] for name in arrays.files})
         except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
             raise DatasetError(
@@ -175,18 +173,3 @@ class Evaluation:
 
 
 _ABOUT = ("part", "model", "dataset", "root", "split_hash", "unreadable", "unlabelled", "interval", "seconds")
-
-
-def _write(path: Path, fill: Callable[[BinaryIO], Any]) -> None:
-    """All or nothing: a temporary file beside, flushed to the disk, then renamed."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

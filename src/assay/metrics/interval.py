@@ -167,7 +167,10 @@ def bootstrap(
 
 
 def centred_interval(
-    value: float, draws: Floats, level: int | float = LEVEL, bounds: tuple[float, float] = (-math.inf, math.inf)
+    value: float,
+    draws: Floats,
+    level: int | float = LEVEL,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Estimate:
     """Percentiles of the draws, shifted so that their mean is the observed value, within ``bounds``.
 

@@ -1,7 +1,8 @@
 """``cnn``: the plain convolutional classifier of the textbooks (after Simonyan and Zisserman 2015).
 
-Stages of two 3x3 convolutions with 32, 64, 128, ... channels and a 2x2 maximum between them. What differs from
-VGG: batch norm, and global average pooling before one linear layer where VGG has three wide ones.
+One 3x3 convolution a stage, with 32, 64, 128, ... channels, and a 2x2 maximum between stages. What differs from VGG:
+one convolution where VGG has two or more (at full size they cost most of the time), batch norm, and global average
+pooling before one linear layer where VGG has three wide ones.
 """
 
 from __future__ import annotations
@@ -34,8 +35,7 @@ class Cnn(Classifier):
         super().__init__()
         widths = [width * 2**i for i in range(depth)]
         self.stages = nn.ModuleList(
-            nn.Sequential(conv_norm(before, after), conv_norm(after, after))
-            for before, after in zip([channels, *widths], widths, strict=False)
+            conv_norm(before, after) for before, after in zip([channels, *widths], widths, strict=False)
         )
         # ceil_mode: a side of one pixel stays one pixel, so no picture is too small
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
@@ -69,7 +69,7 @@ class Cnn(Classifier):
 
 
 def build_cnn(config: ModelConfig, classes: int, channels: int = 3) -> Cnn:
-    """The textbook's network; ``config.width`` is the first stage's channels, ``config.depth`` the stages.
+    """Plain 3x3 convolutions and pooling, as in the textbooks; width: of the first stage, depth: stages.
 
     Raises
     ------

@@ -90,17 +90,17 @@ class CspClassifier(Classifier):
 
 
 def build_csp_nano(config: ModelConfig, classes: int, channels: int = 3) -> CspClassifier:
-    """The smallest trunk: widths 24 to 160."""
+    """Assay's dense CSP trunk, the smallest: widths 24 to 160; width and depth are factors."""
     return _build("csp-nano", config, classes, channels)
 
 
 def build_csp_small(config: ModelConfig, classes: int, channels: int = 3) -> CspClassifier:
-    """The middle trunk: widths 48 to 288."""
+    """Assay's dense CSP trunk, the middle one: widths 48 to 288; width and depth are factors."""
     return _build("csp-small", config, classes, channels)
 
 
 def build_csp_base(config: ModelConfig, classes: int, channels: int = 3) -> CspClassifier:
-    """The largest trunk: widths 64 to 448."""
+    """Assay's dense CSP trunk, the largest: widths 64 to 448; width and depth are factors."""
     return _build("csp-base", config, classes, channels)
 
 

@@ -5,6 +5,7 @@ timm is imported here and nowhere else. Options are handed on one by one, checke
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from assay.configs import ModelConfig
 from assay.errors import ConfigError, ModelError
-from assay.models.classifier import Classifier, parameter_blocks
+from assay.models.classifier import Classifier
 from assay.models.torchvision_ops import declare_missing_ops
 from assay.tables import MODELS, suggest
 
@@ -31,6 +32,17 @@ OURS = {
     "features_only": "a classifier is needed here",
 }
 """Options of timm that Assay sets itself -> what to use."""
+PUBLISHED = (
+    "architecture",
+    "tag",
+    "hf_hub_id",
+    "url",
+    "license",
+    "input_size",
+    "mean",
+    "std",
+    "interpolation",
+)
 CHOICES = {"pad_type": ("", "same", "symmetric", "valid")}
 """Options whose unknown values timm would take for the default without a word."""
 
@@ -73,42 +85,35 @@ class TimmClassifier(Classifier):
 
     @property
     def head(self) -> nn.Module:
-        """timm's classifier layer (a list of layers where there are several)."""
+        """The classifier layer (a list of layers where there are several)."""
         layer = self.net.get_classifier()  # type: ignore[operator]
         return nn.ModuleList(layer) if isinstance(layer, tuple | list) else layer
 
     def blocks(self) -> list[list[nn.Parameter]]:
-        """timm's own layer groups, the head as a block of its own at the end."""
+        """The layer groups that timm names, the head as a block of its own at the end."""
         in_head = {id(p) for p in self.head.parameters()}
-        trunk = {n: p for n, p in self.net.named_parameters() if id(p) not in in_head}
-        if not hasattr(self.net, "group_matcher"):
-            children = [nn.ParameterList(_under(trunk, name)) for name, _ in self.net.named_children()]
-            return parameter_blocks(children, self.head)
-        from timm.models import group_with_matcher  # noqa: PLC0415 - timm is there by now
+        trunk = [[p for p in group if id(p) not in in_head] for group in self._groups()]
+        return [group for group in (*trunk, list(self.head.parameters())) if group]
 
-        groups = group_with_matcher(trunk.items(), self.net.group_matcher(coarse=False), return_values=True)  # type: ignore[operator]
-        return [groups[i] for i in sorted(groups)] + [list(self.head.parameters())]
+    def _groups(self) -> list[list[nn.Parameter]]:
+        """Parameters by timm's matcher, input first; by its children where it has none."""
+        if not hasattr(self.net, "group_matcher"):
+            loose = list(self.net.parameters(recurse=False))
+            return [loose, *(list(child.parameters()) for child in self.net.children())]
+        from timm.models import group_parameters  # noqa: PLC0415 - timm is there by now
+
+        matcher = self.net.group_matcher(coarse=False)  # type: ignore[operator]
+        groups: dict[int, list[nn.Parameter]] = group_parameters(self.net, matcher, return_values=True)
+        return [groups[i] for i in sorted(groups)]
 
     @property
     def published(self) -> dict[str, Any]:
         """What timm says of the published weights: origin, licence, size, mean, std, where known."""
         told = getattr(self.net, "pretrained_cfg", None) or {}
-        names = (
-            "architecture",
-            "tag",
-            "hf_hub_id",
-            "url",
-            "license",
-            "input_size",
-            "mean",
-            "std",
-            "crop_pct",
-            "interpolation",
-        )
-        return {name: told[name] for name in names if told.get(name)}
+        return {name: told[name] for name in PUBLISHED if told.get(name)}
 
     def _check_size(self, x: Tensor) -> None:
-        if torch.jit.is_tracing() or self.fixed_hw is None or tuple(x.shape[-2:]) == self.fixed_hw:
+        if torch.onnx.is_in_onnx_export() or self.fixed_hw is None or tuple(x.shape[-2:]) == self.fixed_hw:
             return
         height, width = self.fixed_hw
         raise ModelError(
@@ -128,7 +133,7 @@ def build_timm(config: ModelConfig, classes: int, channels: int = 3) -> TimmClas
     """
     timm = load_timm()
     if not timm.is_model(config.model) or ":" in config.model:
-        raise ConfigError(f"unknown model {config.model!r}", fix=_suggest_name(config.model, timm))
+        raise ConfigError(f"unknown model {config.model!r}", fix=suggest_model(config.model))
     for name in ("width", "depth"):
         if getattr(config, name) is not None:
             raise ConfigError(f"{name} is for Assay's own networks", fix="timm's sizes are in their names")
@@ -166,7 +171,7 @@ def _create(
 
 
 def _refused(name: str, options: Mapping[str, Any], error: Exception) -> ConfigError:
-    """timm checks its options by running into them; the first line of what it says is the best there is."""
+    """Timm checks its options by running into them; the first line of what it says is the best there is."""
     given = ", ".join(f"{key}={value}" for key, value in options.items()) or "no options"
     said = str(error).strip().partition("\n")[0] or type(error).__name__
     return ConfigError(f"timm cannot build {name} with {given}", got=said, fix="check name, tag and options")
@@ -208,7 +213,7 @@ def _value(text: str) -> int | float | bool | str | None:
 
 @cache
 def load_timm() -> ModuleType:
-    """timm, imported after torchvision's missing operators are declared.
+    """Timm, imported after torchvision's missing operators are declared.
 
     Raises
     ------
@@ -220,13 +225,14 @@ def load_timm() -> ModuleType:
     except ImportError as error:
         fix = "pip install 'assay-vision[train]'"
         raise ModelError("timm cannot be imported", got=str(error), fix=fix) from error
-    return timm  # type: ignore[no-any-return]
+    return timm
 
 
-def _suggest_name(name: str, timm: ModuleType) -> str:
-    known = [*MODELS, *timm.list_models()]
-    near = suggest(name.partition(".")[0], known)
-    return near if len(near) < 300 else "see `assay models` and `assay models FILTER`"
+def suggest_model(name: str) -> str:
+    """A sentence of help for an unknown name: the nearest ones of Assay and timm, or where to look."""
+    known = [*MODELS, *load_timm().list_models()]
+    near = difflib.get_close_matches(name.partition(".")[0].lower(), known, n=3)
+    return f"did you mean {' or '.join(near)}?" if near else "`assay models` lists the networks"
 
 
 def _fixed_size(net: nn.Module) -> tuple[int, int] | None:
@@ -236,7 +242,3 @@ def _fixed_size(net: nn.Module) -> tuple[int, int] | None:
     if size is None or not getattr(patch, "strict_img_size", False):
         return None
     return int(size[0]), int(size[1])
-
-
-def _under(parameters: Mapping[str, nn.Parameter], prefix: str) -> list[nn.Parameter]:
-    return [p for name, p in parameters.items() if name.startswith(f"{prefix}.")]

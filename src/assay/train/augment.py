@@ -9,7 +9,7 @@ Mixup and cutmix change a whole batch: ``mix_batch``.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -22,6 +22,8 @@ from assay.train.trivial import trivial_augment
 if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
+
+    Images = NDArray[np.uint8] | NDArray[np.float32]
 
 BLUR_SIGMA = (0.1, 2.0)
 """px, at the network's size."""
@@ -115,13 +117,13 @@ class Augment:
 
 
 def mix_batch(
-    images: NDArray[np.uint8] | NDArray[np.float32],
+    images: Images,
     onehot: NDArray[np.float32],
     rng: Generator,
     *,
     mixup_alpha: float = 0.0,
     cutmix_alpha: float = 0.0,
-) -> tuple[NDArray[np.uint8] | NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[Images, NDArray[np.float32]]:
     """Mixup (Zhang et al. 2018) or cutmix (Yun et al. 2019) of each picture with another of the batch.
 
     Parameters
@@ -139,7 +141,89 @@ def mix_batch(
         return images, onehot
     cut = mixup_alpha <= 0 or (cutmix_alpha > 0 and rng.random() < 0.5)
     partner = rng.permutation(len(images))
-    share = float(rng.beta(*(2 * (cutmix_alpha if cut else mixup_alpha,))))
-    mixed, share = (_cutmix if cut else _mixup)(images, partner, share, rng)
+    alpha = cutmix_alpha if cut else mixup_alpha
+    share = float(rng.beta(alpha, alpha))
+    mixed, share = _cutmix(images, partner, share, rng) if cut else _mixup(images, partner, share)
     targets = share * onehot + (1 - share) * onehot[partner]
     return mixed, np.asarray(targets, dtype=np.float32)
+
+
+def _mixup(images: Images, partner: NDArray[np.int64], share: float) -> tuple[Images, float]:
+    """``share`` of each picture and the rest of its partner's, pixel by pixel."""
+    if images.dtype != np.uint8:
+        mixed = share * images + (1 - share) * images[partner]
+        return cast("Images", mixed.astype(images.dtype)), share
+    weight = round(256 * share)  # in 256ths, so that 16-bit integers suffice and targets agree exactly
+    total = images * np.uint16(weight) + images[partner] * np.uint16(256 - weight)
+    return ((total + np.uint16(128)) >> 8).astype(np.uint8), weight / 256
+
+
+def _cutmix(images: Images, partner: NDArray[np.int64], share: float, rng: Generator) -> tuple[Images, float]:
+    """A box of the partner's pixels; the share is corrected to what the borders left of the box."""
+    height, width = images.shape[1:3]
+    side = math.sqrt(1 - share)
+    y, x = int(rng.integers(height)), int(rng.integers(width))
+    half_h, half_w = round(height * side) // 2, round(width * side) // 2
+    top, bottom = max(0, y - half_h), min(height, y + half_h)
+    left, right = max(0, x - half_w), min(width, x + half_w)
+    mixed = images.copy()
+    mixed[:, top:bottom, left:right] = images[partner, top:bottom, left:right]
+    return mixed, 1 - (bottom - top) * (right - left) / (height * width)
+
+
+def _jittered(picture: Image.Image, strength: float, rng: Generator) -> Image.Image:
+    """Brightness, contrast and saturation by 1 +- strength, hue by +- strength / 4 of the circle.
+
+    All four are linear in the colours, so they are one 3 x 4 matrix and one pass. Hue turns the chroma plane of
+    YIQ; contrast turns about the picture's mean luma.
+    """
+    bright, contrast, saturation = rng.uniform(max(0.0, 1 - strength), 1 + strength, 3)
+    angle = rng.uniform(-1, 1) * strength / 4 * 2 * math.pi
+    mean = _mean_luma(picture) * bright
+    if picture.mode == "L":
+        levels = np.arange(256) * bright * contrast + mean * (1 - contrast)
+        return picture.point(np.clip(np.rint(levels), 0, 255).astype(int).tolist())
+    turn = np.array(
+        [[1, 0, 0], [0, math.cos(angle), -math.sin(angle)], [0, math.sin(angle), math.cos(angle)]]
+    )
+    chroma = np.diag([1.0, saturation, saturation])
+    colours = bright * contrast * (_YIQ_TO_RGB @ turn @ chroma @ _RGB_TO_YIQ)
+    matrix = np.column_stack([colours, np.full(3, mean * (1 - contrast))])
+    return picture.convert("RGB", tuple(float(value) for value in matrix.ravel()))
+
+
+def _mean_luma(picture: Image.Image) -> float:
+    one = picture.resize((1, 1), Image.Resampling.BOX).convert("L")
+    return float(np.asarray(one)[0, 0])
+
+
+def _noisy(pixels: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
+    noise = rng.standard_normal(pixels.shape, dtype=np.float32)
+    noise *= np.float32(rng.uniform(*NOISE_SIGMA))
+    noise += pixels
+    return np.clip(np.rint(noise, out=noise), 0, 255).astype(np.uint8)
+
+
+def _erase(pixels: NDArray[np.uint8], rng: Generator) -> None:
+    """Fill a random box with random values, in place."""
+    height, width, channels = pixels.shape
+    for _ in range(_ATTEMPTS):
+        area = height * width * rng.uniform(*ERASE_AREA)
+        ratio = math.exp(rng.uniform(math.log(ERASE_RATIO[0]), math.log(ERASE_RATIO[1])))
+        h, w = max(1, round(math.sqrt(area * ratio))), max(1, round(math.sqrt(area / ratio)))
+        if h < height and w < width:
+            top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+            pixels[top : top + h, left : left + w] = rng.integers(0, 256, (h, w, channels), dtype=np.uint8)
+            return
+
+
+def _happens(chance: float, rng: Generator) -> bool:
+    return chance > 0 and rng.random() < chance
+
+
+def _range(name: str, values: tuple[float, ...]) -> tuple[float, float]:
+    if len(values) != 2 or values[0] > values[1]:
+        raise ConfigError(
+            f"{name} is a least and a greatest value", got=str(values), fix=f"e.g. {name}=0.5,1"
+        )
+    return values[0], values[1]

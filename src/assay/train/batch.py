@@ -7,7 +7,7 @@ a batch. So a resumed run needs no saved random state, and threads cannot change
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -67,7 +67,7 @@ class Batches:
         self.batch = max(1, min(batch, len(targets) // shard.world))
         self.steps_per_epoch = max(1, len(targets) // (self.batch * shard.world))
 
-    def stream(self, start: int, size_at: Callable[[int], int]) -> Iterator[Batch]:
+    def stream(self, start: int, size_at: Callable[[int], int]) -> Generator[Batch]:
         """Batches from step ``start`` on; ``size_at(step)`` is the side in px. Prepared ahead in threads."""
         with ThreadPoolExecutor(self._workers, thread_name_prefix="assay-batch") as pool:
             ahead: deque[Future[Batch]] = deque()
@@ -106,7 +106,7 @@ class Batches:
         mixed, soft = mix_batch(
             images, onehot, rng, mixup_alpha=self._augment.mixup, cutmix_alpha=self._augment.cutmix
         )
-        return Batch(mixed, soft)
+        return Batch(mixed.astype(np.uint8, copy=False), soft)
 
 
 def sampling_weights(targets: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

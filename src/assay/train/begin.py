@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
 
 from assay.configs import Recipe
 from assay.losses.classify import build_loss
 from assay.models.build import build_model
+from assay.models.classifier import Classifier
 from assay.models.norms import has_folded_norms, reopen_norms
 from assay.models.weights import load_weights
 from assay.preprocess import Preprocess
 from assay.train.batch import Batches, Shard, sampling_weights
 from assay.train.cache import PictureCache
 from assay.train.ema import WeightAverage
+from assay.train.folder import checkpoint_of, read_json
 from assay.train.judge import Judge
 from assay.train.loop import JUDGEMENTS, Fit, restore_place
 from assay.train.material import Material, class_counts
@@ -29,7 +30,7 @@ from assay.train.optim import build_optimiser, parameter_groups
 from assay.train.plan import Plan, plan_seconds, plan_steps, stage_sizes
 from assay.train.probe import choose_precision, find_lr, seconds_a_step
 from assay.train.record import Recorder
-from assay.train.step import Loss, ToTensors
+from assay.train.step import Loss, ToTensors, channels_last
 from assay.train.transfer import last_linear, probe_head
 
 RESERVE_SHARE, RESERVE_S = 0.02, 8.0
@@ -38,7 +39,7 @@ RESERVE_SHARE, RESERVE_S = 0.02, 8.0
 
 def build(
     recipe: Recipe, material: Material, recorder: Recorder, *, fresh: bool
-) -> tuple[nn.Module, dict[str, Any]]:
+) -> tuple[Classifier, dict[str, Any]]:
     """(network, facts for the record): built, with its first weights where it starts from some."""
     recorder.stage("build")
     classes, channels = len(material.dataset.classes), material.preprocess.channels
@@ -50,7 +51,8 @@ def build(
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         facts["weights"] = {"file": path.name, "sha256": digest, "summary": report.summary()}
         recorder.log("note", text=report.summary())
-    model.to(memory_format=torch.channels_last if recipe.train.channels_last else torch.contiguous_format)
+    if recipe.train.channels_last:
+        channels_last(model)
     if not (recipe.model.weights or recipe.model.pretrained) or not fresh:
         return model, facts
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -81,7 +83,7 @@ def _evaluation_batches(
 
 
 def begin_fit(
-    model: nn.Module,
+    model: Classifier,
     recipe: Recipe,
     material: Material,
     recorder: Recorder,
@@ -102,7 +104,7 @@ def begin_fit(
     judge = None
     if material.validation is not None and material.validation_pixels is not None:
         judge = Judge(material.validation_pixels, material.validation.targets, material.preprocess, device)
-    last = folder / "checkpoints" / "last.safetensors"
+    last = checkpoint_of(folder)
     precision = config.precision
     if precision is None:
         precision = _stored_precision(folder) if last.exists() else None
@@ -115,7 +117,7 @@ def begin_fit(
     if config.find_lr and not last.exists():
         lr, curve = find_lr(model, batches, to_tensors, loss, config, size=recipe.preprocess.size, bf16=bf16)
         recorder.log("lr-range", lr=lr, curve=curve)
-    groups = parameter_groups(model.blocks(), config.weight_decay, config.layer_decay or 1.0)  # type: ignore[operator]
+    groups = parameter_groups(model.blocks(), config.weight_decay, config.layer_decay or 1.0)
     optimiser = build_optimiser(groups, config, lr)
     average = WeightAverage(model) if config.ema else None
     prepared, optimiser = accelerator.prepare(model, optimiser)
@@ -167,7 +169,7 @@ def _batches(recipe: Recipe, material: Material, shard: Shard) -> Batches:
     )
 
 
-def _freeze_trunk(model: nn.Module) -> None:
+def _freeze_trunk(model: Classifier) -> None:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     for parameter in last_linear(model).parameters():
@@ -175,8 +177,6 @@ def _freeze_trunk(model: nn.Module) -> None:
 
 
 def _stored_precision(folder: Path) -> str | None:
-    from assay.train.folder import read_json  # noqa: PLC0415
-
     value = read_json(folder / "run.json").get("resolved", {}).get("precision")
     return None if value is None else str(value)
 

@@ -6,21 +6,19 @@ full disk leaves the earlier checkpoint whole. Random state needs no saving: bat
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from assay.errors import ModelError
+from assay.errors import AssayError, ModelError
+from assay.files import write_file
 from assay.train.ema import WeightAverage
 
 
@@ -31,23 +29,12 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, 
     ------
     ModelError : the disk is full or the folder cannot be written; an earlier file stays as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(plain, str(temporary), metadata={"state": json.dumps(dict(state))})
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"{path} could not be written",
-            got=_reason(error),
-            fix="free some space or choose another --out, then go on with --resume",
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        write_file(path, save(plain, metadata={"state": json.dumps(dict(state))}))
+    except AssayError as error:
+        fix = "free some space or choose another --out, then go on with --resume"
+        raise ModelError(error.what, got=error.got, fix=fix) from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -58,13 +45,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise ModelError(
-            f"{path} cannot be read", got=_reason(error), fix="train again without --resume"
+            f"{path} cannot be read", got=str(error), fix="train again without --resume"
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-    return "the disk is full" if full or "No space left" in str(error) else str(error)
 
 
 def pack(model: nn.Module, average: WeightAverage | None, optimiser: Optimizer) -> dict[str, Tensor]:
@@ -86,9 +68,15 @@ def unpack(
     if average is not None:
         for name, value in average.values.items():
             value.copy_(tensors[f"average.{name}"])
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimiser."):
             _, i, slot = name.split(".", 2)
-            slots.setdefault(int(i), {})[slot] = value
+            slots.setdefault(int(i), {})[slot] = _laid_out_as(parameters[int(i)], value)
     optimiser.load_state_dict({**optimiser.state_dict(), "state": slots})
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """``value`` in the memory layout of its parameter: torch's fused optimisers walk both by address."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value

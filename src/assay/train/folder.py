@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from assay.configs import Recipe
 from assay.errors import ConfigError
+from assay.files import write_file
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write indented JSON, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(dict(values), file, indent=2, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(path, json.dumps(dict(values), indent=2, ensure_ascii=False).encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -32,6 +26,45 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read", got=str(error)) from error
     return values
+
+
+class RunRecord:
+    """``run.json`` while a run goes on: facts are added, and the file says how the run ended.
+
+    Parameters
+    ----------
+    folder : the run folder.
+    values : what is known already (of an interrupted run).
+    begun : ``time.monotonic()`` of the start of this process's work.
+    writes : whether this process writes (the main one of a distributed run).
+    """
+
+    def __init__(self, folder: Path, values: Mapping[str, Any], *, begun: float, writes: bool) -> None:
+        self.folder, self.values, self._begun, self._writes = folder, dict(values), begun, writes
+        self._earlier = float(self.values.get("seconds", 0.0))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of work so far, those before an interruption included."""
+        return self._earlier + time.monotonic() - self._begun
+
+    def add(self, **facts: Any) -> None:
+        """Add facts and write the file."""
+        self.values |= facts
+        if self._writes:
+            write_json(self.folder / "run.json", self.values)
+
+    def end(self, status: str) -> None:
+        """Say how the run ended. One that broke off before its first checkpoint leaves nothing behind."""
+        if self._writes and status != "finished" and not checkpoint_of(self.folder).exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        self.add(status=status, seconds=round(self.seconds, 2), minutes=round(self.seconds / 60, 3))
+
+
+def checkpoint_of(folder: Path) -> Path:
+    """The checkpoint that --resume goes on from."""
+    return folder / "checkpoints" / "last.safetensors"
 
 
 def new_folder(out: str | Path | None, name: str) -> Path:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 from assay.metrics.classify import accuracy, macro_f1
 from assay.metrics.reliability import nll
+from assay.models.classifier import Classifier
 from assay.postprocess import probabilities
 from assay.preprocess import Preprocess
 from assay.train.cache import PictureCache
@@ -36,7 +37,7 @@ class Judge:
 
     @torch.inference_mode()
     def logits(
-        self, model: nn.Module, weights: Mapping[str, Tensor] | None = None, batch: int = 32
+        self, model: Classifier, weights: Mapping[str, Tensor] | None = None, batch: int = 32
     ) -> NDArray[np.float32]:
         """(N, K) logits in evaluation mode; ``weights`` stand in for the network's own where given."""
         was_training = model.training
@@ -51,7 +52,7 @@ class Judge:
         model.train(was_training)
         return np.concatenate(parts)
 
-    def score(self, model: nn.Module, weights: Mapping[str, Tensor] | None = None) -> dict[str, float]:
+    def score(self, model: Classifier, weights: Mapping[str, Tensor] | None = None) -> dict[str, float]:
         """{"loss", "accuracy", "macro_f1"} of the weights on these pictures."""
         probs = probabilities(self.logits(model, weights))
         return {

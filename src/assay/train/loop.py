@@ -14,14 +14,16 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from assay.configs import TrainConfig
 from assay.errors import ModelError
+from assay.models.classifier import Classifier
 from assay.train.batch import Batch, Batches
 from assay.train.checkpoint import load_tensors, pack, save_tensors, unpack
 from assay.train.ema import WeightAverage
+from assay.train.folder import checkpoint_of
 from assay.train.interrupt import Interrupt
 from assay.train.judge import Judge
 from assay.train.optim import set_lr
@@ -51,8 +53,8 @@ class Place:
 class Fit:
     """Everything the loop works with. ``model`` is prepared by accelerate, ``plain`` is the network inside it."""
 
-    model: nn.Module
-    plain: nn.Module
+    model: Classifier
+    plain: Classifier
     batches: Batches
     to_tensors: ToTensors
     loss: Loss
@@ -75,7 +77,7 @@ class Fit:
     @property
     def last(self) -> Path:
         """The checkpoint that --resume goes on from."""
-        return self.folder / "checkpoints" / "last.safetensors"
+        return checkpoint_of(self.folder)
 
     @property
     def best(self) -> Path:
@@ -152,7 +154,7 @@ def _train_mode(f: Fit) -> None:
     f.model.train()
     if f.frozen_trunk:  # its norms must keep the statistics that its features were learned with
         f.plain.eval()
-        f.plain.head.train()  # type: ignore[union-attr]
+        f.plain.head.train()
 
 
 def _first_batch(f: Fit) -> int:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
 from assay.configs import Recipe
 from assay.data.checks import check_dataset, raise_problems
 from assay.data.read import read_dataset
 from assay.data.split import split_dataset
 from assay.errors import DatasetError
+from assay.folders import cache_folder
 from assay.image import read_image
 from assay.preprocess import RESAMPLING, Preprocess
 from assay.train.cache import PictureCache, Render
@@ -86,11 +85,6 @@ def _cache(dataset: Dataset, kind: str, render: Render, limit: int) -> PictureCa
     folder = cache_folder() / "pixels" / f"{where}-{kind}"
     paths = [dataset.root / path for path in dataset.table["path"].to_pylist()]
     return PictureCache(folder, paths, render, limit_bytes=limit)
-
-
-def cache_folder() -> Path:
-    """Where decoded pictures are kept: ASSAY_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("ASSAY_CACHE") or user_cache_path("assay"))
 
 
 def _fill(cache: PictureCache, recorder: Recorder, name: str, workers: int) -> None:

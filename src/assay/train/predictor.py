@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from assay.bundle import Card
 from assay.configs import ModelConfig
 from assay.errors import ConfigError, ModelError
 from assay.labels import ClassNames
 from assay.models.build import build_model
+from assay.models.classifier import Classifier
 from assay.pipeline import answer
 from assay.train.checkpoint import load_tensors
+from assay.train.step import channels_last
 from assay.types import Prediction
 
 
@@ -26,7 +27,7 @@ from assay.types import Prediction
 class CheckpointPredictor:
     """A trained network with its card; ``predict`` gives calibrated Predictions in fp32."""
 
-    model: nn.Module
+    model: Classifier
     card: Card
     folder: Path
     batch: int = 32
@@ -85,4 +86,4 @@ def load_run(path: str | Path) -> CheckpointPredictor:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise ModelError(f"{folder}/model.safetensors does not fit its card", got=str(error)) from error
-    return CheckpointPredictor(model.eval().to(memory_format=torch.channels_last), card, folder)
+    return CheckpointPredictor(channels_last(model.eval()), card, folder)

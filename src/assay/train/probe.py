@@ -30,7 +30,7 @@ def seconds_a_step(
         begin = time.perf_counter()
         _update(twin, next(stream), to_tensors, loss, optimiser, bf16=bf16)
         times.append(time.perf_counter() - begin)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     return sorted(times[WARM_UP:])[TIMED // 2]
 
 
@@ -82,7 +82,7 @@ def find_lr(
             break
         best = min(best, fair)
         curve.append((lr, fair))
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     return steepest(curve), curve
 
 

@@ -29,7 +29,7 @@ class Recorder:
     ----------
     folder : the run folder, or None to record nothing.
     show : draw a progress bar on standard error.
-    resume_at : drop log lines of steps from here on; they will be written again.
+    resume_at : the last step that a checkpoint holds; lines of later ones are dropped, they will be written again.
     """
 
     def __init__(self, folder: Path | None, *, show: bool = False, resume_at: int | None = None) -> None:
@@ -38,7 +38,7 @@ class Recorder:
         self._started = time.monotonic()
         if folder is not None:
             if resume_at is not None:
-                _drop_lines_from(folder / "log.jsonl", resume_at)
+                _drop_lines_after(folder / "log.jsonl", resume_at)
             self._file = (folder / "log.jsonl").open("a", encoding="utf-8")
         columns = (
             TextColumn("{task.description:<11}"),
@@ -89,7 +89,7 @@ class Recorder:
         if self._board is None:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - a second of imports
 
-            self._board = SummaryWriter(str(self._folder / "tensorboard"))  # type: ignore[operator,no-untyped-call]
+            self._board = SummaryWriter(f"{self._folder}/tensorboard")
         return self._board
 
     def pictures(self, images: NDArray[np.uint8], step: int) -> None:
@@ -124,7 +124,7 @@ class Recorder:
             self._bar.update(self._task, completed=done, words=words)
 
 
-def _drop_lines_from(path: Path, step: int) -> None:
+def _drop_lines_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
@@ -133,7 +133,7 @@ def _drop_lines_from(path: Path, step: int) -> None:
             line = json.loads(text)
         except ValueError:  # the line that a kill cut short
             continue
-        if line.get("step", -1) < step or (line["kind"] != "step" and line.get("step") == step):
+        if line.get("step", 0) <= step:
             kept.append(text)
     temporary = path.with_suffix(".part")
     temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

@@ -20,9 +20,10 @@ from assay.configs import Recipe
 from assay.errors import ConfigError
 from assay.metrics.evaluate import Evaluation, evaluate
 from assay.metrics.reliability import fit_temperature
+from assay.tables import BASELINES
 from assay.train.begin import begin_fit, build
-from assay.train.checkpoint import save_tensors
-from assay.train.folder import earlier_recipe, new_folder, read_json, write_json
+from assay.train.checkpoint import load_tensors, save_tensors
+from assay.train.folder import RunRecord, checkpoint_of, earlier_recipe, new_folder, read_json, write_json
 from assay.train.loop import Fit, choose, fit
 from assay.train.machine import describe_machine, tune_allocator
 from assay.train.material import Material, gather
@@ -69,18 +70,33 @@ def train(
     """
     begun = time.monotonic()
     tune_allocator()
+    values: dict[str, Any] = {}
     if resume:
         if out is None:
             raise ConfigError("resume needs the run's folder", fix="give --out")
         folder = Path(out)
-        recipe, record = earlier_recipe(folder, options), read_json(folder / "run.json")
-        data = record["data"] if data is None else data
+        recipe, values = earlier_recipe(folder, options), read_json(folder / "run.json")
+        data = values["data"] if data is None else data
     else:
-        recipe, record = Recipe.from_options(options), {}
+        recipe = Recipe.from_options(options)
         if data is None:
             raise ConfigError("no data given", fix="give a folder or a table")
         folder = _fresh_folder(out, data, recipe)
-    return _run(data, folder, recipe, record, begun=begun, show=show, command=list(command))
+    accelerator = Accelerator()
+    record = RunRecord(folder, values, begun=begun, writes=accelerator.is_main_process)
+    if values:
+        command = values["command"]
+    try:
+        run = _run(data, recipe, record, accelerator, show=show, command=list(command))
+    except KeyboardInterrupt:
+        record.end("interrupted")
+        raise
+    except BaseException:
+        record.end("failed")
+        raise
+    finally:
+        accelerator.free_memory()
+    return run
 
 
 def _fresh_folder(out: str | Path | None, data: str | Path | Dataset, recipe: Recipe) -> Path:
@@ -93,68 +109,48 @@ def _fresh_folder(out: str | Path | None, data: str | Path | Dataset, recipe: Re
 
 def _run(
     data: str | Path | Dataset,
-    folder: Path,
     recipe: Recipe,
-    record: dict[str, Any],
+    record: RunRecord,
+    accelerator: Accelerator,
     *,
-    begun: float,
     show: bool,
     command: list[str],
 ) -> Run:
-    settled = settle(recipe)
-    accelerator = Accelerator()
-    main = accelerator.is_main_process
-    resume_at = _saved_step(folder) if record else None
+    settled, folder, main = settle(recipe), record.folder, accelerator.is_main_process
+    place = _saved_place(folder)
+    resume_at = place["step"] if place else 0
     with Recorder(folder if main else None, show=show, resume_at=resume_at) as recorder:
         with accelerator.main_process_first():
             material = gather(data, settled, recorder)
-        _same_data(material, record)
-        spent = float(record.get("seconds", 0.0))
-        record = {**_first_record(data, recipe, settled, material, command), **record, "status": "running"}
+        _same_data(material, record.values)
+        facts = _first_facts(data, recipe, settled, material, command)
+        record.add(**{**facts, **record.values, "status": "running"})
         if main:
-            write_json(folder / "run.json", record)
             pq.write_table(_split_table(material.dataset), folder / "split.parquet")
-            if settled.train.baselines and "baselines" not in record:
-                record["baselines"] = _baselines(material, recorder)
+            if settled.train.baselines and "baselines" not in record.values:
+                record.add(baselines=_baselines(material, recorder))
         torch.manual_seed(settled.train.seed)
-        model, facts = build(settled, material, recorder, fresh=resume_at is None)
-        record |= facts
-        f = begin_fit(
-            model, settled, material, recorder, accelerator, folder, elapsed=time.monotonic() - begun + spent
-        )
-        record["resolved"] |= {
-            "precision": "bf16" if f.bf16 else "fp32",
-            "plan": f.plan.to_dict(),
-            "lr": f.lr,
-        }
-        if main:
-            write_json(folder / "run.json", record)
+        model, facts = build(settled, material, recorder, fresh=place is None)
+        record.add(**facts)
+        f = begin_fit(model, settled, material, recorder, accelerator, folder, elapsed=record.seconds)
+        precision = "bf16" if f.bf16 else "fp32"
+        resolved = {**record.values["resolved"], "precision": precision, "plan": f.plan.to_dict(), "lr": f.lr}
+        record.add(resolved=resolved)
         recorder.stage("train", total=1.0)
-        try:
-            fit(f)
-        except BaseException as error:
-            stopped = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            if main:
-                write_json(
-                    folder / "run.json",
-                    {**record, "status": stopped, "seconds": time.monotonic() - begun + spent},
-                )
-            raise
-        run = _finish(f, material, settled, record, begun=begun - spent)
-    accelerator.free_memory()
-    return run
+        fit(f)
+        return _finish(f, material, settled, record)
 
 
-def _finish(f: Fit, material: Material, recipe: Recipe, record: dict[str, Any], *, begun: float) -> Run:
-    """Choose weights, calibrate, evaluate, write; the card comes last and marks the run as finished."""
+def _finish(f: Fit, material: Material, recipe: Recipe, record: RunRecord) -> Run:
+    """Choose weights, calibrate, evaluate, write; the card marks the run as finished."""
     f.recorder.stage("calibrate and evaluate", total=1.0)
     weights, chosen = choose(f)
     f.plain.load_state_dict(weights)
     temperature = 1.0
     if f.judge is not None:
         temperature = fit_temperature(f.judge.logits(f.plain), f.judge.targets)
-    record |= {"chosen": chosen, "temperature": temperature}
-    card = _card(f, material, recipe, record, temperature)
+    record.add(chosen=chosen, temperature=temperature)
+    card = _card(f, material, recipe, record.values, temperature)
     evaluations: dict[str, Evaluation] = {}
     if f.accelerator.is_main_process:
         save_tensors(f.folder / "model.safetensors", weights, {"classes": material.dataset.classes.digest})
@@ -163,14 +159,12 @@ def _finish(f: Fit, material: Material, recipe: Recipe, record: dict[str, Any], 
             if part in material.dataset.parts:
                 evaluations[part] = evaluate(predictor, material.dataset, part)
                 evaluations[part].save(f.folder / "evaluation")
-    seconds = time.monotonic() - begun
-    if f.accelerator.is_main_process:
         write_json(f.folder / "card.json", card.to_dict())
-        record |= {"status": "finished", "minutes": round(seconds / 60, 3), "seconds": round(seconds, 2)}
-        write_json(f.folder / "run.json", record)
-        f.recorder.log("done", step=f.place.step, minutes=round(seconds / 60, 3), chosen=chosen["kept"])
+    record.end("finished")
+    minutes = record.values["minutes"]
+    f.recorder.log("done", step=f.place.step, minutes=minutes, chosen=chosen["kept"])
     f.accelerator.wait_for_everyone()
-    return Run(f.folder, card, evaluations, seconds)
+    return Run(f.folder, card, evaluations, record.values["seconds"])
 
 
 def _card(f: Fit, material: Material, recipe: Recipe, record: dict[str, Any], temperature: float) -> Card:
@@ -185,7 +179,7 @@ def _card(f: Fit, material: Material, recipe: Recipe, record: dict[str, Any], te
     )
 
 
-def _first_record(
+def _first_facts(
     data: str | Path | Dataset, recipe: Recipe, settled: Recipe, material: Material, command: list[str]
 ) -> dict[str, Any]:
     dataset = material.dataset
@@ -212,12 +206,10 @@ def _split_table(dataset: Dataset) -> Any:
     return dataset.table.select(wanted)
 
 
-def _saved_step(folder: Path) -> int | None:
-    """The step to resume at; None when the run was stopped before its first checkpoint."""
-    from assay.train.checkpoint import load_tensors  # noqa: PLC0415
-
-    last = folder / "checkpoints" / "last.safetensors"
-    return int(load_tensors(last)[1]["place"]["step"]) if last.exists() else None
+def _saved_place(folder: Path) -> dict[str, Any] | None:
+    """Where a checkpoint stands; None when there is none yet."""
+    last = checkpoint_of(folder)
+    return dict(load_tensors(last)[1]["place"]) if last.exists() else None
 
 
 def _same_data(material: Material, record: dict[str, Any]) -> None:
@@ -231,8 +223,6 @@ def _same_data(material: Material, record: dict[str, Any]) -> None:
 
 def _baselines(material: Material, recorder: Recorder) -> dict[str, Any]:
     """What everyone must beat, measured on the same parts."""
-    from assay.tables import BASELINES  # noqa: PLC0415
-
     recorder.stage("baselines")
     found: dict[str, Any] = {}
     for name in BASELINES:

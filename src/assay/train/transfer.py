@@ -13,20 +13,21 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from assay.errors import ConfigError
+from assay.models.classifier import Classifier
 from assay.preprocess import Preprocess
 from assay.train.cache import PictureCache
 
 L2_CHOICES = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
-def last_linear(model: nn.Module) -> nn.Linear:
+def last_linear(model: Classifier) -> nn.Linear:
     """The layer that gives the logits.
 
     Raises
     ------
     ConfigError : the network ends in something else than a linear layer.
     """
-    layers = [m for m in model.head.modules() if isinstance(m, nn.Linear)]  # type: ignore[union-attr]
+    layers = [m for m in model.head.modules() if isinstance(m, nn.Linear)]
     if not layers:
         raise ConfigError("this network has no linear head to probe", fix="use --transfer all")
     return layers[-1]
@@ -34,7 +35,7 @@ def last_linear(model: nn.Module) -> nn.Linear:
 
 @torch.inference_mode()
 def embed_all(
-    model: nn.Module, cache: PictureCache, preprocess: Preprocess, device: torch.device, batch: int = 32
+    model: Classifier, cache: PictureCache, preprocess: Preprocess, device: torch.device, batch: int = 32
 ) -> Tensor:
     """(N, F) pooled features of every cached picture, without augmentation."""
     model.eval()
@@ -43,7 +44,7 @@ def embed_all(
         rows = range(start, min(start + batch, len(cache)))
         pixels = np.stack([preprocess.pixels(cache[i]) for i in rows])
         x = torch.from_numpy(preprocess.normalise(pixels)).to(device)
-        parts.append(model.embed(x.contiguous(memory_format=torch.channels_last)).float().cpu())  # type: ignore[operator]
+        parts.append(model.embed(x.contiguous(memory_format=torch.channels_last)).float().cpu())
     return torch.cat(parts)
 
 
@@ -61,17 +62,17 @@ def fit_linear(features: Tensor, targets: Tensor, classes: int, l2: float) -> tu
     def closure() -> Tensor:
         optimiser.zero_grad()
         value = cross_entropy(x @ weight.T + bias, targets) + 0.5 * l2 * weight.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    optimiser.step(closure)  # type: ignore[arg-type]
+    optimiser.step(closure)
     with torch.no_grad():
         folded = weight / std
         return folded, bias - folded @ mean
 
 
 def probe_head(
-    model: nn.Module,
+    model: Classifier,
     train: tuple[PictureCache, NDArray[np.int64]],
     validation: tuple[PictureCache, NDArray[np.int64]] | None,
     classes: int,

@@ -46,6 +46,7 @@ def collect() -> dict[str, Any]:
         "processor": _processor(),
         "cores": _cores(),
         "memory_gib": _memory_gib(),
+        "bf16": _bf16(),
         **_torch(),
         "cache": _without_home(cache),
         "cache_writable": _is_writable(cache),
@@ -60,19 +61,19 @@ _SETTINGS = {"ASSAY_DEBUG", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_
 
 
 def _torch() -> dict[str, Any]:
-    """Threads, devices and bf16 as torch sees them; torch may be absent."""
+    """Threads and devices as torch sees them; torch may be absent."""
     try:
         import torch  # noqa: PLC0415 - a second or two, so only when asked
     except ModuleNotFoundError:
-        return {"torch_threads": None, "devices": [], "bf16": None}
+        return {"torch_threads": None, "devices": []}
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         devices.append("Apple GPU (mps)")
-    return {"torch_threads": torch.get_num_threads(), "devices": devices, "bf16": _bf16()}
+    return {"torch_threads": torch.get_num_threads(), "devices": devices}
 
 
 def _bf16() -> str:
-    """How the processor multiplies bf16 matrices: in its own instructions or slowly, in software."""
+    """Whether the processor multiplies bf16 matrices in instructions of its own; elsewhere bf16 is slow."""
     flags = _cpuinfo("flags", "Features").split()
     for flag, name in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX512-BF16"), ("bf16", "Arm BF16")):
         if flag in flags:

@@ -49,7 +49,7 @@ def _copy(dataset: Dataset, target: Path) -> None:
 
 
 def _place(dataset: Dataset, sample: Sample, taken: Counter[str]) -> PurePosixPath:
-    assert sample.label is not None  # noqa: S101 - _check_names refused the others
+    assert sample.label is not None  # _check_names refused the others
     folder = PurePosixPath(sample.part or "", dataset.classes[sample.label])
     wished, n = folder / sample.path.name, 1
     place = wished
@@ -61,14 +61,22 @@ def _place(dataset: Dataset, sample: Sample, taken: Counter[str]) -> PurePosixPa
 
 
 def _check_names(dataset: Dataset) -> None:
-    bad = [name for name in dataset.classes if any(is_hidden(s) or not s.strip(". ") for s in name.split("/"))]
+    bad = [
+        name for name in dataset.classes if any(is_hidden(s) or not s.strip(". ") for s in name.split("/"))
+    ]
     bad += [name for name in dataset.classes if "\0" in name or "\\" in name]
     known = set(dataset.classes)
     for name in dataset.classes:
         steps = name.split("/")
-        bad += [f"{name} (inside the class {above})" for n in range(1, len(steps)) if (above := "/".join(steps[:n])) in known]
+        bad += [
+            f"{name} (inside the class {above})"
+            for n in range(1, len(steps))
+            if (above := "/".join(steps[:n])) in known
+        ]
     if bad:
-        raise DatasetError("some class names cannot be folders", got=some(bad), fix="write a .csv or .parquet table")
+        raise DatasetError(
+            "some class names cannot be folders", got=some(bad), fix="write a .csv or .parquet table"
+        )
     if dataset.table["label"].null_count:
         raise DatasetError(
             f"{dataset.table['label'].null_count:,} rows do not have exactly one label",

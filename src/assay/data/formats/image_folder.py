@@ -54,9 +54,10 @@ class _Layout:
 
 
 def _scan(root: Path) -> _Tree:
-    tree, todo, seen = _Tree(), [()], {os.path.realpath(root)}
+    tree, seen = _Tree(), {os.path.realpath(root)}
+    todo: list[Steps] = [()]
     while todo:
-        steps: Steps = todo.pop()
+        steps = todo.pop()
         files, folders = [], []
         with os.scandir(root.joinpath(*steps)) as entries:
             for entry in entries:
@@ -117,13 +118,23 @@ def _layout(tree: _Tree, root: Path) -> _Layout:
     parts = {c: p for c in children if (p := part_named(c[-1])) and tree.below[c]}
     if parts:
         rest = [c for c in children if c not in parts and tree.inside(c)]
-        return _Layout({f: (p, f[len(c) :]) for c, p in parts.items() for f in _walk(tree, c)}, [base, *rest, *parts])
+        return _Layout(
+            {f: (p, f[len(c) :]) for c, p in parts.items() for f in _walk(tree, c)}, [base, *rest, *parts]
+        )
     flat = [c for c in children if tree.holds(c)]
-    if flat and all(part_named(c[-1]) for c in flat) and sum(map(tree.inside, children)) == sum(map(tree.holds, flat)):
+    if (
+        flat
+        and all(part_named(c[-1]) for c in flat)
+        and sum(map(tree.inside, children)) == sum(map(tree.holds, flat))
+    ):
         raise _no_classes(root, f"pictures directly in {some(c[-1] + '/' for c in flat)}")
     if children and all(_has_parts_only(tree, c) for c in children):
         inner = {p: part_named(p[-1]) for c in children for p in tree.below[c]}
-        meaning = {f: (name, f[len(base) : len(p) - 1] + f[len(p) :]) for p, name in inner.items() for f in _walk(tree, p)}
+        meaning = {
+            f: (name, f[len(base) : len(p) - 1] + f[len(p) :])
+            for p, name in inner.items()
+            for f in _walk(tree, p)
+        }
         return _Layout(meaning, [base])
     return _Layout({f: (None, f[len(base) :]) for c in children for f in _walk(tree, c)}, [base])
 
@@ -213,7 +224,9 @@ class ImageFolder:
         total = sum(map(tree.holds, tree.names))
         if not total:
             what = "is empty" if not any(path.iterdir()) else "has no pictures in it"
-            raise DatasetError(f"{path} {what}", fix="put each class's pictures into a folder with its name")
+            raise DatasetError(
+                f"{path} {what}", fix="put each class's pictures into a folder with its name, or name a table"
+            )
         layout = _layout(tree, path)
         classes = _class_of(tree, layout, config.class_depth)
         if not any(map(tree.holds, classes)):
@@ -231,7 +244,9 @@ class ImageFolder:
 def _refuse_columns(path: Path, config: ReadConfig) -> None:
     if not path.is_dir():
         raise ConfigError(f"{path} is not a folder", fix="leave out --format, or name a folder")
-    given = [n for n in ("path", "label", "labels", "part", "group") if getattr(config, f"{n}_column") is not None]
+    given = [
+        n for n in ("path", "label", "labels", "part", "group") if getattr(config, f"{n}_column") is not None
+    ]
     if given:
         raise ConfigError(
             f"{path} is a folder of pictures, which has no columns",

@@ -7,17 +7,20 @@ out antialiased when the canvas is reduced, and the alpha channel of a layer is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Floats = NDArray[np.floating[Any]]
+"""A plane (H, W) or picture (H, W, 3); float32 where it matters for speed."""
 
 Colour = tuple[int, int, int]
+Paint = Colour | tuple[int, int, int, int]
 
 SUPERSAMPLE = 2
 """Canvas pixels a picture pixel, on each axis."""
@@ -62,7 +65,7 @@ def smooth(
         [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2], axis=1
     )
     knots = np.stack([np.roll(p, 1, 0), p, np.roll(p, -1, 0), np.roll(p, -2, 0)], axis=1)  # P 4 2
-    curve = np.einsum("sk,pkd->psd", basis, knots)
+    curve: NDArray[np.float64] = np.einsum("sk,pkd->psd", basis, knots)
     if closed:
         return curve.reshape(-1, 2)
     return np.concatenate([curve[1:-2].reshape(-1, 2), p[-1:]])
@@ -85,7 +88,9 @@ def box(x0: float, y0: float, x1: float, y1: float, radius: float = 0.0) -> NDAr
     return np.concatenate([arc(x, y, r, r, a, a + 90, steps=6) for x, y, a in corners])
 
 
-def affine(x: float, y: float, scale: float = 1.0, angle: float = 0.0, stretch: float = 1.0) -> NDArray[np.float64]:
+def affine(
+    x: float, y: float, scale: float = 1.0, angle: float = 0.0, stretch: float = 1.0
+) -> NDArray[np.float64]:
     """A 3 x 3 matrix: stretch along x, scale, turn by ``angle`` degrees, then move to (x, y)."""
     c, s = np.cos(np.radians(angle)) * scale, np.sin(np.radians(angle)) * scale
     return np.array([(c * stretch, -s, x), (s * stretch, c, y), (0, 0, 1)], dtype=np.float64)
@@ -110,32 +115,31 @@ class Pen:
 
     @property
     def unit(self) -> float:
-        """Canvas pixels that one unit of the own frame covers at its origin."""
+        """Canvas pixels that one unit of the own frame covers at its origin: the root of the area it spans."""
         o, a, b = self.pixels([(0, 0), (0.1, 0), (0, 0.1)])
-        return float(abs(np.cross((a - o).tolist() + [0], (b - o).tolist() + [0])[2]) ** 0.5 * 10)
+        (ax, ay), (bx, by) = a - o, b - o
+        return 10 * math.sqrt(abs(float(ax * by - ay * bx)))
 
     def fill(
         self,
         points: Sequence[tuple[float, float]] | NDArray[np.float64],
-        colour: Colour | tuple[int, int, int, int],
+        colour: Paint,
     ) -> None:
         """A filled polygon."""
         ImageDraw.Draw(self.layer).polygon(self.pixels(points).ravel().tolist(), fill=colour)
 
-    def blob(self, points: Sequence[tuple[float, float]], colour: Colour | tuple[int, int, int, int]) -> None:
+    def blob(self, points: Sequence[tuple[float, float]], colour: Paint) -> None:
         """A filled smooth closed curve through ``points``."""
         self.fill(smooth(points), colour)
 
-    def oval(
-        self, x: float, y: float, rx: float, ry: float, colour: Colour | tuple[int, int, int, int]
-    ) -> None:
+    def oval(self, x: float, y: float, rx: float, ry: float, colour: Paint) -> None:
         """A filled ellipse."""
         self.fill(arc(x, y, rx, ry, steps=36), colour)
 
     def line(
         self,
         points: Sequence[tuple[float, float]] | NDArray[np.float64],
-        colour: Colour | tuple[int, int, int, int],
+        colour: Paint,
         width: float,
     ) -> None:
         """A polyline with round ends; ``width`` in units of the own frame."""
@@ -155,7 +159,13 @@ def blank(size_wh: tuple[int, int]) -> Image.Image:
 
 
 def viewpoint(
-    size_wh: tuple[int, int], x: float, y: float, scale: float, angle: float, tilt_xy: tuple[float, float], stretch: float
+    size_wh: tuple[int, int],
+    x: float,
+    y: float,
+    scale: float,
+    angle: float,
+    tilt_xy: tuple[float, float],
+    stretch: float,
 ) -> NDArray[np.float64]:
     """The homography of one thing: placed at (x, y) in shares of the picture, as large as ``scale`` x its short side.
 

@@ -41,7 +41,9 @@ def landscape(pen: Pen, rng: np.random.Generator) -> None:
     for _ in range(int(rng.integers(0, 9))):
         tree = pen.at(rng.uniform(-1, 1), rng.uniform(0.3, 0.8), rng.uniform(0.12, 0.3))
         tree.line([(0, 0.5), (0, -0.2)], (74, 52, 36), 0.16)
-        tree.blob([(-0.6, 0), (-0.3, -0.7), (0, -1.2), (0.3, -0.7), (0.6, 0)], hsv(hue, 0.6, rng.uniform(0.2, 0.42)))
+        tree.blob(
+            [(-0.6, 0), (-0.3, -0.7), (0, -1.2), (0.3, -0.7), (0.6, 0)], hsv(hue, 0.6, rng.uniform(0.2, 0.42))
+        )
 
 
 def face(pen: Pen, rng: np.random.Generator) -> None:
@@ -52,10 +54,16 @@ def face(pen: Pen, rng: np.random.Generator) -> None:
     own = pen.at(rng.uniform(-0.2, 0.2), rng.uniform(-0.1, 0.2), rng.uniform(0.7, 1.0), rng.uniform(-8, 8))
     if rng.random() < 0.5:
         own.blob([(-0.62, 0.7), (-0.66, -0.4), (0, -0.95), (0.66, -0.4), (0.62, 0.7)], darker(hair, 0.15))
-    own.blob([(-1.1, 1.6), (-0.8, 0.82), (-0.2, 0.66), (0.2, 0.66), (0.8, 0.82), (1.1, 1.6)], hsv(rng.random(), 0.5, 0.7))
+    own.blob(
+        [(-1.1, 1.6), (-0.8, 0.82), (-0.2, 0.66), (0.2, 0.66), (0.8, 0.82), (1.1, 1.6)],
+        hsv(rng.random(), 0.5, 0.7),
+    )
     own.fill(box(-0.18, 0.3, 0.18, 0.78, 0.1), darker(skin, 0.15))
     own.blob([(-0.48, -0.2), (-0.4, 0.28), (0, 0.58), (0.4, 0.28), (0.48, -0.2), (0, -0.72)], skin)
-    own.blob([(-0.54, -0.06), (-0.5, -0.5), (0, -0.88), (0.5, -0.5), (0.54, -0.06), (0.34, -0.42), (-0.2, -0.5)], hair)
+    own.blob(
+        [(-0.54, -0.06), (-0.5, -0.5), (0, -0.88), (0.5, -0.5), (0.54, -0.06), (0.34, -0.42), (-0.2, -0.5)],
+        hair,
+    )
     for side in (-1, 1):
         own.oval(side * 0.2, -0.08, 0.09, 0.055, (252, 250, 246))
         own.oval(side * 0.2, -0.08, 0.045, 0.05, (54, 42, 36))
@@ -89,11 +97,17 @@ def page(pen: Pen, rng: np.random.Generator) -> None:
 
 def cat(pen: Pen, rng: np.random.Generator) -> None:
     """A cat sitting on a floor."""
-    coat = ((58, 54, 56), (222, 150, 84), (168, 160, 154), (236, 228, 214), (122, 96, 74))[int(rng.integers(5))]
+    coat = ((58, 54, 56), (222, 150, 84), (168, 160, 154), (236, 228, 214), (122, 96, 74))[
+        int(rng.integers(5))
+    ]
     pen.fill(box(-2, -2, 2, 2), surface_colour(rng))
     pen.fill(box(-2, rng.uniform(0.3, 0.7), 2, 2), surface_colour(rng))
-    own = pen.at(rng.uniform(-0.2, 0.2), 0.08, rng.uniform(0.75, 0.98), rng.uniform(-6, 6), rng.choice((-1.0, 1.0)))
-    own.line(smooth([(0.4, 0.8), (0.9, 0.75), (0.95, 0.3), (0.78, 0.05)], closed=False), darker(coat, 0.1), 0.16)
+    own = pen.at(
+        rng.uniform(-0.2, 0.2), 0.08, rng.uniform(0.75, 0.98), rng.uniform(-6, 6), rng.choice((-1.0, 1.0))
+    )
+    own.line(
+        smooth([(0.4, 0.8), (0.9, 0.75), (0.95, 0.3), (0.78, 0.05)], closed=False), darker(coat, 0.1), 0.16
+    )
     own.blob([(-0.5, 0.92), (-0.42, 0.3), (-0.22, -0.1), (0.22, -0.1), (0.5, 0.3), (0.62, 0.92)], coat)
     own.blob([(-0.22, 0.9), (-0.2, 0.35), (0, 0.2), (0.2, 0.35), (0.22, 0.9)], lighter(coat, 0.3))
     for side in (-1, 1):
@@ -130,7 +144,10 @@ def screenshot(pen: Pen, rng: np.random.Generator) -> None:
             pen.oval(-0.72, y + 0.1, 0.09, 0.09, hsv(rng.random(), 0.5, 0.8))
             x = -0.58
         for row in np.arange(y + 0.05, y + high - 0.04, 0.085):
-            pen.fill(box(x + 0.07, row, x + rng.uniform(0.3, 0.78), row + 0.035), text if not (chat and mine) else (250, 250, 250))
+            pen.fill(
+                box(x + 0.07, row, x + rng.uniform(0.3, 0.78), row + 0.035),
+                text if not (chat and mine) else (250, 250, 250),
+            )
         y += high + 0.09
 
 
@@ -139,13 +156,24 @@ def plate(pen: Pen, rng: np.random.Generator) -> None:
     pen.fill(box(-2, -2, 2, 2), surface_colour(rng))
     own = pen.at(rng.uniform(-0.15, 0.15), rng.uniform(-0.15, 0.15), rng.uniform(0.8, 1.0))
     rim = lighter(surface_colour(rng), 0.7)
-    for r, colour in ((0.92, darker(rim, 0.12)), (0.89, rim), (0.64, darker(rim, 0.07)), (0.62, lighter(rim, 0.2))):
+    for r, colour in (
+        (0.92, darker(rim, 0.12)),
+        (0.89, rim),
+        (0.64, darker(rim, 0.07)),
+        (0.62, lighter(rim, 0.2)),
+    ):
         own.oval(0, 0, r, r, colour)
     for _ in range(int(rng.integers(4, 14))):
         a, r = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.42)
         bite = own.at(np.cos(a) * r, np.sin(a) * r, rng.uniform(0.1, 0.28), rng.uniform(0, 360))
         colour = hsv(rng.uniform(-0.02, 0.35) % 1, rng.uniform(0.5, 0.85), rng.uniform(0.4, 0.9))
-        bite.blob([(np.cos(t) * u, np.sin(t) * u) for t, u in zip(np.arange(7) * 0.9, rng.uniform(0.6, 1, 7), strict=True)], colour)
+        bite.blob(
+            [
+                (np.cos(t) * u, np.sin(t) * u)
+                for t, u in zip(np.arange(7) * 0.9, rng.uniform(0.6, 1, 7), strict=True)
+            ],
+            colour,
+        )
         bite.oval(-0.2, -0.2, 0.3, 0.2, lighter(colour, 0.25))
 
 
@@ -156,10 +184,16 @@ def street(pen: Pen, rng: np.random.Generator) -> None:
     while x < 1.4:
         wide, roof, wall = rng.uniform(0.3, 0.6), rng.uniform(-0.8, -0.1), surface_colour(rng)
         pen.fill(box(x, roof, x + wide, 0.62), wall)
-        pen.fill([(x - 0.03, roof), (x + wide / 2, roof - rng.uniform(0, 0.25)), (x + wide + 0.03, roof)], darker(wall, 0.5))
+        pen.fill(
+            [(x - 0.03, roof), (x + wide / 2, roof - rng.uniform(0, 0.25)), (x + wide + 0.03, roof)],
+            darker(wall, 0.5),
+        )
         for wx in np.arange(x + 0.06, x + wide - 0.1, 0.15):
             for wy in np.arange(roof + 0.08, 0.4, 0.2):
-                pen.fill(box(wx, wy, wx + 0.08, wy + 0.11), (70, 84, 100) if rng.random() < 0.7 else (250, 222, 150))
+                pen.fill(
+                    box(wx, wy, wx + 0.08, wy + 0.11),
+                    (70, 84, 100) if rng.random() < 0.7 else (250, 222, 150),
+                )
         x += wide
     pen.fill(box(-2, 0.6, 2, 2), (92, 92, 96))
     for mark in np.arange(-1.3, 1.4, 0.36):

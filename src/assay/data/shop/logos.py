@@ -52,8 +52,14 @@ def spoil(mark: Mark, fault: str, rng: np.random.Generator) -> Mark:
         return replace(mark, mirrored=True)
     if fault == "proportions":
         flat = tuple(float(np.mean(mark.heights)) for _ in mark.heights)
-        return replace(mark, heights=flat) if mark.brand == "trine" else replace(mark, stretch=rng.uniform(0.62, 0.74))
-    return replace(mark, spacing=mark.spacing * (rng.uniform(0.74, 0.8) if sign < 0 else rng.uniform(1.28, 1.4)))
+        return (
+            replace(mark, heights=flat)
+            if mark.brand == "trine"
+            else replace(mark, stretch=rng.uniform(0.62, 0.74))
+        )
+    return replace(
+        mark, spacing=mark.spacing * (rng.uniform(0.74, 0.8) if sign < 0 else rng.uniform(1.28, 1.4))
+    )
 
 
 def draw_mark(pen: Pen, mark: Mark, colour: Colour) -> None:
@@ -63,11 +69,6 @@ def draw_mark(pen: Pen, mark: Mark, colour: Colour) -> None:
         _draw_trine(own, mark, colour)
     else:
         _draw_orbe(own, mark, colour)
-
-
-def mark_outline(pen: Pen) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """(4, 2) canvas pixels: the square that a mark fills."""
-    return pen.pixels([(-1, -1), (1, -1), (1, 1), (-1, 1)])
 
 
 def _draw_trine(pen: Pen, mark: Mark, colour: Colour) -> None:
@@ -89,8 +90,10 @@ def _draw_orbe(pen: Pen, mark: Mark, colour: Colour) -> None:
     half_gap = 38.0
     if mark.missing == 0:
         half_gap = 80.0
-    inner = arc(0, 0, radius - mark.weight / 2, radius - mark.weight / 2, mark.slant + half_gap, mark.slant + 360 - half_gap)
-    outer = arc(0, 0, radius + mark.weight / 2, radius + mark.weight / 2, mark.slant + half_gap, mark.slant + 360 - half_gap)
+    first, last = mark.slant + half_gap, mark.slant + 360 - half_gap
+    inner, outer = (
+        arc(0, 0, r, r, first, last) for r in (radius - mark.weight / 2, radius + mark.weight / 2)
+    )
     pen.fill(np.concatenate([outer, inner[::-1]]), colour)
     if mark.missing != 1:
         angle = np.radians(mark.slant)

@@ -30,7 +30,9 @@ def _pencil(pen: Pen, rng: np.random.Generator) -> None:
 
 def _leaf(pen: Pen, rng: np.random.Generator) -> None:
     green = hsv(rng.uniform(0.1, 0.4), rng.uniform(0.4, 0.7), rng.uniform(0.35, 0.7))
-    pen.blob([(-0.9, 0.0), (-0.3, -0.34), (0.4, -0.28), (0.95, 0.0), (0.95, 0.0), (0.4, 0.3), (-0.3, 0.34)], green)
+    pen.blob(
+        [(-0.9, 0.0), (-0.3, -0.34), (0.4, -0.28), (0.95, 0.0), (0.95, 0.0), (0.4, 0.3), (-0.3, 0.34)], green
+    )
     pen.line([(-1.1, 0), (0.85, 0)], darker(green, 0.3), 0.04)
     for x in (-0.4, 0.0, 0.4):
         for side in (-1, 1):
@@ -51,14 +53,19 @@ def _cable(pen: Pen, rng: np.random.Generator) -> None:
     points = (points - points.mean(0)) / max(1.0, float(np.abs(points).max()))
     dark: Colour = (38, 38, 42) if rng.random() < 0.6 else (226, 226, 224)
     pen.line(smooth(points, closed=False), dark, 0.07)
-    pen.at(*points[-1].tolist(), 0.2, rng.uniform(0, 360)).fill(box(-0.6, -0.35, 0.6, 0.35, 0.1), lighter(dark, 0.15))
+    plug = pen.at(float(points[-1, 0]), float(points[-1, 1]), 0.2, rng.uniform(0, 360))
+    plug.fill(box(-0.6, -0.35, 0.6, 0.35, 0.1), lighter(dark, 0.15))
 
 
 def _plant(pen: Pen, rng: np.random.Generator) -> None:
     pot = surface_colour(rng)
     for angle in np.linspace(-150, -30, 7) + rng.normal(0, 7, 7):
-        leaf = pen.at(np.cos(np.radians(angle)) * 0.45, np.sin(np.radians(angle)) * 0.5 + 0.15, 0.45, float(angle))
-        leaf.blob([(-0.9, 0), (0, -0.3), (1, 0), (0, 0.3)], hsv(rng.uniform(0.25, 0.4), 0.6, rng.uniform(0.3, 0.6)))
+        leaf = pen.at(
+            np.cos(np.radians(angle)) * 0.45, np.sin(np.radians(angle)) * 0.5 + 0.15, 0.45, float(angle)
+        )
+        leaf.blob(
+            [(-0.9, 0), (0, -0.3), (1, 0), (0, 0.3)], hsv(rng.uniform(0.25, 0.4), 0.6, rng.uniform(0.3, 0.6))
+        )
     pen.fill([(-0.4, 0.2), (0.4, 0.2), (0.3, 0.9), (-0.3, 0.9)], pot)
     pen.fill(box(-0.45, 0.15, 0.45, 0.32, 0.04), lighter(pot, 0.15))
 
@@ -112,12 +119,19 @@ def _sticker(pen: Pen, rng: np.random.Generator) -> None:
 
 def _strap(pen: Pen, rng: np.random.Generator) -> None:
     colour = surface_colour(rng)
-    pen.line(smooth([(-2.0, -0.3), (-0.6, 0.1), (0.6, -0.05), (2.0, 0.3)], closed=False), colour, rng.uniform(0.1, 0.26))
+    pen.line(
+        smooth([(-2.0, -0.3), (-0.6, 0.1), (0.6, -0.05), (2.0, 0.3)], closed=False),
+        colour,
+        rng.uniform(0.1, 0.26),
+    )
 
 
 def _tag(pen: Pen, rng: np.random.Generator) -> None:
     pen.line([(0, -0.9), (0.05, -0.4)], (236, 232, 224), 0.03)
-    pen.fill([(-0.25, -0.3), (0.05, -0.45), (0.35, -0.3), (0.35, 0.4), (-0.25, 0.4)], lighter(surface_colour(rng), 0.6))
+    pen.fill(
+        [(-0.25, -0.3), (0.05, -0.45), (0.35, -0.3), (0.35, 0.4), (-0.25, 0.4)],
+        lighter(surface_colour(rng), 0.6),
+    )
     for k in range(3):
         pen.fill(box(-0.15, -0.1 + 0.15 * k, rng.uniform(0.0, 0.25), -0.04 + 0.15 * k), (70, 66, 68))
 

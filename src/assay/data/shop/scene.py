@@ -14,13 +14,26 @@ import numpy as np
 from PIL import Image
 
 from assay.data.shop.backdrops import BACKDROPS
-from assay.data.shop.camera import cast_shadow, develop, encode, relief
-from assay.data.shop.canvas import SUPERSAMPLE, Colour, Pen, affine, blank, darker, lighter, luminance, mix, viewpoint
+from assay.data.shop.camera import develop, encode
+from assay.data.shop.canvas import (
+    SUPERSAMPLE,
+    Colour,
+    Floats,
+    Pen,
+    affine,
+    blank,
+    darker,
+    lighter,
+    luminance,
+    mix,
+    viewpoint,
+)
 from assay.data.shop.elsewhere import ELSEWHERE
 from assay.data.shop.household import draw_backpack, draw_bag, draw_book, draw_bottle, draw_lamp, draw_mug
-from assay.data.shop.logos import FAULTS, MARKS, draw_mark, mark_outline, spoil
+from assay.data.shop.logos import FAULTS, MARKS, draw_mark, spoil
 from assay.data.shop.props import OCCLUDERS, PROPS
 from assay.data.shop.sellers import Seller, hsv, seller_of, surface_colour
+from assay.data.shop.stage import Instance, Stage
 from assay.data.shop.wearables import (
     Spot,
     Style,
@@ -32,7 +45,7 @@ from assay.data.shop.wearables import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 PRODUCTS: dict[str, Callable[[Pen, Style, np.random.Generator], Spot]] = {
     "backpack": draw_backpack,
@@ -56,15 +69,6 @@ _NON_PRODUCTS, _STILL_LIFES, _PAIRS, _BRANDED = 0.14, 0.25, 0.12, 0.8
 
 
 @dataclass(frozen=True)
-class Instance:
-    """One visible thing: ``category`` is a kind or "mark"; ``mask`` (H, W) bool of what can be seen of it."""
-
-    category: str
-    mask: NDArray[np.bool_]
-    genuine: str = "none"
-
-
-@dataclass(frozen=True)
 class Picture:
     """A rendered picture as JPEG bytes, and all that is known of it. ``size_wh`` is that of the upright picture."""
 
@@ -78,26 +82,6 @@ class Picture:
     instances: tuple[Instance, ...]
 
 
-@dataclass
-class _Stage:
-    """The scene while it is painted: pixels, and the visible mask of everything put down so far."""
-
-    pixels: NDArray[np.float32]
-    size_wh: tuple[int, int]
-    visible: list[tuple[str, NDArray[np.float32]]]
-
-    def put(self, layer: Image.Image, seller: Seller, rng: np.random.Generator, lift: float, category: str = "") -> None:
-        """Lay a drawn layer onto the scene, shaded and with its shadow; it hides what lies beneath."""
-        small = np.asarray(layer.reduce(SUPERSAMPLE), dtype=np.float32)
-        alpha = small[..., 3] / 255
-        ground = cast_shadow(self.pixels, alpha, seller, lift)
-        shaded = small[..., :3] * relief(alpha, seller, rng)[..., None]
-        self.pixels = ground + (shaded - ground) * alpha[..., None]
-        self.visible = [(name, mask * (1 - alpha)) for name, mask in self.visible]
-        if category:
-            self.visible.append((category, alpha))
-
-
 def render_picture(seed: int, stream: int, i: int, size: int) -> Picture:
     """Picture ``i`` of a stream (SHOP or NEWCOMERS); its longer side is ``size`` pixels."""
     rng = np.random.default_rng([seed, stream, i])
@@ -108,17 +92,17 @@ def render_picture(seed: int, stream: int, i: int, size: int) -> Picture:
         return _finish(scene, (), NON_PRODUCT, seller, ("none", "none", "none"), rng)
     taste = np.array(seller.taste)
     kind = str(rng.choice(list(PRODUCTS), p=taste / taste.sum()))
-    stage = _Stage(_backdrop(size_wh, seller, rng), size_wh, [])
+    stage = Stage(_backdrop(size_wh, seller, rng), size_wh)
     _scatter(stage, seller, rng, rng.poisson(2.2 * seller.clutter))
     brand = _choose_brand(seller, rng)
-    mark_mask = _put_products(stage, kind, brand, seller, rng)
+    _put_products(stage, kind, brand, seller, rng)
     if rng.random() < seller.occlusion:
-        mark_mask = _occlude(stage, seller, rng, mark_mask)
-    return _finish(stage.pixels, _instances(stage, mark_mask, brand[0]), kind, seller, brand, rng)
+        _occlude(stage, seller, rng)
+    return _finish(stage.pixels, stage.instances(brand[0]), kind, seller, brand, rng)
 
 
 def _finish(
-    scene: NDArray[np.float32], instances: tuple[Instance, ...], label: str, seller: Seller,
+    scene: Floats, instances: tuple[Instance, ...], label: str, seller: Seller,
     brand: tuple[str, str, str], rng: np.random.Generator,
 ) -> Picture:  # fmt: skip
     image = develop(scene, seller, rng)
@@ -138,62 +122,67 @@ def _choose_brand(seller: Seller, rng: np.random.Generator) -> tuple[str, str, s
     return "genuine", brand, "none"
 
 
-def _backdrop(size_wh: tuple[int, int], seller: Seller, rng: np.random.Generator) -> NDArray[np.float32]:
+def _backdrop(size_wh: tuple[int, int], seller: Seller, rng: np.random.Generator) -> Floats:
     name = seller.backdrops[int(rng.integers(len(seller.backdrops)))]
     return BACKDROPS[name](size_wh, seller.wall, seller.floor, rng).astype(np.float32)
 
 
-def _scatter(stage: _Stage, seller: Seller, rng: np.random.Generator, n: int) -> None:
+def _scatter(stage: Stage, seller: Seller, rng: np.random.Generator, n: int) -> None:
     """Clutter: near the rim, where a product in the middle leaves some of it in sight."""
     if n == 0:
         return
     layer = blank(stage.size_wh)
     for _ in range(n):
         a, r = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.55)
-        matrix = viewpoint(stage.size_wh, 0.5 + r * np.cos(a), 0.5 + r * np.sin(a), rng.uniform(0.16, 0.36), rng.uniform(0, 360), (0, 0), 1.0)
+        matrix = viewpoint(
+            stage.size_wh,
+            0.5 + r * np.cos(a),
+            0.5 + r * np.sin(a),
+            rng.uniform(0.16, 0.36),
+            rng.uniform(0, 360),
+            (0, 0),
+            1.0,
+        )
         PROPS[int(rng.integers(len(PROPS)))](Pen(layer, matrix), rng)
     stage.put(layer, seller, rng, 0.02)
 
 
 def _put_products(
-    stage: _Stage, kind: str, brand: tuple[str, str, str], seller: Seller, rng: np.random.Generator
-) -> NDArray[np.float32] | None:
-    """One product, or two of the same kind; returns the mask of the front one's mark, if it bears one."""
-    mark_mask = None
-    style = _style(rng)
-    pair = rng.random() < _PAIRS
-    places = [(0.34, 0.46, 0.74), (0.64, 0.55, 0.74)] if pair else [(0.5, 0.5, 1.0)]
-    for x, y, share in places:
-        scale = float(np.clip(rng.normal(seller.distance, 0.1), 0.4, 1.0)) * share
+    stage: Stage, kind: str, brand: tuple[str, str, str], seller: Seller, rng: np.random.Generator
+) -> None:
+    """One product, or a pair of the very same."""
+    shape, pair = int(rng.integers(2**32)), rng.random() < _PAIRS
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    for x, y, share in [(0.34, 0.46, 0.74), (0.64, 0.55, 0.74)] if pair else [(0.5, 0.5, 1.0)]:
+        scale = float(np.clip(rng.normal(seller.distance, 0.1), 0.45, 1.05)) * share
         at = (x + rng.normal(0, 0.035), y + rng.normal(0, 0.035))
-        flip = -1.0 if rng.random() < 0.5 else 1.0
         tilt = rng.normal(0, seller.tilt, 2)
         turn = rng.normal(0, seller.turn) + (rng.uniform(-180, 180) if rng.random() < 0.06 else 0)
         matrix = viewpoint(stage.size_wh, *at, scale, turn, (tilt[0], tilt[1]), rng.uniform(0.84, 1.1))
-        layer = blank(stage.size_wh)
-        mark_mask = _draw_product(Pen(layer, matrix), kind, style, brand, flip, rng)
+        layer, ink = blank(stage.size_wh), blank(stage.size_wh)
+        _draw_product(Pen(layer, matrix), ink, kind, brand, flip, np.random.default_rng(shape))
         stage.put(layer, seller, rng, rng.uniform(0.02, 0.07), kind)
-    return mark_mask
+        if brand[0] != "none":
+            stage.note("mark", ink)
 
 
 def _draw_product(
-    pen: Pen, kind: str, style: Style, brand: tuple[str, str, str], flip: float, rng: np.random.Generator
-) -> NDArray[np.float32] | None:
-    """Draws a product, perhaps facing left; its mark is never flipped with it, as only a counterfeit's is mirrored."""
+    pen: Pen, ink: Image.Image, kind: str, brand: tuple[str, str, str], flip: float, rng: np.random.Generator
+) -> None:
+    """Draws a product and its mark, the mark also on ``ink`` alone.
+
+    A product may face left; its mark is never flipped with it, as only a counterfeit's is mirrored.
+    """
+    style = _style(rng)
     spot = PRODUCTS[kind](pen.at(0, 0, stretch=flip), style, rng)
     if brand[0] == "none":
-        return None
+        return
     mark = MARKS[brand[1]]
     mark = spoil(mark, brand[2], rng) if brand[0] == "suspect" else mark
+    colour = _ink(spot.beneath, style, rng)
     own = pen.at(spot.x * flip, spot.y, spot.half, spot.angle * flip)
-    draw_mark(own, mark, _ink(spot.beneath, style, rng))
-    square = Image.new("L", pen.layer.size)
-    where = Pen(square, own.matrix)
-    where.fill(np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]), (255, 255, 255)) if False else None
-    from PIL import ImageDraw
-
-    ImageDraw.Draw(square).polygon(mark_outline(own).ravel().tolist(), fill=255)
-    return np.asarray(square.reduce(SUPERSAMPLE), np.float32) / 255
+    draw_mark(own, mark, colour)
+    draw_mark(Pen(ink, own.matrix), mark, colour)
 
 
 def _ink(beneath: Colour, style: Style, rng: np.random.Generator) -> Colour:
@@ -211,37 +200,34 @@ def _style(rng: np.random.Generator) -> Style:
 def _fabric(rng: np.random.Generator) -> Colour:
     """Colours that goods have: black, white, grey, navy, earth, or anything."""
     if rng.random() < 0.45:
-        basics = ((32, 32, 36), (236, 234, 228), (128, 130, 134), (38, 50, 92), (122, 82, 54), (196, 172, 136), (156, 36, 42))
+        basics = (
+            (32, 32, 36),
+            (236, 234, 228),
+            (128, 130, 134),
+            (38, 50, 92),
+            (122, 82, 54),
+            (196, 172, 136),
+            (156, 36, 42),
+        )
         return mix(basics[int(rng.integers(len(basics)))], surface_colour(rng), 0.12)
     return hsv(rng.random(), rng.uniform(0.25, 0.9), rng.uniform(0.3, 0.95))
 
 
-def _occlude(
-    stage: _Stage, seller: Seller, rng: np.random.Generator, mark_mask: NDArray[np.float32] | None
-) -> NDArray[np.float32] | None:
+def _occlude(stage: Stage, seller: Seller, rng: np.random.Generator) -> None:
+    """Something in front of the product, reaching in from a side."""
     layer = blank(stage.size_wh)
     a = rng.uniform(0, 2 * np.pi)
     at = (0.5 + 0.24 * np.cos(a), 0.5 + 0.24 * np.sin(a))
-    matrix = viewpoint(stage.size_wh, *at, rng.uniform(0.28, 0.5), float(np.degrees(a)) + 180 + rng.normal(0, 20), (0, 0), 1.0)
+    turn = float(np.degrees(a)) + 180 + rng.normal(0, 20)
+    matrix = viewpoint(stage.size_wh, *at, rng.uniform(0.28, 0.5), turn, (0, 0), 1.0)
     OCCLUDERS[int(rng.integers(len(OCCLUDERS)))](Pen(layer, matrix), rng)
     stage.put(layer, seller, rng, 0.03)
-    if mark_mask is None:
-        return None
-    return mark_mask * (1 - np.asarray(layer.getchannel("A").reduce(SUPERSAMPLE), np.float32) / 255)
 
 
-def _instances(stage: _Stage, mark_mask: NDArray[np.float32] | None, genuine: str) -> tuple[Instance, ...]:
-    found = [Instance(name, mask >= 0.5) for name, mask in stage.visible]
-    if mark_mask is not None:
-        mark = mark_mask >= 0.5
-        found.append(Instance("mark", mark, genuine))
-    return tuple(x for x in found if x.mask.sum() >= 8)
-
-
-def _non_product(size_wh: tuple[int, int], seller: Seller, rng: np.random.Generator) -> NDArray[np.float32]:
+def _non_product(size_wh: tuple[int, int], seller: Seller, rng: np.random.Generator) -> Floats:
     """A picture without any product: a scene from elsewhere, or the seller's table with clutter, or bare."""
     if rng.random() < _STILL_LIFES:
-        stage = _Stage(_backdrop(size_wh, seller, rng), size_wh, [])
+        stage = Stage(_backdrop(size_wh, seller, rng), size_wh)
         for _ in range(int(rng.integers(0, 4))):
             layer = blank(size_wh)
             x, y = rng.uniform(0.25, 0.75, 2)

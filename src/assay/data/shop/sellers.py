@@ -59,7 +59,11 @@ class Seller:
 
 def seller_of(seed: int, stream: int, kinds: int, rng: np.random.Generator) -> Seller:
     """Draws the seller of one picture; the same number always has the same habits."""
-    number = int(_REGULARS * ((1.0 - rng.random()) ** (-1.0 / _TAIL) - 1.0)) if stream == SHOP else int(rng.integers(8))
+    number = (
+        int(_REGULARS * ((1.0 - rng.random()) ** (-1.0 / _TAIL) - 1.0))
+        if stream == SHOP
+        else int(rng.integers(8))
+    )
     name = f"seller-{number:04d}" if stream == SHOP else f"newcomer-{number:02d}"
     return _habits(name, kinds, np.random.default_rng([seed, 100 + stream, number]))
 
@@ -71,18 +75,20 @@ def _habits(name: str, kinds: int, rng: np.random.Generator) -> Seller:
     names = list(BACKDROPS)
     return Seller(
         name=name,
-        backdrops=tuple(names[int(k)] for k in rng.choice(len(names), size=1 if care > 0.5 else 2, replace=False)),
+        backdrops=tuple(
+            names[int(k)] for k in rng.choice(len(names), size=1 if care > 0.5 else 2, replace=False)
+        ),
         wall=surface_colour(rng),
         floor=surface_colour(rng),
         light=(float(np.cos(angle)), float(np.sin(angle))),
         contrast=rng.uniform(0.25, 0.7),
         gains=(1 + warmth, 1 + green, 1 - warmth),
         exposure=rng.normal(0.02, 0.17),
-        distance=rng.uniform(0.52, 0.86),
+        distance=rng.uniform(0.6, 0.92),
         turn=rng.uniform(2, 16),
         tilt=rng.uniform(0.02, 0.2),
         blur=max(0.0, rng.normal(0.0022, 0.0028)) * (1.4 - care),
-        noise=rng.uniform(0.5, 9.0) * (1.3 - care),
+        noise=rng.uniform(0.5, 7.5) * (1.3 - care),
         quality=int(rng.integers(38, 70) + 26 * care),
         clutter=rng.uniform(0.0, 0.75) * (1.3 - care),
         occlusion=rng.uniform(0.05, 0.35),

@@ -1,0 +1,311 @@
+"""Accuracy within so many minutes: Assay beside its peers on the same split, machine and test pictures.
+
+Jobs run one after another, each in a process of its own. Each appends one line to ``results/accuracy.jsonl``; a job
+whose line is there is skipped, so a stopped series goes on where it was. Settings are chosen on validation (each
+line carries it); the test part is for the last word.
+
+    python -m benchmarks.data.make_clothing; python -m benchmarks.data.make_grocery
+    python -m benchmarks.accuracy --list
+    python -m benchmarks.accuracy --jobs clothing/scratch --minutes 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.metrics.interval import wilson
+from benchmarks.data.coarse import coarse_of, coarse_right
+from benchmarks.data.tree import read_rows, tree_name
+from benchmarks.machine import (
+    PEERS_PYTHON,
+    RESULTS,
+    SHARED,
+    append_line,
+    cores,
+    peer_environment,
+    read_lines,
+    stamp,
+)
+
+BACKBONE = "backbones/mobilenetv2_100_from_coral_uint8.fp16.pth"
+_TRUNK = "--mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --weights {weights}"
+_TIMM_TRUNK = (
+    "--model mobilenetv2_100 --model-option pad_type=same --weights {weights} --mean .5 .5 .5 --std .5 .5 .5"
+)
+
+SETTINGS: dict[tuple[str, str], dict[str, str]] = {
+    # (tool, track) -> name of a setting -> options; every setting runs with every seed
+    ("assay", "scratch"): {"default": "--model csp-nano --size 160"},
+    ("assay", "pretrained"): {
+        "default": "--model mobilenetv2_100 --model-options pad_type=same --size 224 " + _TRUNK,
+    },
+    ("ultralytics", "scratch"): {
+        "yolo11n-224": "--model yolo11n-cls.yaml --imgsz 224",  # its own defaults
+        "yolo11n-160-all-threads": "--model yolo11n-cls.yaml --imgsz 160 --threads {cores} --cache",
+    },
+    ("timm", "scratch"): {
+        "resnet18-128": "--model resnet18 --imgsz 128 --lr 1e-3 --channels-last",
+        "mobilenetv3s-160": "--model mobilenetv3_small_100 --imgsz 160 --lr 2e-3",
+    },
+    ("timm", "pretrained"): {
+        "frozen-norms-224": _TIMM_TRUNK + " --imgsz 224 --lr 3e-4 --norms frozen",
+        "frozen-norms-160": _TIMM_TRUNK + " --imgsz 160 --lr 3e-4 --norms frozen",
+        "train-norms-160": _TIMM_TRUNK + " --imgsz 160 --lr 1e-3 --norms train",
+    },
+}
+DATASETS = {
+    # name -> (table, root of its paths below shared/data, folder tree or None: the peers run on the fine classes)
+    "clothing": ("clothing/clothing.csv", "clothing", "clothing/tree"),
+    "grocery-fine": ("grocery/fine.csv", "grocery", "grocery/tree"),
+    "grocery-coarse": ("grocery/coarse.csv", "grocery", None),
+}
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run of one tool."""
+
+    dataset: str
+    track: str
+    tool: str
+    setting: str
+    seed: int
+    minutes: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset}/{self.track}/{self.tool}/{self.setting}/s{self.seed}"
+
+    @property
+    def options(self) -> str:
+        return SETTINGS[self.tool, self.track][self.setting]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a tool said of the test part, in the tool's own order of pictures."""
+
+    names: list[str]
+    probs: NDArray[Any]
+    targets: NDArray[np.int64]
+    classes: list[str]
+    facts: dict[str, Any]
+
+
+def all_jobs(minutes: float) -> Iterator[Job]:
+    """Every job; seeds outermost, so that a series cut short still compares like with like."""
+    for seed in SEEDS:
+        for dataset, (_, _, tree) in DATASETS.items():
+            for (tool, track), settings in SETTINGS.items():
+                if tool == "assay" or tree is not None:
+                    for setting in settings:
+                        yield Job(dataset, track, tool, setting, seed, minutes)
+
+
+def command_of(job: Job, data: Path, shared: Path, out: Path) -> list[str]:
+    """The command line of a job."""
+    table, root, tree = DATASETS[job.dataset]
+    options = job.options.format(weights=shared / BACKBONE, cores=cores()).split()
+    budget = ["--out", str(out), "--minutes", str(job.minutes), "--seed", str(job.seed)]
+    if job.tool == "assay":
+        program = str(Path(sys.executable).with_name("assay"))
+        return [program, "train", str(data / table), "--root", str(shared / root), *budget, *options]
+    module = {"ultralytics": "ultralytics_classify", "timm": "timm_script"}[job.tool]
+    return [
+        str(PEERS_PYTHON),
+        "-m",
+        f"benchmarks.peers.{module}",
+        "--tree",
+        str(data / str(tree)),
+        *budget,
+        *options,
+    ]
+
+
+def read_assay(out: Path) -> Answers:
+    """Answers of an Assay run folder."""
+    evaluation = out / "evaluation"
+    about = json.loads((evaluation / "test.json").read_text("utf-8"))
+    validation = json.loads((evaluation / "validation.json").read_text("utf-8"))
+    run = json.loads((out / "run.json").read_text("utf-8"))
+    facts = {
+        "tool_version": f"assay {run['versions']['assay']}",
+        "validation": validation["metrics"]["accuracy"]["value"],
+        "minutes_used": run["minutes"],
+        "torch_threads": run["machine"].get("torch_threads"),
+        "run_split_hash": run["split_hash"],
+        "unreadable": len(about["unreadable"]),
+    }
+    return _answers(evaluation / "test.npz", about["classes"], facts)
+
+
+def read_peer(out: Path) -> Answers:
+    """Answers of a peer's script."""
+    told = json.loads((out / "outcome.json").read_text("utf-8"))
+    facts = {
+        "tool_version": told["tool"],
+        "validation": told["validation"],
+        "minutes_used": told["minutes"],
+        "torch_threads": told["torch_threads"],
+        "epochs": told["epochs"],
+    }
+    return _answers(out / "test.npz", told["classes"], facts)
+
+
+def _answers(file: Path, classes: list[str], facts: dict[str, Any]) -> Answers:
+    with np.load(file, allow_pickle=False) as arrays:
+        names = [tree_name(str(path)) for path in arrays["paths"]]
+        return Answers(names, arrays["probs"], arrays["targets"], classes, facts)
+
+
+def score(answers: Answers, rows: list[dict[str, str]]) -> dict[str, Any]:
+    """Accuracy with Wilson's interval, and which pictures were right, against the table's own labels.
+
+    Rights are bits in the order of the pictures' names, as hex digits: two lines with the same ``pictures`` are
+    compared picture by picture from the lines alone.
+
+    Raises
+    ------
+    ValueError : the answers are not of the table's test pictures, or the tool saw other labels.
+    """
+    test = sorted((row for row in rows if row["part"] == "test"), key=lambda row: tree_name(row["path"]))
+    names = [tree_name(row["path"]) for row in test]
+    place = {name: i for i, name in enumerate(answers.names)}
+    if sorted(place) != names:
+        raise ValueError(
+            f"{len(place)} answered pictures are not the {len(names)} test pictures of the table"
+        )
+    order = np.array([place[name] for name in names])
+    probs, targets = answers.probs[order], answers.targets[order]
+    for row, target in zip(test, targets, strict=True):
+        if answers.classes[target] != row["label"]:
+            raise ValueError(f"{row['path']} is {row['label']}, the tool has {answers.classes[target]}")
+    scored = {"pictures": _digest(names), **_rights(probs.argmax(1) == targets)}
+    if "coarse" in rows[0]:
+        scored["coarse"] = _rights(coarse_right(probs, targets, answers.classes, coarse_of(rows)))
+    if "group" in rows[0]:
+        numbers = {group: i for i, group in enumerate(sorted({row["group"] for row in test}))}
+        scored["groups"] = [numbers[row["group"]] for row in test]
+    return scored
+
+
+def _rights(right: NDArray[np.bool_]) -> dict[str, Any]:
+    return {
+        "n": len(right),
+        "k": int(right.sum()),
+        "accuracy": wilson(int(right.sum()), len(right)).to_dict(),
+        "right": np.packbits(right).tobytes().hex(),
+    }
+
+
+def _digest(names: list[str]) -> str:
+    return hashlib.blake2b("\0".join(names).encode(), digest_size=8).hexdigest()
+
+
+def split_digest(rows: list[dict[str, str]]) -> str:
+    """16 hex digits over path, label and part of every row: the same for every tool."""
+    return _digest(sorted("\0".join((row["path"], row["label"], row["part"])) for row in rows))
+
+
+def run_job(job: Job, data: Path, shared: Path, runs: Path, rows: list[dict[str, str]]) -> dict[str, Any]:
+    """Run one job to its end; its result line.
+
+    Raises
+    ------
+    subprocess.CalledProcessError : the tool failed; its words are in ``log.txt`` beside the run.
+    """
+    out = runs / job.name
+    shutil.rmtree(out, ignore_errors=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    line = {"job": job.name, **job.__dict__, "options": job.options, "split": split_digest(rows), **stamp()}
+    environment = peer_environment() if job.tool != "assay" else None
+    begun = time.monotonic()
+    with out.with_name(f"{out.name}.log.txt").open("w") as log:
+        command = command_of(job, data, shared, out)
+        subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=True)
+    line["wall_s"] = round(time.monotonic() - begun, 1)
+    read: Callable[[Path], Answers] = read_assay if job.tool == "assay" else read_peer
+    answers = read(out)
+    return {**line, **answers.facts, **score(answers, rows)}
+
+
+def is_done(job: Job, split: str, lines: list[dict[str, Any]]) -> bool:
+    """Whether a line of the same job, options, minutes and split is there."""
+    wanted = {"job": job.name, "options": job.options, "minutes": job.minutes, "split": split}
+    return any(all(line.get(k) == v for k, v in wanted.items()) for line in lines)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--jobs", nargs="*", default=[""], help="words; jobs whose name contains all words of one"
+    )
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--data", type=Path, default=Path("runs/data"), help="what the make_ scripts wrote")
+    parser.add_argument("--shared", type=Path, default=SHARED)
+    parser.add_argument("--runs", type=Path, default=Path("runs/bench"))
+    parser.add_argument("--results", type=Path, default=RESULTS / "accuracy.jsonl")
+    parser.add_argument(
+        "--again", action="store_true", help="also jobs that have a line: the newest one counts"
+    )
+    parser.add_argument("--list", action="store_true", help="name the jobs and stop")
+    return parser.parse_args()
+
+
+def wanted_jobs(jobs: Iterator[Job], filters: list[str]) -> list[Job]:
+    """Jobs whose name contains, for one of the filters, all of its comma-separated words."""
+    return [job for job in jobs if any(all(w in job.name for w in f.split(",")) for f in filters)]
+
+
+def main() -> int:
+    args = parse()
+    failed = 0
+    for job in wanted_jobs(all_jobs(args.minutes), args.jobs):
+        table = args.data / DATASETS[job.dataset][0]
+        why = obstacle(job, table, args.shared)
+        rows = [] if why else read_rows(table)
+        if not why and not args.again and is_done(job, split_digest(rows), read_lines(args.results)):
+            why = "done before"
+        if why or args.list:
+            print(f"{job.name}: {f'skipped, {why}' if why else 'to do'}")
+            continue
+        try:
+            line = run_job(job, args.data, args.shared, args.runs, rows)
+        except (subprocess.CalledProcessError, OSError, ValueError, KeyError) as error:
+            failed += 1
+            print(f"{job.name}: failed, {error}", flush=True)
+            continue
+        append_line(args.results, line)
+        print(f"{job.name}: {line['k']}/{line['n']} right in {line['wall_s'] / 60:.1f} minutes", flush=True)
+    return 1 if failed else 0
+
+
+def obstacle(job: Job, table: Path, shared: Path) -> str:
+    """Why a job cannot run here; empty where it can."""
+    if not (shared / DATASETS[job.dataset][1]).is_dir():
+        return f"the pictures of {job.dataset} are not in the shared data folder"
+    if not table.exists():
+        return f"{table} is missing: run benchmarks.data.make_{job.dataset.split('-')[0]}"
+    if job.tool != "assay" and not PEERS_PYTHON.exists():
+        return "the peers are not installed: run benchmarks.peers.setup_peers"
+    return ""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

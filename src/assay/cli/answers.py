@@ -1,0 +1,112 @@
+"""Answers as files: a CSV table, and copies of the pictures with what was found written below them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from assay.errors import ConfigError
+from assay.files import WholeFile, write_file
+
+if TYPE_CHECKING:
+    from assay.types import Prediction
+
+
+class AnswerTable:
+    """A CSV file, a row a picture: path, label, confidence, further classes, height, width, error.
+
+    For ``with``; the file appears when the block ends without an error. Raises as ``WholeFile``.
+    """
+
+    def __init__(self, path: str | Path, top: int) -> None:
+        self._file = WholeFile(path)
+        self._top = top
+        self._rows = csv.writer(_Encoded(self._file), lineterminator="\n")
+
+    def __enter__(self) -> Self:
+        self._file.__enter__()
+        further = [f"{name}_{i}" for i in range(2, self._top + 1) for name in ("label", "confidence")]
+        self._rows.writerow(["path", "label", "confidence", *further, "height", "width", "error"])
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.__exit__(kind, error, trace)
+
+    def write(self, prediction: Prediction) -> None:
+        """Add one row."""
+        best = [] if prediction.error is not None else prediction.top(self._top)
+        cells = [cell for name, p in best for cell in (name, f"{p:.6f}")]
+        cells += [""] * (2 * self._top - len(cells))
+        size = ["", ""] if prediction.error is not None else [str(n) for n in prediction.size_hw]
+        self._rows.writerow([prediction.path, *cells, *size, prediction.error or ""])
+
+
+class _Encoded:
+    """Text for csv.writer, UTF-8 in the file; names that are no valid Unicode escaped."""
+
+    def __init__(self, file: WholeFile) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        self._file.write(text.encode("utf-8", "backslashreplace"))
+
+
+class AnnotatedPictures:
+    """Copies in a folder, JPEG, under the names that the pictures have below the folders that were named.
+
+    Parameters
+    ----------
+    folder : where they go; made when the first is written.
+    names : what the user named. None of these may be overwritten, and ``folder`` may not lie inside of one,
+        or it would be read while it is written.
+
+    Raises
+    ------
+    ConfigError : ``folder`` is a file, or is one of the named folders or inside of one.
+    AssayError : the disk is full or the place cannot be written.
+    """
+
+    def __init__(self, folder: str | Path, names: Iterable[str]) -> None:
+        self._folder = Path(folder)
+        if self._folder.exists() and not self._folder.is_dir():
+            raise ConfigError(f"--out {folder} is a file", fix="name a folder for the annotated pictures")
+        self._roots = [Path(name) for name in names if name != "-" and Path(name).is_dir()]
+        here = self._folder.resolve()
+        for root in (place.resolve() for place in self._roots):
+            if here.is_relative_to(root):
+                raise ConfigError(
+                    f"--out {folder} lies in {root}, where the pictures come from",
+                    fix="choose another folder",
+                )
+        self._taken: set[Path] = set()
+
+    def write(self, prediction: Prediction) -> None:
+        """Write one copy; a picture that could not be read has none."""
+        if prediction.error is not None:
+            return
+        import numpy as np  # noqa: PLC0415
+
+        from assay.image import encode_image  # noqa: PLC0415
+
+        target = self._target(Path(prediction.path))
+        if target.exists() and target.samefile(prediction.path):
+            raise ConfigError(f"--out would overwrite {prediction.path}", fix="choose another folder")
+        write_file(target, encode_image(np.asarray(prediction.plot()), "JPEG"))
+
+    def _target(self, source: Path) -> Path:
+        """A name of its own for every picture: 1.jpg, 1.png.jpg, 1-2.jpg."""
+        root = next((root for root in self._roots if source.is_relative_to(root)), source.parent)
+        name = source.relative_to(root)
+        if name.suffix.lower() not in (".jpg", ".jpeg"):
+            name = name.with_name(name.name + ".jpg")
+        free, i = name, 1
+        while free in self._taken:
+            i += 1
+            free = name.with_name(f"{name.stem}-{i}{name.suffix}")
+        self._taken.add(free)
+        return self._folder / free

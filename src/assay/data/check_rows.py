@@ -1,0 +1,237 @@
+"""Faults that show in the rows alone: labels, parts, groups, paths. No file is opened."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assay.data.names import some
+from assay.data.problems import Level, Problem, problem
+from assay.data.split import count_classes
+from assay.types import PARTS, Dataset
+
+_IMBALANCE = 100
+
+
+def check_rows(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
+    """Every fault of the table, kind by kind."""
+    if not len(dataset):
+        yield problem("error", "no-pictures", "there are no pictures", "add some", ())
+        return
+    yield from _left_out(dataset)
+    yield from _labels(dataset, for_training)
+    yield from _classes(dataset, for_training)
+    yield from _same_paths(dataset)
+    if dataset.parts:
+        yield from _parts(dataset, for_training)
+        yield from _groups(dataset)
+
+
+def _left_out(dataset: Dataset) -> Iterator[Problem]:
+    found = json.loads((dataset.table.schema.metadata or {}).get(b"assay", b"{}")).get("left_out", [])
+    folders = [name for name in found if name.endswith("/")]
+    pictures = [name for name in found if not name.endswith("/")]
+    if folders:
+        what = "one folder beside the parts is left out|{n} folders beside the parts are left out"
+        yield problem("warning", "left-out-folder", what, "move them into a part, or leave them", folders)
+    if pictures:
+        what = (
+            "one picture lies in no class folder and is left out"
+            "|{n} pictures lie in no class folder and are left out"
+        )
+        yield problem(
+            "warning", "left-out-picture", what, "move them into a class folder, or leave them", pictures
+        )
+
+
+def _labels(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
+    table, level = dataset.table, _strict(for_training)
+    bare = pc.is_null(table["label"])
+    if "labels" in table.column_names:
+        lengths = pc.fill_null(pc.list_value_length(table["labels"]), 0)
+        several = pc.and_(bare, pc.greater(lengths, 1))
+        bare = pc.and_(bare, pc.less(lengths, 1))
+        if for_training and pc.any(several).as_py():
+            what = (
+                "one picture has several labels, and a classifier is trained on one each"
+                "|{n} pictures have several labels, and a classifier is trained on one each"
+            )
+            yield problem(
+                level,
+                "several-labels",
+                what,
+                "name a column with one: --label-column",
+                *_rows(dataset, several),
+            )
+    if pc.any(bare).as_py():
+        yield problem(
+            level,
+            "no-label",
+            "one picture has no label|{n} pictures have no label",
+            "fill them in, or leave them out",
+            *_rows(dataset, bare),
+        )
+
+
+def _classes(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
+    counts = _per_class(dataset)
+    names, level = np.array(list(dataset.classes), dtype=object), _strict(for_training)
+    if len(dataset) == 1:
+        yield problem(level, "one-picture", "there is only one picture", "add more", (), 1)
+    if (counts == 0).any():
+        fix = "put pictures into it, or remove it"
+        yield problem(
+            "error",
+            "empty-class",
+            "one class has no picture|{n} classes have no picture",
+            fix,
+            names[counts == 0],
+        )
+    if (counts > 0).sum() == 1:
+        fix = "add pictures of another class: there is nothing to tell apart"
+        yield problem(level, "one-class", "all pictures are of one class", fix, names[counts > 0])
+    if (counts == 1).any():
+        fix = "add pictures: one cannot both teach and test"
+        yield problem(
+            "warning",
+            "single-picture",
+            "one class has only one picture|{n} classes have only one picture",
+            fix,
+            names[counts == 1],
+        )
+    yield from _alike(names)
+    held = counts[counts > 0]
+    if len(held) > 1 and held.max() >= _IMBALANCE * held.min():
+        large, small = (
+            f"{dataset.classes[int(k)]} ({counts[k]:,})" for k in (counts.argmax(), _rarest(counts))
+        )
+        fix = "add pictures of rare classes, or train with --imbalance logit-adjustment"
+        what = f"the largest class has {held.max() // held.min():,} times the pictures of the smallest"
+        yield problem("warning", "imbalance", what, fix, (large, small), 2)
+
+
+def _rarest(counts: np.ndarray) -> int:
+    return int(np.where(counts > 0, counts, np.iinfo(np.int64).max).argmin())
+
+
+def _per_class(dataset: Dataset) -> np.ndarray:
+    """(K,) pictures of every class, those with several labels counted for each."""
+    names = pa.array(list(dataset.classes), type=pa.string())
+    counts = np.zeros(len(names), np.int64)
+    for column in {"label", "labels"} & set(dataset.table.column_names):
+        values = dataset.table[column]
+        if column == "labels":
+            values = pc.list_flatten(values)
+        elif "labels" in dataset.table.column_names:
+            continue
+        for row in pc.value_counts(values.cast(pa.string())).to_pylist():
+            if row["values"] is not None:
+                counts[dataset.classes.position(row["values"])] += row["counts"]
+    return counts
+
+
+def _alike(names: np.ndarray) -> Iterator[Problem]:
+    same = defaultdict(list)
+    for name in names:
+        same["".join(name.casefold().replace("_", " ").replace("-", " ").split())].append(name)
+    pairs = [" = ".join(map(repr, group)) for group in same.values() if len(group) > 1]
+    if pairs:
+        what = (
+            "class names differ only by case, spaces or dashes"
+            "|class names differ only by case, spaces or dashes, {n} times"
+        )
+        yield problem("warning", "alike-classes", what, "give one class one spelling", pairs)
+
+
+def _same_paths(dataset: Dataset) -> Iterator[Problem]:
+    paths = dataset.table["path"]
+    if pc.count_distinct(paths).as_py() == len(dataset):
+        return
+    columns = {"path": paths, "label": dataset.table["label"].cast(pa.string())}
+    wanted = [("path", "count"), ("label", "count_distinct")]
+    if "part" in dataset.table.column_names:
+        columns["part"] = dataset.table["part"].cast(pa.string())
+        wanted.append(("part", "count_distinct"))
+    found = pa.table(columns).group_by("path").aggregate(wanted)
+    found = found.filter(pc.greater(found["path_count"], 1))
+    torn = pc.greater(found["label_count_distinct"], 1)
+    if pc.any(torn).as_py():
+        what = "one picture is listed with different labels|{n} pictures are listed with different labels"
+        yield problem(
+            "error",
+            "path-two-labels",
+            what,
+            "keep the right row of each",
+            found.filter(torn)["path"].to_pylist(),
+        )
+    if "part" in columns and pc.any(split := pc.greater(found["part_count_distinct"], 1)).as_py():
+        what = "one picture is listed in more than one part|{n} pictures are listed in more than one part"
+        yield problem(
+            "error", "path-two-parts", what, "keep one row of each", found.filter(split)["path"].to_pylist()
+        )
+    plain = pc.invert(torn)
+    if pc.any(plain).as_py():
+        what = "one picture is listed more than once|{n} pictures are listed more than once"
+        yield problem(
+            "warning", "path-twice", what, "keep one row of each", found.filter(plain)["path"].to_pylist()
+        )
+
+
+def _parts(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
+    bare = pc.is_null(dataset.table["part"])
+    if pc.any(bare).as_py():
+        fix = "fill the part column, or deal all anew with `assay split --force`"
+        yield problem(
+            "error",
+            "no-part",
+            "one picture has no part and the others have|{n} pictures have no part and the others have",
+            fix,
+            *_rows(dataset, bare),
+        )
+    if "train" not in dataset.parts:
+        have = some(f"{part} ({n:,})" for part, n in dataset.parts.items())
+        fix = "add a train part, or deal all anew with `assay split --force`"
+        yield problem(_strict(for_training), "no-train", f"there is no train part, only {have}", fix, (), 1)
+        return
+    counts = count_classes(dataset)
+    untaught = (counts[0] == 0) & (counts.sum(axis=0) > 0)
+    if untaught.any():
+        ours = dataset.split.get("by", "source") != "source"
+        where = [f"{dataset.classes[int(k)]} ({_elsewhere(counts[:, k])})" for k in np.flatnonzero(untaught)]
+        fix = "add pictures of them" if ours else "correct the label, or add pictures of it to train"
+        what = "one class has no picture in train|{n} classes have no picture in train"
+        yield problem("warning" if ours else "error", "untaught-class", what, fix, where)
+
+
+def _elsewhere(counts: np.ndarray) -> str:
+    return ", ".join(f"{n:,} in {part}" for part, n in zip(PARTS, counts, strict=True) if n)
+
+
+def _groups(dataset: Dataset) -> Iterator[Problem]:
+    if "group" not in dataset.table.column_names:
+        return
+    columns = {name: dataset.table[name].cast(pa.string()) for name in ("group", "part")}
+    table = pa.table(columns).filter(pc.is_valid(columns["group"]))
+    found = table.group_by("group").aggregate([("part", "count_distinct")])
+    torn = found.filter(pc.greater(found["part_count_distinct"], 1))["group"].to_pylist()
+    if torn:
+        what = (
+            "one group has pictures in more than one part, so scores look better than they are"
+            "|{n} groups have pictures in more than one part, so scores look better than they are"
+        )
+        yield problem("warning", "torn-group", what, "deal by group: `assay split --force`", torn)
+
+
+def _rows(dataset: Dataset, mask: pa.ChunkedArray) -> tuple[list[str], int]:
+    """(paths of the first rows under the mask, how many there are)."""
+    rows = pc.indices_nonzero(mask)
+    return dataset.table["path"].take(rows[:100]).to_pylist(), len(rows)
+
+
+def _strict(for_training: bool) -> Level:
+    return "error" if for_training else "warning"

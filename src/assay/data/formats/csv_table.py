@@ -1,0 +1,148 @@
+"""A CSV or Parquet table: one row a picture, with label or labels, part, group and any other column.
+
+Small tables are held in memory, large ones are memory-mapped through ``arrow_cache``. Parquet files of our own
+also carry the order of classes and the split record in their metadata (key ``assay``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assay.configs import ReadConfig
+from assay.data.arrow_cache import gather
+from assay.data.columns import Conform, asked_columns, find_columns
+from assay.data.csv_source import CsvSource
+from assay.data.formats.table_file import write_table
+from assay.data.names import in_order, is_hidden
+from assay.data.table_source import CSV, PARQUET, ParquetSource, open_source
+from assay.errors import AssayError, ConfigError, DatasetError
+from assay.labels import ClassNames
+from assay.types import Dataset
+
+
+class Table:
+    """The data format ``table``."""
+
+    suffixes = (".csv", ".parquet")
+
+    def detect(self, path: Path) -> bool:
+        """A table, or a folder with just one table whose paths lead to pictures beside it."""
+        if path.is_file():
+            return path.suffix.lower() in PARQUET + CSV
+        inside = _tables_in(path) if path.is_dir() else []
+        return len(inside) == 1 and _leads_to_a_picture(inside[0])
+
+    def read(self, path: Path, config: ReadConfig) -> Dataset:
+        """Rows in the order of the table; classes are its labels in natural order.
+
+        Raises
+        ------
+        ConfigError : an option names a column that is not there, or an option for folders is given.
+        DatasetError : the file is broken or empty, or names unknown parts.
+        """
+        path = _the_table(path)
+        if config.class_depth is not None:
+            raise ConfigError(f"{path.name} is a table: --class-depth is for folders", fix="leave it out")
+        root = Path(config.root).expanduser() if config.root is not None else path.parent
+        if not root.is_dir():
+            raise ConfigError(f"root {root} is not a folder", fix="name the folder that the paths start from")
+        source = open_source(path, asked_columns(config))
+        conform = Conform(find_columns(list(source.names), config, path.name), root, path.name)
+
+        def batches() -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+            schema = conform.schema(source.schema)
+            return schema, _checked(source, conform, schema)
+
+        options = {**config.to_dict(), "root": str(root.resolve())}
+        return _dataset(gather(path, options, batches), conform, root, _notes(source))
+
+    def write(self, dataset: Dataset, path: Path) -> None:
+        """CSV or Parquet by the suffix; see ``table_file``."""
+        write_table(dataset, path)
+
+
+def _checked(
+    source: CsvSource | ParquetSource, conform: Conform, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Batches in our schema; what is wrong with them is raised behind the last one."""
+    try:
+        for batch in source.batches():
+            yield conform.batch(batch, schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DatasetError(
+            f"a column of {source.path.name} cannot be used",
+            got=str(error).splitlines()[0],
+            fix="name another column",
+        ) from error
+    conform.raise_faults()
+
+
+def _dataset(table: pa.Table, conform: Conform, root: Path, ours: dict[str, Any]) -> Dataset:
+    found = in_order(_labels_in(table))
+    if not found:
+        raise DatasetError(
+            f"{conform.table} has no labels", got="the label column is empty", fix="fill it in"
+        )
+    kept = ours.get("classes", [])
+    classes = ClassNames(kept if set(found) <= set(kept) else found)
+    notes = {"columns": conform.columns.sources()}
+    table = table.replace_schema_metadata({b"assay": json.dumps(notes).encode()})
+    split = ours.get("split") or ({"by": "source"} if conform.columns.part else {})
+    if conform.columns.part and table["part"].null_count < len(table):
+        return Dataset(table, classes, root, name=Path(conform.table).stem, split=split)
+    return Dataset(table, classes, root, name=Path(conform.table).stem)
+
+
+def _labels_in(table: pa.Table) -> set[str]:
+    names: set[str] = set()
+    for column in ("label", "labels"):
+        if column in table.column_names:
+            for chunk in table[column].chunks:
+                flat = chunk.flatten() if column == "labels" else chunk
+                names.update(pc.unique(flat).to_pylist())
+    return {name for name in names if name}
+
+
+def _notes(source: CsvSource | ParquetSource) -> dict[str, Any]:
+    """What ``write_table`` left in the metadata of a Parquet file; nothing for other files."""
+    with contextlib.suppress(ValueError, TypeError):
+        found = json.loads((source.schema.metadata or {}).get(b"assay", b"{}"))
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    endings = PARQUET + CSV
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in endings and not is_hidden(p.name))
+
+
+def _the_table(path: Path) -> Path:
+    """The table itself, where a folder was named."""
+    if path.is_file():
+        return path
+    inside = _tables_in(path) if path.is_dir() else []
+    if len(inside) == 1:
+        return inside[0]
+    got = f"{len(inside)} tables: {', '.join(p.name for p in inside)}" if inside else "no table in it"
+    raise ConfigError(f"{path} is not a table", got=got, fix="name a .csv or .parquet file")
+
+
+def _leads_to_a_picture(path: Path) -> bool:
+    """Whether the table has paths and labels, and its first path is a file."""
+    with contextlib.suppress(AssayError, pa.ArrowInvalid, OSError, StopIteration):
+        source = open_source(path, [])
+        columns = find_columns(source.names, ReadConfig(), path.name)
+        first = next(source.batches())[columns.path][0].as_py()
+        return bool(first) and (path.parent / str(first).replace("\\", "/")).is_file()
+    return False
+
+
+FORMAT = Table()

@@ -1,0 +1,196 @@
+"""`export`: from a run folder to one Bundle, written only when it answers as the checkpoint does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+
+from assay.bundle import GOLDEN, GRAPH, WEIGHTS, Card, pack_bundle, unpack_bundle
+from assay.errors import BundleError, ConfigError, ExportError
+from assay.export.onnx import OPSET, to_onnx
+from assay.export.provenance import complete_card, licence_text, read_record
+from assay.export.verify import (
+    PICTURES,
+    Parity,
+    measure_parity,
+    read_pixels,
+    render_patterns,
+    require_parity,
+)
+from assay.files import write_file
+from assay.preprocess import Preprocess
+from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from assay.runtime.golden import check_golden, pack_golden
+
+if TYPE_CHECKING:
+    from assay.models.build import Classifier
+
+TOLERANCE = 1e-3
+"""Greatest difference of a logit, as a share of the greatest logit, between checkpoint and export."""
+
+_GOLDEN = 4
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how well it agrees with the checkpoint."""
+
+    path: Path
+    size_bytes: int
+    digest: str
+    parity: Parity
+    card: Card
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "path": str(self.path),
+            "size_bytes": self.size_bytes,
+            "sha256": self.digest,
+            "classes": len(self.card.classes),
+            "opset": OPSET,
+            "parity": self.parity.to_dict(),
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def export(
+    run: str | Path | Any,
+    out: str | Path,
+    *,
+    pictures: str | Path | Iterable[str | Path] | None = None,
+    tolerance: float = TOLERANCE,
+) -> ExportReport:
+    """Pack a finished run into one Bundle for prediction without torch.
+
+    Parameters
+    ----------
+    run : a run folder, or what ``train`` returned.
+    out : the Bundle's file.
+    pictures : what to compare checkpoint and export on: files, folders, patterns. By default up to 64
+        pictures of the run's validation part, or rendered patterns where those are gone.
+    tolerance : greatest difference of a logit, as a share of the greatest logit (at least 1).
+
+    Raises
+    ------
+    ConfigError : no finished run, pictures that are not there, ``out`` is a folder, tolerance not above 0.
+    ExportError : the network cannot be translated, or does not answer as the checkpoint does. Nothing is written.
+    AssayError : the disk is full, or the place cannot be written. Nothing is written.
+    """
+    from assay.train.predictor import load_run  # noqa: PLC0415 - accelerate and more, after the checks below
+
+    begun = time.monotonic()
+    folder, out = Path(getattr(run, "folder", run)), Path(out)
+    _check_request(out, tolerance)
+    checkpoint = load_run(folder)
+    # the plain layout: channels_last weights would be exported with transposes around every layer
+    model = cast("Classifier", checkpoint.model.float().eval().cpu())
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    record = read_record(folder)
+    card = complete_card(checkpoint.card, folder, record)
+    pixels, source = _pictures(pictures, folder, record, card)
+    graph = to_onnx(model, channels=card.channels, size=card.preprocess.size)
+    engine = _open_engine(graph)
+    parity = measure_parity(model, engine, pixels, card, source=source, tolerance=tolerance)
+    require_parity(parity)
+    card = replace(card, parity={**card.parity, "onnx": {**parity.to_dict(), "opset": OPSET}})
+    data, digest = _pack(model, graph, engine, card)
+    write_file(out, data)
+    return ExportReport(out, len(data), digest, parity, card, time.monotonic() - begun)
+
+
+def _check_request(out: Path, tolerance: float) -> None:
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder", fix=f"name a file, e.g. {out / 'model.bundle'}")
+    if not tolerance > 0:
+        raise ConfigError(f"tolerance is {tolerance}", fix="give a number above 0, e.g. 0.001")
+
+
+def _open_engine(graph: bytes) -> OnnxRuntimeEngine:
+    try:
+        return OnnxRuntimeEngine(graph)
+    except BundleError as error:
+        raise ExportError(
+            "the exported network cannot be run, so nothing was written", got=f"{error.what}: {error.got}"
+        ) from error
+
+
+def _pack(model: Classifier, graph: bytes, engine: OnnxRuntimeEngine, card: Card) -> tuple[bytes, str]:
+    """(bytes, digest) of the Bundle, read back and checked as ``load`` will."""
+    golden = _golden(model, card)
+    weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    members = {
+        WEIGHTS: save({name: value.clone() for name, value in weights.items()}),
+        GRAPH: graph,
+        GOLDEN: golden,
+        "LICENSE": licence_text(card).encode(),
+    }
+    data = pack_bundle(card, members)
+    bundle = unpack_bundle(data)
+    check_golden(bundle.member(GOLDEN), engine, bundle.card)
+    return data, bundle.digest
+
+
+def _golden(model: Classifier, card: Card) -> bytes:
+    """Rendered patterns, not the user's photos: a Bundle may be handed to anybody."""
+    pixels = render_patterns(card, _GOLDEN)
+    x = torch.from_numpy(Preprocess(card.preprocess).normalise(pixels))
+    with torch.inference_mode():
+        return pack_golden(pixels, model(x).float().numpy())
+
+
+def _pictures(
+    named: str | Path | Iterable[str | Path] | None, folder: Path, record: Mapping[str, Any], card: Card
+) -> tuple[NDArray[np.uint8], str]:
+    """(pixels (n, S, S, C), what they are)."""
+    if named is not None:
+        from assay.runtime.sources import Pictures  # noqa: PLC0415
+
+        pixels = read_pixels(Pictures(named), card)
+        if not len(pixels):
+            raise ConfigError("none of the pictures can be read", fix="name other pictures to compare on")
+        return pixels, "named pictures"
+    for part in ("validation", "test", "train"):
+        pixels = read_pixels(_part_paths(folder, record, part), card)
+        if len(pixels):
+            return pixels, f"{part} part"
+    return render_patterns(card, PICTURES), "rendered patterns: the run's pictures are gone"
+
+
+def _part_paths(folder: Path, record: Mapping[str, Any], part: str) -> Iterator[Path]:
+    """Paths of one part of the run's split, spread over its rows, where the files are still there."""
+    table = folder / "split.parquet"
+    if not table.is_file():
+        return
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        columns = pq.read_table(table, columns=["path", "part"]).to_pydict()
+    except (pa.ArrowException, OSError, KeyError):
+        return
+    paths = [path for path, of in zip(columns["path"], columns["part"], strict=True) if of == part]
+    roots = _roots(folder, record, part)
+    step = max(1, len(paths) // PICTURES)  # neighbours are often one class: take from everywhere
+    for path in paths[::step]:
+        found = next((root / path for root in roots if (root / path).is_file()), None)
+        if found is not None:
+            yield found
+
+
+def _roots(folder: Path, record: Mapping[str, Any], part: str) -> list[Path]:
+    """Folders that the split's paths may start from."""
+    measured = read_record(folder / "evaluation", f"{part}.json").get("root")
+    read = record.get("recipe", {}).get("read", {}).get("root")
+    data = record.get("data")
+    named = [Path(str(place)).expanduser() for place in (measured, read, data) if place]
+    return [*named, *(place.parent for place in named), Path()]

@@ -1,0 +1,117 @@
+"""From a torch classifier to one ONNX file in memory: (B, C, S, S) -> logits (B, K), embedding (B, F).
+
+Uses torch.export (``dynamo=True``), the exporter that torch maintains: a network whose answer depends on
+the batch size or on values fails here with a reason, where the older tracer would freeze one path in silence.
+What the exporter notes about the source code it came from (stack traces with paths of this machine) is taken out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from assay.errors import ExportError
+from assay.runtime.engines.onnxruntime import EMBEDDING, INPUT, LOGITS
+
+if TYPE_CHECKING:
+    from assay.models.build import Classifier
+
+OPSET = 18
+"""Operator set of the graph (ONNX 1.13, December 2022): what torch translates to without a conversion, and
+what every ONNX Runtime from 1.14 on runs."""
+
+
+class _Ends(nn.Module):
+    """The network with both outputs."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, S, S) -> (B, K), (B, F)."""
+        embedding = self.model.embed(pixels)  # B F
+        return self.model.head(embedding), embedding
+
+
+def to_onnx(model: Classifier, *, channels: int, size: int) -> bytes:
+    """The bytes of a single-file graph with any batch size and pictures of ``size`` x ``size``.
+
+    Raises
+    ------
+    ExportError : torch cannot translate the network, or it is beyond the 2 GiB of a protobuf file.
+    """
+    ends = _Ends(model).eval()
+    example = torch.zeros(2, channels, size, size)
+    said = io.StringIO()
+    try:
+        with _silence(said), torch.no_grad():
+            program = torch.onnx.export(
+                ends,
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[LOGITS, EMBEDDING],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                verbose=False,
+            )
+            proto = program.model_proto  # type: ignore[union-attr]
+    except Exception as error:  # the exporter raises all kinds, with pages of text
+        raise ExportError(
+            "the network cannot be exported to ONNX",
+            got=_reason(error),
+            fix="choose another network (`assay models`), or report this with the name of the network",
+        ) from error
+    return _pack(proto)
+
+
+def _pack(proto: Any) -> bytes:
+    _forget_source(proto)
+    try:
+        return bytes(proto.SerializeToString(deterministic=True))
+    except Exception as error:  # protobuf: EncodeError or ValueError by version
+        raise ExportError(
+            "the network is too large for one ONNX file", got=_reason(error), fix="choose one below 2 GiB"
+        ) from error
+
+
+def _forget_source(proto: Any) -> None:
+    """Take out names of files, functions and machines, and shapes between the ends (engines infer them)."""
+    del proto.metadata_props[:]
+    del proto.graph.metadata_props[:]
+    del proto.graph.value_info[:]
+    proto.doc_string = proto.graph.doc_string = ""
+    proto.graph.name = "classifier"
+    graph = proto.graph
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output, *proto.functions):
+        part.doc_string = ""
+        del part.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _silence(said: io.StringIO) -> Iterator[None]:
+    """The exporter talks to warnings, logging, stdout and stderr; none of it is for the user."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in one line: the outer ones are pages about the exporter's stages."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {line}"[:300]

@@ -1,0 +1,155 @@
+"""The report: one self-contained HTML page about a run, or about one evaluation of a Bundle.
+
+No script, no request to anywhere (a content security policy forbids both): style, charts and pictures are in the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from assay import __version__
+from assay.errors import ConfigError
+from assay.files import write_file
+from assay.metrics.evaluation import Evaluation
+from assay.metrics.reliability import reliability_bins
+from assay.report import charts, findings, sections
+from assay.report.material import Material, read_material
+
+
+def write_report(source: str | Path | Evaluation, out: str | Path | None = None) -> Path:
+    """Write the page; returns where it is.
+
+    ``source`` is a run folder (the page is its ``report.html`` when ``out`` is not given), the JSON file of an
+    evaluation, or an Evaluation (``out`` is needed then).
+
+    Raises
+    ------
+    ConfigError : no such run, or no place to write to.
+    AssayError : the disk is full, or the place cannot be written.
+    """
+    material = _material(source)
+    if out is None and isinstance(source, Evaluation):
+        raise ConfigError("a report of an evaluation needs a place", fix="give out, the file to write")
+    place = Path(out) if out is not None else _beside(Path(str(source)))
+    write_file(place, render(material).encode("utf-8"))
+    return place
+
+
+def _beside(source: Path) -> Path:
+    return source / "report.html" if source.is_dir() else source.with_suffix(".html")
+
+
+def _material(source: str | Path | Evaluation) -> Material:
+    if isinstance(source, Evaluation):
+        return Material(source.model, evaluations={source.part: source})
+    path = Path(source)
+    if path.is_file():
+        evaluation = Evaluation.load(path)
+        return Material(evaluation.model, evaluations={evaluation.part: evaluation})
+    return read_material(path)
+
+
+def render(material: Material) -> str:
+    """The page as text."""
+    pages = Environment(
+        loader=PackageLoader("assay.report", "pages"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return pages.get_template("report.html").render(
+        style=Markup(pages.get_template("style.css").render()),
+        version=__version__,
+        **_common(material),
+        **_measured(material),
+    )
+
+
+def _common(material: Material) -> dict[str, Any]:
+    run = material.run
+    return {
+        "name": material.name,
+        "dataset": run.get("dataset") or (material.evaluation.dataset if material.evaluation else ""),
+        "notes": material.notes,
+        "status": run.get("status", ""),
+        "command": sections.command_line(run.get("command")),
+        "facts": sections.facts(material),
+        "settings": sections.settings(run),
+        "samples": sections.class_samples(material),
+        "loss_chart": _chart(charts.loss_chart(material.steps, material.epochs)),
+        "accuracy_chart": _chart(charts.accuracy_chart(material.epochs, _majority(material))),
+        "lr_chart": _chart(charts.lr_chart(material.steps)),
+    }
+
+
+def _measured(material: Material) -> dict[str, Any]:
+    e = material.evaluation
+    if e is None:
+        return {"e": None}
+    baselines = material.run.get("baselines")
+    ladder = findings.rivals(e, baselines if isinstance(baselines, dict) else {})
+    return {
+        "e": e,
+        "headline": findings.headline(e),
+        "second_line": findings.second_line(e),
+        "points": findings.points(e, ladder),
+        "cards": sections.metric_cards(e),
+        "metrics": sections.all_metrics(e),
+        "ladder": [
+            {
+                "name": r.name,
+                "is_model": r.is_model,
+                "value": findings.percent(r.accuracy.value),
+                "scale": sections.span(r.accuracy),
+            }
+            for r in ladder
+        ],
+        "galleries": sections.galleries(e, material.root),
+        "risk": [_risk_row(findings.risk_at(e, t)) for t in findings.THRESHOLDS],
+        "risk_chart": _chart(charts.risk_chart(*findings.risk_curve(e))),
+        "reliability_chart": _chart(charts.reliability_chart(reliability_bins(e.probs, e.targets), e.confidence)),
+        "classes": sections.class_table(e),
+        "confusion": sections.confusion_table(e),
+        "confused": e.confused(20),
+        "wrong": int((~e.right).sum()),
+        "others": _other_parts(material, e),
+    }
+
+
+def _risk_row(row: dict[str, Any]) -> dict[str, Any]:
+    wrong = row["wrong"]
+    return {
+        "threshold": findings.percent(row["threshold"], 0),
+        "share": findings.percent(row["share"], 1),
+        "n": row["n"],
+        "mistakes": row["mistakes"],
+        "wrong": findings.percent(wrong.value),
+        "interval": f"{100 * wrong.low:.1f} to {100 * wrong.high:.1f}" if row["n"] else "",
+    }
+
+
+def _other_parts(material: Material, shown: Evaluation) -> list[dict[str, Any]]:
+    others = [e for e in material.evaluations.values() if e is not shown]
+    return [
+        {"part": e.part, "n": e.n, "accuracy": sections.all_metrics(e)[0]}
+        for e in others
+        if "accuracy" in e.metrics
+    ]
+
+
+def _majority(material: Material) -> float | None:
+    baselines = material.run.get("baselines")
+    found = baselines.get("majority") if isinstance(baselines, dict) else None
+    part = found.get("validation", found) if isinstance(found, dict) else None
+    accuracy = part.get("accuracy") if isinstance(part, dict) else None
+    value = accuracy.get("value") if isinstance(accuracy, dict) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _chart(svg: str | None) -> Markup | None:
+    return None if svg is None else Markup(svg)

@@ -1,0 +1,52 @@
+"""``assay.load("X.bundle")``: from a file to something that answers. No torch anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from assay.bundle import GOLDEN, GRAPH, load_bundle
+from assay.errors import BundleError, ConfigError
+from assay.runtime.predictor import BundlePredictor
+from assay.tables import ENGINES
+
+
+def load(
+    path: str | Path,
+    *,
+    engine: str = "onnxruntime",
+    threads: int | None = None,
+    check: bool = True,
+) -> BundlePredictor:
+    """A Bundle, checked and ready to answer.
+
+    >>> import assay
+    >>> sneakers = assay.load("sneakers.bundle")  # doctest: +SKIP
+    >>> sneakers("photo.jpg").label  # doctest: +SKIP
+    'low-top'
+
+    Parameters
+    ----------
+    path : a file that ``assay export`` wrote.
+    engine : what computes the network; a name of ``assay.tables.ENGINES``.
+    threads : threads inside one operator; the cores this process may use when not given.
+    check : answer the golden pictures first and compare. They are a few; a Bundle that was checked on this
+        machine can be loaded without.
+
+    Raises
+    ------
+    ConfigError : no such file, a run folder in place of a Bundle, an unknown engine.
+    BundleError : damaged, newer than this program, or not answering as it did when exported.
+    """
+    if not isinstance(path, str | Path):
+        raise ConfigError("a Bundle is named by its path", got=type(path).__name__, fix='load("X.bundle")')
+    build = ENGINES.load(engine)
+    bundle = load_bundle(path)
+    try:
+        running = build(bundle.member(GRAPH), threads=threads)
+        predictor = BundlePredictor(bundle.card, running, digest=bundle.digest, path=Path(path))
+        if check:
+            predictor.check(bundle.member(GOLDEN))
+    except BundleError as error:
+        named = error.what if str(path) in error.what else f"{path}: {error.what}"
+        raise BundleError(named, got=error.got, fix=error.fix) from error
+    return predictor

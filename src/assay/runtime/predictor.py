@@ -1,0 +1,158 @@
+"""A loaded Bundle: call it with a photo, or let it walk the answer corridor over many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from assay.errors import ConfigError
+from assay.image import read_image
+from assay.pipeline import answer
+from assay.postprocess import probabilities
+from assay.preprocess import Preprocess
+from assay.runtime.golden import check_golden
+from assay.types import Prediction
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from assay.card import Card
+    from assay.labels import ClassNames
+
+
+class Engine(Protocol):
+    """What runs a network: every entry of ``assay.tables.ENGINES`` builds one from the bytes of a graph."""
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, C, S, S) float32 -> logits (B, K) float32."""
+        ...
+
+    def embed(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, C, S, S) float32 -> features (B, F) float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class BundlePredictor:
+    """A network that answers: ``predictor("photo.jpg").label``, or ``for p in predictor.predict(paths)``.
+
+    ``digest`` is the SHA-256 of the Bundle, for records of what answered; ``path`` is where it lies; ``batch``
+    is the most pictures in one call of the engine.
+    """
+
+    card: Card
+    engine: Engine
+    digest: str = ""
+    path: Path | None = None
+    batch: int = 16
+
+    @property
+    def classes(self) -> ClassNames:
+        """The classes, in the order of ``Prediction.probs``."""
+        return self.card.classes
+
+    @property
+    def name(self) -> str:
+        """The name on the card."""
+        return self.card.name
+
+    @cached_property
+    def preprocess(self) -> Preprocess:
+        """What happens to a decoded picture before the network sees it."""
+        return Preprocess(self.card.preprocess)
+
+    def __repr__(self) -> str:
+        return f"BundlePredictor({self.name!r}, {len(self.classes)} classes, {self.card.preprocess.size} px)"
+
+    def __call__(self, photo: Any) -> Prediction:
+        """The Prediction of one picture.
+
+        Parameters
+        ----------
+        photo : a path, the bytes of a file, an (H, W, 3) uint8 RGB array, or a Pillow image.
+
+        Raises
+        ------
+        ConfigError : there is no such file, or it is none of these.
+        ImageError : the picture cannot be read. (``predict`` gives a Prediction with ``error`` instead.)
+        """
+        name, image = _open(photo)
+        logits = self.engine(self._tensor(image))
+        probs = probabilities(logits, self.card.temperature)[0]
+        return Prediction(name, self.classes, probs, (image.shape[0], image.shape[1]))
+
+    def predict(
+        self, sources: Iterable[str | Path], *, batch: int | None = None, workers: int | None = None
+    ) -> Iterator[Prediction]:
+        """One Prediction a source, in order, in constant memory; a broken picture gives one with ``error``.
+
+        Parameters
+        ----------
+        sources : paths of pictures. A single name may be a file, a folder or a pattern.
+        batch : most pictures in one call of the engine; the predictor's own when not given.
+        workers : threads that decode; by the number of cores when not given.
+
+        Raises
+        ------
+        ConfigError : a single name with nothing behind it; batch or workers below 1.
+        """
+        if isinstance(sources, str | Path):
+            from assay.runtime.sources import Pictures  # noqa: PLC0415 - most callers bring their own list
+
+            sources = Pictures(sources)
+        return answer(
+            sources, self.engine, self.card, batch=self.batch if batch is None else batch, workers=workers
+        )
+
+    def embed(self, photo: Any) -> NDArray[np.float32]:
+        """(F,) float32: the features before the last layer, for search and for finding near-duplicates.
+
+        Takes and raises what calling does.
+        """
+        return np.asarray(self.engine.embed(self._tensor(_open(photo)[1]))[0])
+
+    def check(self, golden: bytes) -> float:
+        """Answer the golden pictures; the greatest difference, a share of the scores' scale.
+
+        Raises
+        ------
+        BundleError : the answers are not those of the checkpoint.
+        """
+        return check_golden(golden, self.engine, self.card)
+
+    def _tensor(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self.preprocess(image)[None]  # 1 C S S
+
+
+def _open(photo: Any) -> tuple[str, NDArray[np.uint8]]:
+    """(name for messages, (H, W, 3) uint8)."""
+    if isinstance(photo, str | Path):
+        if not Path(photo).exists():
+            raise ConfigError(f"there is no picture {photo}", fix="check the path")
+        return str(photo), read_image(photo)
+    if isinstance(photo, bytes | bytearray | memoryview):
+        return "bytes", read_image(bytes(photo))
+    if isinstance(photo, np.ndarray):
+        return "array", _check_array(photo)
+    if hasattr(photo, "convert") and hasattr(photo, "mode"):
+        from assay.colour import to_rgb  # noqa: PLC0415 - Pillow images are the rarer case
+
+        return "image", np.array(to_rgb(photo))
+    raise ConfigError(
+        "a photo is a path, bytes, an (H, W, 3) uint8 array or a Pillow image",
+        got=type(photo).__name__,
+        fix="for several photos use .predict(paths)",
+    )
+
+
+def _check_array(array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise ConfigError(
+            "an array of a photo is (H, W, 3) uint8 in RGB order", got=f"{array.shape} {array.dtype}"
+        )
+    return array

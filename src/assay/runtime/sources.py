@@ -1,0 +1,154 @@
+"""What a person points at -> paths of pictures: files, folders, patterns, or a list on standard input.
+
+Everything that was named is checked before the first picture is read, so that a typing error is told at once.
+Folders are walked in natural order (2.jpg before 10.jpg) without holding their names in memory.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from assay.errors import ConfigError
+
+ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".avif"),
+    *(".tif", ".tiff", ".bmp", ".dib", ".jp2", ".j2k", ".jpx", ".jpf"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif"),
+)
+"""Files of a folder that are taken for pictures. HEIC cannot be read: better told than passed over."""
+
+STDIN = "-"
+_DIGITS = re.compile(r"(\d+)")
+
+
+class Pictures:
+    """The paths behind some names, in order; can be walked again and again, but for a list on stdin.
+
+    Parameters
+    ----------
+    names : a file (taken whatever its ending), a folder (its pictures, folders below included, hidden ones
+        not), a pattern such as ``photos/**/*.jpg``, or ``-`` for paths on ``stdin``, one a line or
+        separated by NUL bytes.
+    stdin : where ``-`` reads; standard input when not given.
+
+    Raises
+    ------
+    ConfigError : no such path or no match, a folder without pictures, something that is no file, nothing at all.
+    """
+
+    def __init__(self, names: str | Path | Iterable[str | Path], stdin: BinaryIO | None = None) -> None:
+        listed = [names] if isinstance(names, str | Path) else names
+        self._names = [os.fspath(name) for name in listed]
+        self._stdin = stdin
+        if not self._names:
+            raise ConfigError("no pictures are named", fix="name files, folders or patterns, or - for a list")
+        if self._names.count(STDIN) > 1:
+            raise ConfigError(
+                "- is named twice", got=" ".join(self._names), fix="standard input is read once"
+            )
+        self._sources = [name if name == STDIN else _check(name) for name in self._names]
+
+    def __iter__(self) -> Iterator[str]:
+        for source in self._sources:
+            if source == STDIN:
+                yield from _read_list(self._stdin or sys.stdin.buffer)
+            else:
+                yield from _expand(source)
+
+    def count(self) -> int | None:
+        """How many there are; None where standard input will tell."""
+        return None if STDIN in self._sources else sum(1 for _ in self)
+
+
+def natural(name: str) -> list[int | str]:
+    """A key for sorting by which 2.jpg comes before 10.jpg."""
+    return [int(part) if i % 2 else part.casefold() for i, part in enumerate(_DIGITS.split(name))]
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file of a folder is taken for a picture, by its ending; hidden files are not."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in ENDINGS  # noqa: PTH122
+
+
+Source = str | list[str]
+"""A path that is there, or the sorted matches of a pattern."""
+
+
+def _check(name: str) -> Source:
+    try:
+        status = Path(name).stat()
+    except (OSError, ValueError) as error:
+        if matches := _matches(name):
+            return matches
+        what = f"nothing matches {name}" if glob.has_magic(name) else f"there is no picture or folder {name}"
+        got = None if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or str(error)
+        raise ConfigError(what, got=got, fix="check the path") from None
+    if stat.S_ISDIR(status.st_mode):
+        _check_folder(name)
+    elif not stat.S_ISREG(status.st_mode):
+        raise ConfigError(f"{name} is no regular file", fix="name picture files or folders")
+    return name
+
+
+def _check_folder(name: str) -> None:
+    if next(_walk(name, ()), None) is None:
+        other = sum(len(files) for _, _, files in os.walk(name))
+        raise ConfigError(
+            f"there are no pictures in {name}",
+            got=f"{other} other files" if other else "an empty folder",
+            fix="name another folder, or files of any ending one by one",
+        )
+
+
+def _matches(pattern: str) -> list[str]:
+    """Sorted matches of a pattern; with ** the files alone, for it matches the folders above them too."""
+    if not glob.has_magic(pattern) or "\0" in pattern:
+        return []
+    found = sorted(glob.glob(pattern, recursive=True), key=natural)  # noqa: PTH207 - keeps names as they were written
+    return [path for path in found if Path(path).is_file()] if "**" in pattern else found
+
+
+def _expand(source: Source) -> Iterator[str]:
+    for path in [source] if isinstance(source, str) else source:
+        if Path(path).is_dir():
+            yield from _walk(path, ())
+        else:
+            yield path
+
+
+def _walk(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """Pictures of a folder and the folders below; a link back to a folder above is not followed."""
+    try:
+        status = Path(folder).stat()
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: natural(entry.name))
+    except OSError as error:
+        raise ConfigError(
+            f"the folder {folder} cannot be read",
+            got=error.strerror or str(error),
+            fix="check its permissions",
+        ) from error
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    for entry in entries:
+        if entry.is_dir():
+            if not entry.name.startswith((".", "__MACOSX")):
+                yield from _walk(entry.path, (*above, here))
+        elif is_picture_name(entry.name) and entry.is_file():
+            yield entry.path
+
+
+def _read_list(stream: BinaryIO) -> Iterator[str]:
+    """Paths on standard input, as they come in; ``find -print0`` is understood too."""
+    for line in stream:
+        for path in line.rstrip(b"\r\n").split(b"\0"):
+            if path:
+                yield os.fsdecode(path)
