@@ -116,16 +116,16 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
 @pytest.fixture(scope="session")
 def _tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from assay.bundle import Card, save_bundle  # noqa: PLC0415
-    from assay.configs import ModelConfig, PreprocessConfig  # noqa: PLC0415
-    from assay.labels import ClassNames  # noqa: PLC0415
-    from assay.preprocess import Preprocess  # noqa: PLC0415
-    from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine  # noqa: PLC0415
-    from assay.runtime.golden import pack_golden  # noqa: PLC0415
+    from assay.bundle import Card, save_bundle
+    from assay.configs import ModelConfig, PreprocessConfig
+    from assay.labels import ClassNames
+    from assay.preprocess import Preprocess
+    from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine
+    from assay.runtime.golden import pack_golden
 
-    preprocess = PreprocessConfig(size=32)
+    preprocess = PreprocessConfig(size=32, mean=(0.49,), std=(0.25,))
     card = Card(
         ClassNames(["circle", "square", "größer 三角"]),
         preprocess,
@@ -152,8 +152,8 @@ def tiny_bundle(_tiny_bundle: Path, tmp_path: Path) -> Path:
 
 def _mean_colour_graph(side: int) -> bytes:
     """pixels (B, 3, S, S) -> embedding (B, 3), the mean colour -> logits (B, 3): red, blue, green."""
-    import numpy as np  # noqa: PLC0415
-    import onnx  # noqa: PLC0415
+    import numpy as np
+    import onnx
 
     def end(name: str, *shape: Any) -> Any:
         return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)

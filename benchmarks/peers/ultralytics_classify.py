@@ -62,7 +62,8 @@ class Clock:
         self.minutes, self.threads = minutes, threads
         self.rates: list[float] = []
         self.ready_s = 0.0
-        self._begun = 0.0
+        self.threads_used = 0
+        self._begun, self._seen = 0.0, 0
 
     def on_train_start(self, trainer: Any) -> None:
         import torch  # noqa: PLC0415 - after the check that it is kept offline
@@ -74,11 +75,17 @@ class Clock:
             trainer.args.time = max(1.0, self.minutes * 60 - self.ready_s) / 3600
 
     def on_train_epoch_start(self, _: Any) -> None:
-        self._begun = time.time()
+        self._begun, self._seen = time.time(), 0
+
+    def on_train_batch_end(self, trainer: Any) -> None:
+        self._seen += trainer.batch_size  # the last batch of an epoch may be smaller; corrected below
 
     def on_train_epoch_end(self, trainer: Any) -> None:
-        pictures = len(trainer.train_loader.dataset)
+        import torch  # noqa: PLC0415 - after the check that it is kept offline
+
+        pictures = min(self._seen, len(trainer.train_loader.dataset))
         self.rates.append(round(pictures / (time.time() - self._begun), 3))
+        self.threads_used = torch.get_num_threads()  # its predictor sets another number later
 
 
 def train(args: argparse.Namespace, clock: Clock) -> tuple[Path, float]:
@@ -91,7 +98,7 @@ def train(args: argparse.Namespace, clock: Clock) -> tuple[Path, float]:
         model_file = args.out / "resnet18-cls.yaml"
         model_file.write_text(RESNET18, "utf-8")
     model = YOLO(str(model_file), task="classify")
-    for name in ("on_train_start", "on_train_epoch_start", "on_train_epoch_end"):
+    for name in ("on_train_start", "on_train_epoch_start", "on_train_batch_end", "on_train_epoch_end"):
         model.add_callback(name, getattr(clock, name))
     budget = {"epochs": args.epochs} if args.epochs else {"time": args.minutes / 60}
     model.train(
@@ -145,7 +152,6 @@ def main() -> int:
         probs, names = predict(weights, paths, args.imgsz)
         order = [names.index(name) for name in classes]
         probs = [row[order] for row in probs]
-    import torch  # noqa: PLC0415 - after the check that it is kept offline
     import ultralytics  # noqa: PLC0415 - after the check that it is kept offline
 
     told = write_outcome(
@@ -160,7 +166,7 @@ def main() -> int:
         ready_s=round(clock.ready_s, 2),
         epochs=len(clock.rates),
         rates=clock.rates,
-        torch_threads=torch.get_num_threads(),
+        torch_threads=clock.threads_used,
     )
     print(f"test accuracy {told['accuracy'] or 0:.4f} of {told['n']}, {told['minutes']} minutes")
     return 0

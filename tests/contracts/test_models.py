@@ -78,7 +78,9 @@ def test_odd_sizes(name, size_hw):
 
 def test_a_network_of_one_size_says_which():
     model = build(VIT).eval()
-    with pytest.raises(ModelError, match=r"64 x 64 px and takes no others\n  got: 65 x 33 px\n  fix: use --size 64"):
+    with pytest.raises(
+        ModelError, match=r"64 x 64 px and takes no others\n  got: 65 x 33 px\n  fix: use --size 64"
+    ):
         model(pictures(1, size_hw=(65, 33)))
 
 

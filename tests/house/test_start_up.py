@@ -69,3 +69,14 @@ def test_importing_changes_nothing():
 def test_predicting_needs_no_torch():
     modules = modules_after("import assay; assay.load, assay.read_dataset, assay.evaluate")
     assert not {"torch", "torchvision", "timm", "accelerate"} & modules
+
+
+@pytest.mark.parametrize(
+    "first", ["", "import assay.train.start, assay.export.export, assay.metrics.evaluate; "]
+)
+def test_public_names_are_never_hidden_by_rooms_of_the_same_name(first):
+    code = first + "import assay; print([n for n in assay.__all__ * 2 if not callable(getattr(assay, n))])"
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert told.stdout == "[]\n"

@@ -13,6 +13,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from benchmarks import accuracy, summarise, throughput  # noqa: E402
+from benchmarks.answers import Answers, score  # noqa: E402
 from benchmarks.data import make_clothing, make_grocery  # noqa: E402
 from benchmarks.data.coarse import coarse_of, coarse_right  # noqa: E402
 from benchmarks.data.tree import read_rows, tree_name, write_tree  # noqa: E402
@@ -132,12 +133,12 @@ ROWS = [
 ]
 
 
-def answers(right: list[bool]) -> accuracy.Answers:
+def answers(right: list[bool]) -> Answers:
     """Answers to ROWS in reverse order, by a tool that numbers the classes y, x."""
     targets = np.array([1 - i % 2 for i in range(20)])
     given = np.where(right, targets, 1 - targets)
     names = [tree_name(row["path"]) for row in ROWS[:20]]
-    return accuracy.Answers(names[::-1], np.eye(2)[given[::-1]], targets[::-1], ["y", "x"], {})
+    return Answers(names[::-1], np.eye(2)[given[::-1]], targets[::-1], ["y", "x"], {})
 
 
 def line_of(tool: str, seed: int, right: list[bool], setting: str = "default") -> dict:
@@ -149,7 +150,7 @@ def line_of(tool: str, seed: int, right: list[bool], setting: str = "default") -
         "machine": {"cpu": "", "cores": 2, "torch": ""},
     }
     job = f"d/scratch/{tool}/{setting}/s{seed}"
-    return {"job": job, **told, **facts, **accuracy.score(answers(right), ROWS)}
+    return {"job": job, **told, **facts, **score(answers(right), ROWS)}
 
 
 def test_score_matches_pictures_by_name_and_keeps_every_answer():
@@ -164,11 +165,9 @@ def test_score_matches_pictures_by_name_and_keeps_every_answer():
 def test_score_refuses_other_pictures_and_other_labels():
     whole = answers([True] * 20)
     with pytest.raises(ValueError, match="19 answered pictures are not the 20"):
-        accuracy.score(
-            accuracy.Answers(whole.names[1:], whole.probs[1:], whole.targets[1:], ["y", "x"], {}), ROWS
-        )
+        score(Answers(whole.names[1:], whole.probs[1:], whole.targets[1:], ["y", "x"], {}), ROWS)
     with pytest.raises(ValueError, match="is x, the tool has y"):
-        accuracy.score(accuracy.Answers(whole.names, whole.probs, 1 - whole.targets, ["y", "x"], {}), ROWS)
+        score(Answers(whole.names, whole.probs, 1 - whole.targets, ["y", "x"], {}), ROWS)
 
 
 def test_paired_difference_is_that_of_the_means_over_seeds():

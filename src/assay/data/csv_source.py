@@ -23,7 +23,8 @@ from assay.data.names import some
 from assay.errors import DatasetError
 
 _HEAD_BYTES = 1 << 18
-_BLOCK_BYTES = 1 << 22
+# Arrow reads about 32 blocks ahead, so this bounds the memory
+_BLOCK_BYTES = 1 << 19
 _DELIMITERS = (",", ";", "\t", "|")
 _NOT_TEXT = (
     (b"PK\x03\x04", "an Excel workbook or a ZIP archive", "save it as CSV (UTF-8)"),

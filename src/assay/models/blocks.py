@@ -2,6 +2,10 @@
 
 Dense 3x3 convolutions throughout: on a CPU they run two to four times more multiply-adds a second than
 depthwise ones, which wait for memory.
+
+Activation: Hardswish (Howard et al. 2019, MobileNetV3, section 5.2), SiLU without the exponential. A training step of
+csp-nano (128 px, batch 32, one AVX-512 core, channels_last) in pictures a second, fp32 / bf16:
+ReLU 459 / 545, Hardswish 442 / 548, SiLU 435 / 498, leaky ReLU 443 / 518.
 """
 
 from __future__ import annotations
@@ -11,14 +15,12 @@ from torch import Tensor, nn
 
 
 def conv_norm(
-    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, act: bool = True
+    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, act: type[nn.Module] = nn.Hardswish
 ) -> nn.Sequential:
-    """Convolution without bias, batch norm, and ReLU where ``act``; "same" padding for odd kernels."""
-    layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-    ]
-    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if act else nn.Sequential(*layers)
+    """Convolution without bias, batch norm, activation; "same" padding for odd kernels."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs), act()
+    )
 
 
 class DropPath(nn.Module):
@@ -41,18 +43,17 @@ class DropPath(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Two dense 3x3 convolutions around a shortcut. The last norm starts at zero: the block starts as identity."""
+    """Two dense 3x3 convolutions beside a shortcut. The last norm starts at zero, so the block starts as identity."""
 
     def __init__(self, channels: int, drop_path: float = 0.0) -> None:
         super().__init__()
         self.first = conv_norm(channels, channels)
-        self.second = conv_norm(channels, channels, act=False)
+        self.second = conv_norm(channels, channels)
         self.drop_path = DropPath(drop_path)
-        self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        y: Tensor = self.act(x + self.drop_path(self.second(self.first(x))))
+        y: Tensor = x + self.drop_path(self.second(self.first(x)))
         return y
 
 
@@ -106,6 +107,7 @@ def init_convolutions(module: nn.Module) -> None:
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
     for part in module.modules():
         if isinstance(part, Bottleneck):
+            # zero in front of an activation with a slope at zero; ReLU would leave it there for ever
             nn.init.zeros_(part.second[1].weight)  # type: ignore[arg-type]
 
 

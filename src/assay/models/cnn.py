@@ -35,7 +35,8 @@ class Cnn(Classifier):
         super().__init__()
         widths = [width * 2**i for i in range(depth)]
         self.stages = nn.ModuleList(
-            conv_norm(before, after) for before, after in zip([channels, *widths], widths, strict=False)
+            conv_norm(before, after, act=nn.ReLU)
+            for before, after in zip([channels, *widths], widths, strict=False)
         )
         # ceil_mode: a side of one pixel stays one pixel, so no picture is too small
         self.pool = nn.MaxPool2d(2, ceil_mode=True)

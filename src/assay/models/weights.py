@@ -193,11 +193,7 @@ def _copy(match: _Match) -> list[str]:
 
 def _report(name: str, path: Path, match: _Match, notes: list[str]) -> WeightsReport:
     pairs, fits, used = match.pairs, match.fits, set(match.pairs.values())
-    shapes = {
-        own: (tuple(match.found[key].shape), tuple(match.target[own].shape))
-        for own, key in pairs.items()
-        if own not in fits
-    }
+    unfit = [own for own in match.target if own in pairs and own not in fits]
     return WeightsReport(
         model=name,
         path=str(path),
@@ -205,7 +201,9 @@ def _report(name: str, path: Path, match: _Match, notes: list[str]) -> WeightsRe
         fitted=[own for own in match.target if own in fits],
         missing=[own for own in match.target if own not in pairs],
         unexpected=[key for key in match.found if key not in used],
-        mismatched=[f"{own}: {theirs} for {ours}" for own, (theirs, ours) in shapes.items()],
+        mismatched=[
+            f"{own}: {_shape(match.found[pairs[own]])} for {_shape(match.target[own])}" for own in unfit
+        ],
         head_fitted=bool(match.head) and match.head <= fits.keys(),
         notes=notes,
     )
@@ -219,6 +217,10 @@ def _fits_nowhere(path: Path, name: str, match: _Match, *, ordered: bool) -> Mod
         got=f"{len(found)} tensors, named {_some(found, 3)}; {name} has {_some(trunk, 3)}{order}",
         fix="name the network that they were trained for, with the same width, depth and model options",
     )
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(tuple(tensor.shape))
 
 
 def _some(names: list[str], count: int = 4) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ _DAMAGED = (
     pickle.UnpicklingError,
     RuntimeError,
     EOFError,
+    OSError,
     ValueError,
     LookupError,
     AttributeError,
@@ -79,7 +81,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on old formats, for developers of torch
+            return torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGED as error:
         code = _GLOBAL.search(str(error)) if "nsupported" in str(error) else None
         if code is None:

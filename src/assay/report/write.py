@@ -112,7 +112,9 @@ def _measured(material: Material) -> dict[str, Any]:
         "galleries": sections.galleries(e, material.root),
         "risk": [_risk_row(findings.risk_at(e, t)) for t in findings.THRESHOLDS],
         "risk_chart": _chart(charts.risk_chart(*findings.risk_curve(e))),
-        "reliability_chart": _chart(charts.reliability_chart(reliability_bins(e.probs, e.targets), e.confidence)),
+        "reliability_chart": _chart(
+            charts.reliability_chart(reliability_bins(e.probs, e.targets), e.confidence)
+        ),
         "classes": sections.class_table(e),
         "confusion": sections.confusion_table(e),
         "confused": e.confused(20),

@@ -83,13 +83,13 @@ Source = str | list[str]
 
 def _check(name: str) -> Source:
     try:
-        status = Path(name).stat()
+        status = os.stat(name)  # noqa: PTH116 - Path("") is the current folder
     except (OSError, ValueError) as error:
         if matches := _matches(name):
             return matches
-        what = f"nothing matches {name}" if glob.has_magic(name) else f"there is no picture or folder {name}"
+        kind = "nothing matches" if glob.has_magic(name) else "there is no picture or folder"
         got = None if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or str(error)
-        raise ConfigError(what, got=got, fix="check the path") from None
+        raise ConfigError(f"{kind} {name or repr(name)}", got=got, fix="check the path") from None
     if stat.S_ISDIR(status.st_mode):
         _check_folder(name)
     elif not stat.S_ISREG(status.st_mode):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,9 @@ def _run(
     command: list[str],
 ) -> Run:
     settled, folder, main = settle(recipe), record.folder, accelerator.is_main_process
+    salt = record.values.get("split", {}).get("salt")
+    if salt is not None:  # a resumed run keeps its split
+        settled = replace(settled, split=replace(settled.split, salt=salt))
     place = _saved_place(folder)
     resume_at = place["step"] if place else 0
     with Recorder(folder if main else None, show=show, resume_at=resume_at) as recorder:

@@ -10,7 +10,9 @@ from assay.errors import ConfigError
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run folder, or the PART.json that `assay evaluate` wrote")
+    parser.add_argument(
+        "run", metavar="RUN", help="a run folder, or the PART.json that `assay evaluate` wrote"
+    )
     parser.add_argument("--out", metavar="FILE", help="where the page goes (default: RUN/report.html)")
     parser.add_argument("--open", action="store_true", help="show it in the browser")
 

@@ -19,8 +19,8 @@ from assay.errors import ConfigError
 if TYPE_CHECKING:
     from assay.train.start import Run
 
-_SHOWN = ("accuracy", "top5", "macro_f1", "nll", "ece")
-"""Metrics of the summary, where they were measured; the report and evaluation/ hold all of them."""
+_SHOWN = ("accuracy", "macro_f1", "nll", "ece")
+"""Metrics of the summary; the report and evaluation/ hold all of them."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +45,12 @@ def _run(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"{args.data} does not exist", fix="give a folder with one folder a class, or a table"
         )
+    options = given_options(args, Recipe)
+    Recipe.from_options(options)  # a mistake is told at once, not after torch's import
     from assay.report.write import write_report  # noqa: PLC0415 - torch and all: only when a verb runs
     from assay.train.start import train  # noqa: PLC0415
 
     show = not args.quiet and not args.json and sys.stderr.isatty()
-    options = given_options(args, Recipe)
     run = train(args.data, args.out, resume=args.resume, show=show, command=args.words, **options)
     if int(os.environ.get("RANK", "0")) > 0:  # one of several processes; the first one reports
         return 0
@@ -85,21 +86,19 @@ def _summarise(run: Run, page: Path) -> None:
 
 
 def _metric_rows(run: Run) -> list[tuple[str, ...]]:
-    columns = [found.to_dict() for found in run.evaluations.values()]
-    rows: list[tuple[str, ...]] = [("", *(f"{found['part']} ({found['n']:,} pictures)" for found in columns))]
+    """A column for each part; values are told as `assay evaluate` tells them."""
+    from assay.metrics.evaluate import load_metrics  # noqa: PLC0415
+    from assay.report.text import format_interval, format_value  # noqa: PLC0415
+
+    known = load_metrics()
+    found = list(run.evaluations.values())
+    rows: list[tuple[str, ...]] = [("", *(f"{e.part} ({e.n:,} pictures)" for e in found))]
     for name in _SHOWN:
-        cells = [_estimate_text(found["metrics"].get(name)) for found in columns]
-        if any(cells):
-            rows.append((name.replace("_", "-"), *cells))
+        if all(name in e.metrics for e in found):
+            estimates = [e.metrics[name] for e in found]
+            cells = [f"{format_value(name, e.value)} {format_interval(name, e)}" for e in estimates]
+            rows.append((known[name].title, *cells))
     return rows
-
-
-def _estimate_text(estimate: dict[str, float | None] | None) -> str:
-    if estimate is None or estimate["value"] is None:
-        return ""
-    low, high = estimate.get("low"), estimate.get("high")
-    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
-    return f"{estimate['value']:.3f}{interval}"
 
 
 def _duration(seconds: float) -> str:

@@ -18,7 +18,7 @@ from assay.data.shop.canvas import Colour
 SHOP, NEWCOMERS = 0, 1
 """Streams of pictures: those to learn from, and new ones by sellers who never occur among them."""
 
-_REGULARS, _TAIL = 45.0, 2.2
+_REGULARS, _TAIL = 90.0, 2.2
 _ASPECTS = ((1.0, 1.0), (1.0, 1.0), (1.0, 0.75), (0.75, 1.0), (1.0, 0.8))
 
 

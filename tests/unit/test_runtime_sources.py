@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+
+from assay.errors import ConfigError
+from assay.runtime.sources import Pictures, is_picture_name, natural
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Empty files: sources are told by names alone."""
+    monkeypatch.chdir(tmp_path)
+    names = (
+        *("photos/10.jpg", "photos/2.JPG", "photos/b/1.png", "photos/a/ä 3.webp", "photos/notes.txt"),
+        *("photos/.hidden.jpg", "photos/.git/x.jpg", "photos/__MACOSX/._2.jpg", "raw.dat"),
+    )
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_a_folder_is_walked_in_natural_order(folder):
+    pictures = Pictures(["photos"])
+    expected = ["photos/2.JPG", "photos/10.jpg", "photos/a/ä 3.webp", "photos/b/1.png"]
+    assert list(pictures) == expected
+    assert list(pictures) == expected  # again
+    assert pictures.count() == 4
+
+
+def test_order_is_that_of_the_names_given(folder):
+    assert list(Pictures(["photos/b", "raw.dat", "photos/2.JPG"])) == [
+        "photos/b/1.png",
+        "raw.dat",
+        "photos/2.JPG",
+    ]
+
+
+def test_one_name_alone(folder):
+    assert list(Pictures("photos/b")) == ["photos/b/1.png"]
+    assert list(Pictures(folder / "photos" / "b")) == [str(folder / "photos" / "b" / "1.png")]
+
+
+def test_patterns(folder):
+    assert list(Pictures(["photos/*.jpg"])) == ["photos/10.jpg"]
+    assert list(Pictures(["photos/**/*.png"])) == ["photos/b/1.png"]
+    assert list(Pictures(["photos/[ab]"])) == ["photos/a/ä 3.webp", "photos/b/1.png"]
+    assert "photos/notes.txt" in list(Pictures(["photos/**"]))  # named, so tried
+
+
+def test_a_file_with_brackets_is_a_file(folder):
+    (folder / "x[1].jpg").touch()
+    assert list(Pictures(["x[1].jpg"])) == ["x[1].jpg"]
+
+
+def test_a_list_on_stdin(folder):
+    lines = io.BytesIO(b"photos/2.JPG\r\n\nmissing.jpg\n")
+    pictures = Pictures(["raw.dat", "-"], stdin=lines)
+    assert pictures.count() is None
+    assert list(pictures) == ["raw.dat", "photos/2.JPG", "missing.jpg"]
+    assert list(Pictures("-", stdin=io.BytesIO(b"a\nb.jpg\0c.jpg\0".replace(b"\n", b" ")))) == [
+        "a b.jpg",
+        "c.jpg",
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_names_that_are_no_unicode(folder):
+    name = os.fsdecode(b"\xff.jpg")
+    (folder / "photos" / "b" / name).touch()
+    assert f"photos/b/{name}" in list(Pictures("photos/b"))
+    assert list(Pictures("-", stdin=io.BytesIO(b"\xff.jpg\n"))) == [name]
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        ([], "no pictures are named"),
+        (["nothing.jpg"], "there is no picture or folder nothing.jpg"),
+        (["photos/*.bmp"], "nothing matches photos/*.bmp"),
+        (["-", "-"], "- is named twice"),
+        (["a\0b"], "there is no picture or folder"),
+        ([""], "there is no picture or folder"),
+        (["photos", "nothing"], "there is no picture or folder nothing"),
+    ],
+)
+def test_wrong_names_are_told_at_once(folder, names, what):
+    with pytest.raises(ConfigError) as told:
+        Pictures(names)
+    assert what in told.value.what
+    assert told.value.fix
+
+
+def test_a_folder_without_pictures(folder):
+    (folder / "empty").mkdir()
+    with pytest.raises(ConfigError, match="there are no pictures in empty") as told:
+        Pictures(["empty"])
+    assert told.value.got == "an empty folder"
+    (folder / "empty" / "notes.txt").touch()
+    with pytest.raises(ConfigError) as told:
+        Pictures(["empty"])
+    assert told.value.got == "1 other files"
+
+
+def test_a_link_in_a_circle_ends(folder):
+    (folder / "photos" / "a" / "up").symlink_to(folder / "photos")
+    assert Pictures("photos").count() == 4
+
+
+def test_a_linked_folder_is_followed(folder):
+    (folder / "linked").symlink_to(folder / "photos" / "b")
+    assert list(Pictures("linked")) == ["linked/1.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipes_are_refused_or_passed_over(folder):
+    os.mkfifo(folder / "photos" / "pipe.jpg")
+    assert "photos/pipe.jpg" not in list(Pictures("photos"))
+    with pytest.raises(ConfigError, match="no regular file"):
+        Pictures("photos/pipe.jpg")
+
+
+def test_natural_order():
+    names = ["a10", "a2", "A1", "b", "10", "9", "", "a2b10", "a2b9"]
+    assert sorted(names, key=natural) == ["", "9", "10", "A1", "a2", "a2b9", "a2b10", "a10", "b"]
+
+
+def test_picture_names():
+    assert all(map(is_picture_name, ["a.JPG", "b.jpeg", "c.heic", "日.webp"]))
+    assert not any(map(is_picture_name, [".a.jpg", "jpg", "a.jpg.txt", "b.svg"]))
