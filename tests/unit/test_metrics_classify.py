@@ -59,7 +59,7 @@ def test_accuracy_and_f1_are_those_of_scikit_learn(case):
 def test_top5_is_that_of_torchmetrics():
     rng = np.random.default_rng(0)
     probs, targets = rng.random((200, 12)), rng.integers(12, size=200)
-    from torchmetrics.functional.classification import multiclass_accuracy  # noqa: PLC0415
+    from torchmetrics.functional.classification import multiclass_accuracy
 
     expected = multiclass_accuracy(
         torch.tensor(probs), torch.tensor(targets), num_classes=12, top_k=5, average="micro"
@@ -83,7 +83,7 @@ def test_auroc_is_that_of_scikit_learn(case):
 def test_auroc_is_that_of_torchmetrics():
     rng = np.random.default_rng(0)
     probs, targets = rng.random((200, 3)), rng.integers(3, size=200)
-    from torchmetrics.functional.classification import multiclass_auroc  # noqa: PLC0415
+    from torchmetrics.functional.classification import multiclass_auroc
 
     expected = multiclass_auroc(torch.tensor(probs), torch.tensor(targets), num_classes=3)
     assert auroc(probs, targets) == pytest.approx(float(expected), abs=1e-6)

@@ -34,8 +34,8 @@ def guard(work: Callable[[], int], *, as_json: bool = False) -> int:
         if sys.stdout is not None:  # closed by the caller: `assay ... >&-`
             sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        print(f"{paint('interrupted', 'yellow', sys.stderr)}", file=sys.stderr)
+    except KeyboardInterrupt as stop:  # work that can go on says how, as the interrupt's own words
+        print(": ".join([paint("interrupted", "yellow", sys.stderr), *map(str, stop.args)]), file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         _silence_stdout()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, one_hot
@@ -55,7 +56,9 @@ class ClassifyLoss(nn.Module):
         self.smoothing = smoothing
         self.gamma = gamma
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def forward(
+        self, logits: Float[Tensor, "B K"], targets: Int64[Tensor, " B"] | Float[Tensor, "B K"]
+    ) -> Float[Tensor, ""]:
         """The mean loss over the batch."""
         if self.prior is not None:
             logits = logits + self.prior
@@ -65,8 +68,8 @@ class ClassifyLoss(nn.Module):
         losses = cross_entropy(logits, targets, self.weight, reduction="none", label_smoothing=self.smoothing)
         return losses.mean()
 
-    def _focal(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """(B,): the sum over classes of -y (1 - p)^gamma log p."""
+    def _focal(self, logits: Float[Tensor, "B K"], targets: Tensor) -> Float[Tensor, " B"]:
+        """The sum over classes of -y (1 - p)^gamma log p."""
         classes = logits.shape[1]
         soft = targets if targets.ndim == 2 else one_hot(targets, classes)
         soft = soft.to(logits.dtype) * (1 - self.smoothing) + self.smoothing / classes
@@ -99,13 +102,13 @@ def build_loss(config: TrainConfig, class_counts: NDArray[np.int64]) -> Classify
     )
 
 
-def effective_weights(counts: Tensor, beta: float = BETA) -> Tensor:
+def effective_weights(counts: Float[Tensor, " K"], beta: float = BETA) -> Float[Tensor, " K"]:
     """(K,) counts -> (K,) float32 weights ~ (1 - beta) / (1 - beta^n), with mean 1 over the pictures."""
     weights = (1 - beta) / (1 - beta ** counts.clamp_min(1))
     return (weights * counts.sum() / (weights * counts).sum()).float()
 
 
-def log_prior(counts: Tensor) -> Tensor:
+def log_prior(counts: Float[Tensor, " K"]) -> Float[Tensor, " K"]:
     """(K,) counts -> (K,) float32 log shares; a class without pictures is taken as having one."""
     present = counts.clamp_min(1)
     return (present / present.sum()).log().float()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -16,16 +17,16 @@ class Classifier(nn.Module):
     ``forward``: x (B, C, H, W) float -> logits (B, K). In eval mode ``head(embed(x))`` equals ``forward(x)``.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """(B, C, H, W) -> logits (B, K)."""
         logits: Tensor = self.head(self.embed(x))
         return logits
 
-    def embed(self, x: Tensor) -> Tensor:
+    def embed(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """(B, C, H, W) -> (B, F): the pooled features that the head sees."""
         raise NotImplementedError
 
-    def features(self, x: Tensor) -> list[Tensor]:
+    def features(self, x: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         """(B, C, H, W) -> feature maps (B, C_i, H / s_i, W / s_i) at strides 4, 8, 16, 32, those that exist."""
         raise NotImplementedError
 

@@ -7,6 +7,7 @@ pooling before one linear layer where VGG has three wide ones.
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.configs import ModelConfig
@@ -51,11 +52,11 @@ class Cnn(Classifier):
             maps.append(x)
         return maps
 
-    def embed(self, x: Tensor) -> Tensor:
+    def embed(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """(B, C, H, W) -> (B, F): the mean of the last map over space."""
         return self._maps(x)[-1].mean((2, 3))
 
-    def features(self, x: Tensor) -> list[Tensor]:
+    def features(self, x: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         """The maps at strides 4, 8, 16 and 32, those that exist."""
         return self._maps(x)[2:6]
 

@@ -6,6 +6,7 @@ The same trunk will carry the detector and the segmenter, so it is a module of i
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.configs import ModelConfig
@@ -69,12 +70,12 @@ class CspClassifier(Classifier):
         self.trunk = trunk
         self.linear = build_head(trunk.channels[-1], classes, dropout)
 
-    def embed(self, x: Tensor) -> Tensor:
+    def embed(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """(B, C, H, W) -> (B, F): the mean of the last map over space."""
         last: Tensor = self.trunk(x)[-1]
         return last.mean((2, 3))
 
-    def features(self, x: Tensor) -> list[Tensor]:
+    def features(self, x: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         """The trunk's maps at strides 4, 8, 16 and 32."""
         maps: list[Tensor] = self.trunk(x)
         return maps

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.configs import ModelConfig
@@ -56,7 +57,7 @@ class TimmClassifier(Classifier):
         self.name = name
         self.fixed_hw = _fixed_size(net)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """(B, C, H, W) -> logits (B, K).
 
         Raises
@@ -67,13 +68,13 @@ class TimmClassifier(Classifier):
         logits: Tensor = self.net(x)
         return logits
 
-    def embed(self, x: Tensor) -> Tensor:
+    def embed(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """(B, C, H, W) -> (B, F): what timm calls the pre-logits."""
         self._check_size(x)
         pooled: Tensor = self.net.forward_head(self.net.forward_features(x), pre_logits=True)  # type: ignore[operator]
         return pooled
 
-    def features(self, x: Tensor) -> list[Tensor]:
+    def features(self, x: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         """The last map (B, C_i, H_i, W_i) at each of the strides 4, 8, 16 and 32 that the network has."""
         self._check_size(x)
         if not hasattr(self.net, "forward_intermediates"):

@@ -121,7 +121,7 @@ def fit(f: Fit) -> None:
                 saved_at = time.monotonic()
             if interrupt.asked:
                 stream.close()
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(f"go on with `assay train --resume --out {f.folder}`")
     stream.close()
     save_place(f)
 
