@@ -54,6 +54,7 @@ def test_baselines_are_compared():
 
 
 def test_small_and_damaged_sets_are_told():
+    assert "too few pictures to tell whether its probabilities" in said(made(n=12, wrong=1, sure=0.7))
     told = said(made(n=12, wrong=3, unreadable=[{"path": "x", "error": "cut off"}], unlabelled=4))
     assert "points wide" in told
     assert "Fewer than 10 pictures of “ant”, “cat”: too few to say anything about them." in told

@@ -16,6 +16,8 @@ from assay.metrics.reliability import losses
 
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 SURE = 0.9
+VAGUE = 0.1
+"""Where chance alone gives a larger ECE than this, a good one proves nothing."""
 FEW = 10
 """A class with fewer pictures is not called weak: nobody can know."""
 
@@ -50,7 +52,7 @@ def second_line(evaluation: Evaluation) -> str:
     commonest = int(np.bincount(evaluation.targets).argmax())
     share = float((evaluation.targets == commonest).mean())
     return (
-        f"With so many pictures, anything from {percent(a.low)} to {percent(a.high)} is plausible "
+        f"With this many pictures, anything from {percent(a.low)} to {percent(a.high)} is plausible "
         f"(95\u202f% interval). Always answering “{evaluation.classes[commonest]}” would be right "
         f"in {percent(share)}."
     )
@@ -93,6 +95,11 @@ def _calibration(evaluation: Evaluation) -> str:
     ece, floor = evaluation.metrics.get("ece"), evaluation.metrics.get("ece_floor")
     if ece is None or floor is None or not math.isfinite(ece.value):
         return ""
+    if ece.value <= floor.high and floor.high > VAGUE:
+        return (
+            f"There are too few pictures to tell whether its probabilities can be believed: their error (ECE) is "
+            f"{ece.value:.3f}, but chance alone gives up to {floor.high:.3f}."
+        )
     if ece.value <= floor.high:
         return (
             f"Its probabilities can be taken at their word: their error (ECE) is {ece.value:.3f}, "

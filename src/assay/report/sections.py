@@ -216,7 +216,8 @@ def plain_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):
-        return "; ".join(f"{key} {plain_text(v)}" for key, v in value.items()) or "–"
+        told = [f"{key} {plain_text(v)}" for key, v in value.items() if v not in (None, "", [], {})]
+        return "; ".join(told) or "–"
     if isinstance(value, list | tuple):
         return ", ".join(plain_text(v) for v in value) or "–"
     return str(value)

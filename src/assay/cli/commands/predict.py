@@ -111,7 +111,7 @@ def _text_writer(args: argparse.Namespace, _stack: contextlib.ExitStack) -> Writ
 def _json_writer(args: argparse.Namespace, _stack: contextlib.ExitStack) -> Writer:
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
-        reconfigure(encoding="utf-8")  # JSON is UTF-8, whatever the terminal is
+        reconfigure(encoding="utf-8", errors="backslashreplace")  # JSON is UTF-8, whatever the terminal is
     top = args.top or 5
 
     def write(prediction: Prediction) -> None:
