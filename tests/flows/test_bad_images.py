@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -51,6 +53,16 @@ def test_text_has_one_line_each_too(cli, tiny_bundle, files):
     told = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert len(done.out.splitlines()) + len(told) == len(files)
     assert done.err.splitlines()[-1].startswith(f"{len(files) - len(told)} of {len(files)} pictures answered")
+
+
+def test_nothing_else_reaches_the_terminal(tiny_bundle, files):
+    """libtiff would write lines of its own."""
+    command = [sys.executable, "-m", "assay", "predict", str(tiny_bundle), *map(str, files)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
+    *told, last = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert [line for line in told if not line.startswith("error: ")] == []
+    assert last.endswith(f"{len(told)} could not be read")
 
 
 def test_no_file_takes_long(tiny_bundle, files):

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from assay.errors import ConfigError
-from assay.runtime.sources import Pictures, is_picture_name, natural
+from assay.runtime.sources import Pictures
 
 
 @pytest.fixture
@@ -121,13 +121,3 @@ def test_pipes_are_refused_or_passed_over(folder):
     assert "photos/pipe.jpg" not in list(Pictures("photos"))
     with pytest.raises(ConfigError, match="no regular file"):
         Pictures("photos/pipe.jpg")
-
-
-def test_natural_order():
-    names = ["a10", "a2", "A1", "b", "10", "9", "", "a2b10", "a2b9"]
-    assert sorted(names, key=natural) == ["", "9", "10", "A1", "a2", "a2b9", "a2b10", "a10", "b"]
-
-
-def test_picture_names():
-    assert all(map(is_picture_name, ["a.JPG", "b.jpeg", "c.heic", "日.webp"]))
-    assert not any(map(is_picture_name, [".a.jpg", "jpg", "a.jpg.txt", "b.svg"]))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -93,7 +93,7 @@ def export(
     _check_request(out, tolerance)
     checkpoint = load_run(folder)
     # the plain layout: channels_last weights would be exported with transposes around every layer
-    model = cast("Classifier", checkpoint.model.float().eval().cpu())
+    model = checkpoint.model.float().eval().cpu()
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     record = read_record(folder)
     card = complete_card(checkpoint.card, folder, record)

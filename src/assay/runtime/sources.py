@@ -1,31 +1,23 @@
 """What a person points at -> paths of pictures: files, folders, patterns, or a list on standard input.
 
 Everything that was named is checked before the first picture is read, so that a typing error is told at once.
-Folders are walked in natural order (2.jpg before 10.jpg) without holding their names in memory.
+Folders are walked in natural order (2.jpg before 10.jpg); only the names of one folder at a time are in memory.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from assay.data.names import is_hidden, is_picture, natural_key
 from assay.errors import ConfigError
 
-ENDINGS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".avif"),
-    *(".tif", ".tiff", ".bmp", ".dib", ".jp2", ".j2k", ".jpx", ".jpf"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif"),
-)
-"""Files of a folder that are taken for pictures. HEIC cannot be read: better told than passed over."""
-
 STDIN = "-"
-_DIGITS = re.compile(r"(\d+)")
 
 
 class Pictures:
@@ -67,16 +59,6 @@ class Pictures:
         return None if STDIN in self._sources else sum(1 for _ in self)
 
 
-def natural(name: str) -> list[int | str]:
-    """A key for sorting by which 2.jpg comes before 10.jpg."""
-    return [int(part) if i % 2 else part.casefold() for i, part in enumerate(_DIGITS.split(name))]
-
-
-def is_picture_name(name: str) -> bool:
-    """Whether a file of a folder is taken for a picture, by its ending; hidden files are not."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in ENDINGS  # noqa: PTH122
-
-
 Source = str | list[str]
 """A path that is there, or the sorted matches of a pattern."""
 
@@ -111,7 +93,7 @@ def _matches(pattern: str) -> list[str]:
     """Sorted matches of a pattern; with ** the files alone, for it matches the folders above them too."""
     if not glob.has_magic(pattern) or "\0" in pattern:
         return []
-    found = sorted(glob.glob(pattern, recursive=True), key=natural)  # noqa: PTH207 - keeps names as they were written
+    found = sorted(glob.glob(pattern, recursive=True), key=natural_key)  # noqa: PTH207 - keeps names as they were written
     return [path for path in found if Path(path).is_file()] if "**" in pattern else found
 
 
@@ -128,7 +110,7 @@ def _walk(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
     try:
         status = Path(folder).stat()
         with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: natural(entry.name))
+            entries = sorted(listing, key=lambda entry: natural_key(entry.name))
     except OSError as error:
         raise ConfigError(
             f"the folder {folder} cannot be read",
@@ -140,9 +122,9 @@ def _walk(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
         return
     for entry in entries:
         if entry.is_dir():
-            if not entry.name.startswith((".", "__MACOSX")):
+            if not is_hidden(entry.name):
                 yield from _walk(entry.path, (*above, here))
-        elif is_picture_name(entry.name) and entry.is_file():
+        elif is_picture(entry.name) and entry.is_file():
             yield entry.path
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from assay.configs import Recipe
 from assay.losses.classify import build_loss
@@ -32,8 +34,9 @@ from assay.train.probe import choose_precision, find_lr, seconds_a_step
 from assay.train.record import Recorder
 from assay.train.step import Loss, ToTensors, channels_last
 from assay.train.transfer import last_linear, probe_head
+from assay.train.watch import JUDGING_SHARE
 
-RESERVE_SHARE, RESERVE_S = 0.02, 8.0
+RESERVE_SHARE, RESERVE_S = 0.02, 6.0
 """Time kept for the end of a time-boxed run beside the measured cost of its evaluations: report, bootstrap."""
 
 
@@ -59,7 +62,7 @@ def build(
     model.to(device)
     if has_folded_norms(model):
         recorder.stage("reopen norms")
-        reopen_norms(model, _evaluation_batches(material.train_pixels, material.preprocess, 8, device))
+        reopen_norms(model, _evaluation_batches(material.train_pixels, material.preprocess, 4, device))
         facts["weights"]["norms"] = "were folded into the convolutions; reopened on training pictures"
     if recipe.train.transfer in ("frozen", "probe-then-all"):
         recorder.stage("linear probe")
@@ -101,26 +104,16 @@ def begin_fit(
     loss: Loss = build_loss(config, class_counts(material.train)).to(device)
     if config.transfer == "frozen":
         _freeze_trunk(model)
-    judge = None
-    if material.validation is not None and material.validation_pixels is not None:
-        judge = Judge(material.validation_pixels, material.validation.targets, material.preprocess, device)
-    last = checkpoint_of(folder)
-    precision = config.precision
-    if precision is None:
-        precision = _stored_precision(folder) if last.exists() else None
+    resumed = checkpoint_of(folder).exists()
     recorder.stage("measure")
-    if precision is None:
-        precision, seconds = choose_precision(model, batches, to_tensors, loss, size=recipe.preprocess.size)
-        recorder.log("note", text="precision", chosen=precision, seconds_a_step=seconds)
-    bf16 = precision == "bf16"
-    lr = config.lr or 0.0
-    if config.find_lr and not last.exists():
-        lr, curve = find_lr(model, batches, to_tensors, loss, config, size=recipe.preprocess.size, bf16=bf16)
-        recorder.log("lr-range", lr=lr, curve=curve)
+    measured = _Measured(str(config.precision), config.lr or 0.0)
+    if resumed:
+        measured.precision = str(read_json(folder / "run.json")["resolved"]["precision"])
+    else:
+        measured = _measure(model, batches, to_tensors, loss, recipe, recorder)
+    measured = broadcast_object_list([measured])[0]
     groups = parameter_groups(model.blocks(), config.weight_decay, config.layer_decay or 1.0)
-    optimiser = build_optimiser(groups, config, lr)
-    average = WeightAverage(model) if config.ema else None
-    prepared, optimiser = accelerator.prepare(model, optimiser)
+    prepared, optimiser = accelerator.prepare(model, build_optimiser(groups, config, measured.lr))
     f = Fit(
         model=prepared,
         plain=model,
@@ -130,19 +123,19 @@ def begin_fit(
         optimiser=optimiser,
         plan=Plan((), config.schedule, config.warmup),
         config=config,
-        lr=lr,
+        lr=measured.lr,
         accelerator=accelerator,
         recorder=recorder,
         folder=folder,
-        average=average,
-        judge=judge,
+        average=WeightAverage(model) if config.ema else None,
+        judge=_judge_of(material, device),
         frozen_trunk=config.transfer == "frozen",
-        bf16=bf16,
+        bf16=measured.precision == "bf16",
     )
-    if last.exists():
+    if resumed:
         restore_place(f)
     else:
-        _measure_and_plan(f, recipe, material, elapsed + time.monotonic() - begin)
+        _make_plan(f, recipe, material, elapsed + time.monotonic() - begin, measured.step_s)
         first = batches.make(0, f.plan.size_at(0))
         recorder.pictures(first.images, 0)
         recorder.graph(model, to_tensors(first)[0][:1])
@@ -150,6 +143,38 @@ def begin_fit(
         spent = elapsed + time.monotonic() - begin
         f.seconds_left = config.minutes * 60 - spent - _reserve(f, recipe, material)
     return f
+
+
+@dataclass
+class _Measured:
+    """What short measurements decided; ``step_s`` is the time of a step at the final size, if it was taken."""
+
+    precision: str
+    lr: float
+    step_s: float | None = None
+
+
+def _measure(
+    model: Classifier, batches: Batches, to_tensors: ToTensors, loss: Loss, recipe: Recipe, recorder: Recorder
+) -> _Measured:
+    """Choose precision and, where it is asked for, the learning rate."""
+    config, size = recipe.train, recipe.preprocess.size
+    found = _Measured(str(config.precision), config.lr or 0.0)
+    if config.precision is None:
+        found.precision, timed = choose_precision(model, batches, to_tensors, loss, size=size)
+        found.step_s = timed.get(found.precision)
+        recorder.log("note", text="precision", chosen=found.precision, seconds_a_step=timed)
+    if config.find_lr:
+        bf16 = found.precision == "bf16"
+        found.lr, curve = find_lr(model, batches, to_tensors, loss, config, size=size, bf16=bf16)
+        recorder.log("lr-range", lr=found.lr, curve=curve)
+    return found
+
+
+def _judge_of(material: Material, device: torch.device) -> Judge | None:
+    if material.validation is None or material.validation_pixels is None:
+        return None
+    return Judge(material.validation_pixels, material.validation.targets, material.preprocess, device)
 
 
 def _batches(recipe: Recipe, material: Material, shard: Shard) -> Batches:
@@ -176,13 +201,8 @@ def _freeze_trunk(model: Classifier) -> None:
         parameter.requires_grad_(True)
 
 
-def _stored_precision(folder: Path) -> str | None:
-    value = read_json(folder / "run.json").get("resolved", {}).get("precision")
-    return None if value is None else str(value)
-
-
-def _measure_and_plan(f: Fit, recipe: Recipe, material: Material, elapsed: float) -> None:
-    """Set plan, seconds a step at each size, and the cost of judging."""
+def _make_plan(f: Fit, recipe: Recipe, material: Material, elapsed: float, measured: float | None) -> None:
+    """Set plan, seconds a step at each size (``measured``: that of the final size, if known), cost of judging."""
     config = recipe.train
     sizes = stage_sizes(recipe.preprocess.size, progressive=bool(config.progressive))
     if config.epochs is not None:
@@ -191,19 +211,21 @@ def _measure_and_plan(f: Fit, recipe: Recipe, material: Material, elapsed: float
         return
     begin = time.monotonic()
     if f.judge is not None:
-        f.judge.score(f.plain)  # once for torch's first-time costs
-        at = time.monotonic()
-        f.judge.score(f.plain)
-        f.judge_s = time.monotonic() - at
+        f.judge_s = f.judge.seconds(f.plain)
+    known = {} if measured is None else {recipe.preprocess.size: measured}
     f.step_s = {
         size: config.accumulate
-        * seconds_a_step(f.plain, f.batches, f.to_tensors, f.loss, size=size, bf16=f.bf16)
+        * (
+            known.get(size)
+            or seconds_a_step(f.plain, f.batches, f.to_tensors, f.loss, size=size, bf16=f.bf16)
+        )
         for size, _ in sizes
     }
     spent = elapsed + time.monotonic() - begin
-    judging = JUDGEMENTS * f.judge_s
-    seconds = (config.minutes or 0.0) * 60 - spent - _reserve(f, recipe, material) - judging
+    seconds = (config.minutes or 0.0) * 60 - spent - _reserve(f, recipe, material)
+    seconds -= min(JUDGEMENTS * f.judge_s, JUDGING_SHARE * seconds)
     f.plan = plan_seconds(max(seconds, 1.0), sizes, f.step_s, config.schedule, config.warmup)
+    f.plan, f.step_s, f.judge_s = broadcast_object_list([f.plan, f.step_s, f.judge_s])
     f.recorder.log("note", text="plan", seconds=seconds, step_s={str(k): v for k, v in f.step_s.items()})
 
 
@@ -214,4 +236,4 @@ def _reserve(f: Fit, recipe: Recipe, material: Material) -> float:
     final = judged + (len(material.test) if material.test is not None else 0)
     minutes = recipe.train.minutes or 0.0
     share = min(RESERVE_S, 0.05 * minutes * 60) + RESERVE_SHARE * minutes * 60
-    return share + 4 * f.judge_s + 1.3 * final * (a_picture + 0.003)
+    return share + 3 * f.judge_s + 1.2 * final * (a_picture + 0.003)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -51,6 +52,14 @@ class Judge:
             parts.append(out.float().cpu().numpy())
         model.train(was_training)
         return np.concatenate(parts)
+
+    def seconds(self, model: Classifier, sample: int = 64) -> float:
+        """Seconds that one look at all pictures takes, from a sample of them."""
+        few = Judge(self._pixels, self.targets[:sample], self._preprocess, self._device)
+        few.logits(model, batch=sample // 2)  # once for torch's first-time costs
+        begin = time.monotonic()
+        few.logits(model)
+        return (time.monotonic() - begin) * len(self) / len(few)
 
     def score(self, model: Classifier, weights: Mapping[str, Tensor] | None = None) -> dict[str, float]:
         """{"loss", "accuracy", "macro_f1"} of the weights on these pictures."""

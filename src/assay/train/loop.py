@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -30,12 +31,10 @@ from assay.train.optim import set_lr
 from assay.train.plan import Plan
 from assay.train.record import Recorder
 from assay.train.step import Loss, ToTensors, clip_scale, step_seed
+from assay.train.watch import JUDGING_SHARE, Watch
 
 JUDGEMENTS = 12
 """How often a time-boxed run looks at the validation part; an epoch run looks after every epoch."""
-
-DRIFT = 0.04
-"""A time-boxed plan is revised when the machine differs by more than this from what was planned with."""
 
 
 @dataclass
@@ -70,6 +69,7 @@ class Fit:
     seconds_left: float | None = None
     step_s: dict[int, float] = field(default_factory=dict)
     judge_s: float = 0.0
+    judged_at: float = field(default_factory=time.monotonic)
     frozen_trunk: bool = False
     bf16: bool = False
     place: Place = field(default_factory=Place)
@@ -95,10 +95,13 @@ def fit(f: Fit) -> None:
     """
     place, begun, earlier = f.place, time.monotonic(), f.place.seconds
     saved_at = begun
-    watch = _Watch(f)
+    watch = Watch(
+        f.recorder, f.batches.batch * f.config.accumulate * f.accelerator.num_processes, f.seconds_left
+    )
     stream = f.batches.stream(_first_batch(f), lambda i: f.plan.size_at(i // f.config.accumulate))
     with Interrupt() as interrupt:
         while place.step < f.plan.total:
+            at = time.monotonic()
             value, norm = _update(f, stream)
             place.step += 1
             place.seconds = earlier + time.monotonic() - begun
@@ -107,13 +110,16 @@ def fit(f: Fit) -> None:
                     f"the loss is {value} at step {place.step}",
                     fix=f"lower --lr (now {f.lr:g}), or keep --clip above 0",
                 )
-            watch.step(value, norm)
+            watch.step(_facts(f, value, norm), time.monotonic() - at)
             if _should_judge(f):
                 _judge(f)
             if f.config.patience and place.stale >= f.config.patience:
                 f.recorder.log("stop", step=place.step, why=f"no better for {place.stale} epochs")
                 break
-            if watch.plan_is_off():
+            factor = _drift(f, watch)
+            if factor is not None:
+                f.plan = f.plan.revised(place.step, factor)
+                f.recorder.log("plan", step=place.step, factor=round(factor, 4), total=f.plan.total)
                 stream.close()
                 stream = f.batches.stream(_first_batch(f), lambda i: f.plan.size_at(i // f.config.accumulate))
             if interrupt.asked or time.monotonic() - saved_at >= f.config.checkpoint_s:
@@ -150,6 +156,32 @@ def _update(f: Fit, stream: Any) -> tuple[float, float]:
     return total, 0.0 if norm is None else float(norm)
 
 
+def _drift(f: Fit, watch: Watch) -> float | None:
+    """What the clock wants of the plan; several processes follow the main one, so that none runs ahead."""
+    judging = f.judge_s * JUDGEMENTS if f.judge else 0.0
+    if f.accelerator.num_processes == 1:
+        return watch.drift(f.plan, f.place.step, f.step_s, judging)
+    if f.seconds_left is None or f.place.step % 25:
+        return None
+    mine = watch.drift(f.plan, f.place.step, f.step_s, judging)
+    agreed: float | None = broadcast_object_list([mine])[0]
+    return agreed
+
+
+def _facts(f: Fit, loss: float, norm: float) -> dict[str, float]:
+    """What is logged of the step just made."""
+    step = f.place.step
+    return {
+        "step": step,
+        "epoch": round(step * f.config.accumulate / f.batches.steps_per_epoch, 3),
+        "loss": loss,
+        "lr": f.lr * f.plan.lr_factor(step - 1),
+        "norm": round(norm, 4),
+        "size": f.plan.size_at(step - 1),
+        "progress": round(f.plan.progress(step), 6),
+    }
+
+
 def _train_mode(f: Fit) -> None:
     f.model.train()
     if f.frozen_trunk:  # its norms must keep the statistics that its features were learned with
@@ -166,6 +198,8 @@ def _should_judge(f: Fit) -> bool:
         return False
     if f.config.minutes is None:
         return f.place.step * f.config.accumulate % f.batches.steps_per_epoch < f.config.accumulate
+    if time.monotonic() - f.judged_at < f.judge_s / JUDGING_SHARE:
+        return False
     before, now = f.plan.progress(f.place.step - 1), f.plan.progress(f.place.step)
     return int(before * JUDGEMENTS) < int(now * JUDGEMENTS)
 
@@ -176,7 +210,8 @@ def _judge(f: Fit) -> None:
     begin = time.monotonic()
     weights = f.average.values if f.average is not None else None
     score = f.judge.score(f.plain, weights)
-    f.judge_s = time.monotonic() - begin
+    f.judged_at = time.monotonic()
+    f.judge_s = min(f.judge_s or math.inf, f.judged_at - begin)
     best = f.place.best
     better = not best or (score["accuracy"], -score["loss"]) > (best["accuracy"], -best["loss"])
     lower = not best or score["loss"] < best["lowest_loss"]
@@ -242,59 +277,3 @@ def restore_place(f: Fit) -> None:
     f.judge_s = state["judge_s"]
     if f.average is not None:
         f.average.updates = state["updates"]
-
-
-class _Watch:
-    """Logs steps, moves the bar, and holds a time-boxed plan against the clock."""
-
-    def __init__(self, f: Fit) -> None:
-        self._f = f
-        self._deadline = None if f.seconds_left is None else time.monotonic() + f.seconds_left
-        self._checked_at, self._checked_step = time.monotonic(), f.place.step
-        self._logged_at, self._logged_step = time.monotonic(), f.place.step
-        self._losses: list[float] = []
-
-    def step(self, loss: float, norm: float) -> None:
-        """Every step is logged: the log is the run's proof, and resumed runs are compared by it."""
-        f, now = self._f, time.monotonic()
-        step = f.place.step
-        size = f.plan.size_at(step - 1)
-        pictures = (
-            (step - self._logged_step) * f.batches.batch * f.config.accumulate * f.accelerator.num_processes
-        )
-        rate = pictures / max(now - self._logged_at, 1e-9)
-        f.recorder.log(
-            "step",
-            step=step,
-            epoch=round(step * f.config.accumulate / f.batches.steps_per_epoch, 3),
-            loss=loss,
-            lr=f.lr * f.plan.lr_factor(step - 1),
-            norm=round(norm, 4),
-            rate=round(rate, 2),
-            size=size,
-        )
-        self._losses = [*self._losses[-49:], loss]
-        mean = sum(self._losses) / len(self._losses)
-        f.recorder.advance(f.plan.progress(step), f"loss {mean:.3f}  {rate:5.0f} pictures/s  {size} px")
-        self._logged_at, self._logged_step = time.monotonic(), step
-
-    def plan_is_off(self) -> bool:
-        """Revise a time-boxed plan where the clock disagrees with it; True when it was revised."""
-        f, now = self._f, time.monotonic()
-        done = f.place.step - self._checked_step
-        if self._deadline is None or done < 10 or now - self._checked_at < 0.02 * (f.seconds_left or 0):
-            return False
-        drift = (now - self._checked_at) / done / f.step_s[f.plan.size_at(f.place.step - 1)]
-        self._checked_at, self._checked_step = now, f.place.step
-        rest, begin = 0.0, f.place.step
-        for stage in f.plan.revised(begin, 1.0).stages:
-            inside = max(0, stage.steps - begin)
-            begin = max(0, begin - stage.steps)
-            rest += inside * f.step_s[stage.size] * drift
-        judgements = (1 - f.plan.progress(f.place.step)) * JUDGEMENTS * f.judge_s if f.judge else 0.0
-        factor = max(0.0, self._deadline - now - judgements) / max(rest, 1e-9)
-        if abs(factor - 1) < DRIFT:
-            return False
-        f.plan = f.plan.revised(f.place.step, factor)
-        f.recorder.log("plan", step=f.place.step, factor=round(factor, 4), total=f.plan.total)
-        return True

@@ -74,6 +74,14 @@ class Plan:
                 rest.append(Stage(stage.size, steps, middle, stage.end))
         return Plan((*done, *rest), self.schedule, self.warmup)
 
+    def seconds_from(self, step: int, step_s: Mapping[int, float]) -> float:
+        """Seconds that the steps from ``step`` on take, where one at ``size`` px takes ``step_s[size]``."""
+        total = 0.0
+        for stage in self.stages:
+            total += max(0, stage.steps - max(0, step)) * step_s[stage.size]
+            step -= stage.steps
+        return total
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)

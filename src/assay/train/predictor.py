@@ -86,4 +86,5 @@ def load_run(path: str | Path) -> CheckpointPredictor:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise ModelError(f"{folder}/model.safetensors does not fit its card", got=str(error)) from error
-    return CheckpointPredictor(channels_last(model.eval()), card, folder)
+    channels_last(model.eval())
+    return CheckpointPredictor(model, card, folder)

@@ -15,7 +15,7 @@ from assay.train.batch import Batch, Batches
 from assay.train.optim import build_optimiser, parameter_groups
 from assay.train.step import Loss, ToTensors
 
-WARM_UP, TIMED = 3, 5
+WARM_UP, TIMED = 2, 3
 
 
 def seconds_a_step(

@@ -53,7 +53,7 @@ def settle(recipe: Recipe) -> Recipe:
         else train.lr,
         transfer=train.transfer or ("probe-then-all" if started else "all"),
         layer_decay=train.layer_decay or (0.85 if started else 1.0),
-        progressive=(minutes is not None and not started) if train.progressive is None else train.progressive,
+        progressive=minutes is not None if train.progressive is None else train.progressive,
         workers=train.workers or cores(),
     )
     return replace(recipe, train=settled)

@@ -50,6 +50,7 @@ def train(
     resume: bool = False,
     show: bool = False,
     command: Sequence[str] = (),
+    begun: float | None = None,
     **options: Any,
 ) -> Run:
     """Train a classifier on labelled pictures.
@@ -61,6 +62,7 @@ def train(
     resume : go on with an interrupted run in ``out``; gives the same losses as an unbroken one.
     show : progress bars on standard error.
     command : what to record as the command that started this.
+    begun : ``time.monotonic()`` when the work began, where imports shall count in the budget.
     options : any field of Recipe's sections, e.g. ``model="csp-nano", minutes=3, size=128``.
 
     Raises
@@ -68,7 +70,7 @@ def train(
     ConfigError, DatasetError, ModelError : with what, got and fix.
     KeyboardInterrupt : Ctrl-C, after a checkpoint was written.
     """
-    begun = time.monotonic()
+    begun = time.monotonic() if begun is None else begun
     tune_allocator()
     values: dict[str, Any] = {}
     if resume:

@@ -56,11 +56,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     _check_numbers(args)
+    from assay.cli.native import quiet_native  # noqa: PLC0415
     from assay.runtime.load import load  # noqa: PLC0415
     from assay.runtime.sources import Pictures  # noqa: PLC0415
 
     pictures = Pictures(args.pictures)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(quiet_native())
         predictor = load(args.bundle, threads=args.threads)
         writers = [write(args, stack) for wanted, write in _WRITERS if wanted(args)]
         answers = stack.enter_context(

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +48,14 @@ def _run(args: argparse.Namespace) -> int:
         )
     options = given_options(args, Recipe)
     Recipe.from_options(options)  # a mistake is told at once, not after torch's import
+    begun = time.monotonic()  # imports count in the budget of --minutes
     from assay.report.write import write_report  # noqa: PLC0415 - torch and all: only when a verb runs
     from assay.train.start import train  # noqa: PLC0415
 
     show = not args.quiet and not args.json and sys.stderr.isatty()
-    run = train(args.data, args.out, resume=args.resume, show=show, command=args.words, **options)
+    run = train(
+        args.data, args.out, resume=args.resume, show=show, command=args.words, begun=begun, **options
+    )
     if int(os.environ.get("RANK", "0")) > 0:  # one of several processes; the first one reports
         return 0
     page = write_report(run.folder)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+CODE = """
+import logging, os, sys
+from assay.cli.native import quiet_native
+os.write(2, b"before\\n")
+for _ in range(100):
+    with quiet_native():
+        os.write(2, b"native\\n")
+with quiet_native():
+    print("ours \\u00e4", file=sys.stderr)
+    os.write(2, b"native\\n")
+    logging.getLogger("PIL").error("unheard")
+os.write(2, b"after\\n")
+print("end", file=sys.stderr)
+print(len(os.listdir("/proc/self/fd")) < 20 if os.path.isdir("/proc/self/fd") else True)
+"""
+
+
+def run(**kw):
+    return subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", CODE],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=60,
+        **kw,
+    )
+
+
+def test_native_lines_are_gone_and_ours_stay():
+    done = run()
+    assert done.stderr.splitlines() == ["before", "ours ä", "after", "end"]
+    assert done.stdout == "True\n"
+
+
+def test_debugging_shows_them():
+    import os
+
+    assert "native" in run(env={**os.environ, "ASSAY_DEBUG": "1"}).stderr
+
+
+def test_captured_streams_are_left_alone(capsys):
+    from assay.cli.native import quiet_native
+
+    with quiet_native():
+        sys.stderr.write("ours\n")
+    assert capsys.readouterr().err == "ours\n"
