@@ -1,8 +1,9 @@
 """``grocery`` as two tables, fine (81 classes) and coarse (42), and the fine split as a folder tree.
 
-Test is the set's own validation list (296 photos, 59 of the 81 classes). Validation, for choosing and
-calibrating, is carved out of its training list: 12 % by a hash of the path, at least one photo and never all of
-a class, so adding photos moves no other. The set's own test part stays aside.
+Test is the set's own validation list (296 photos, 60 of the 81 classes). Validation, for choosing and
+calibrating, is carved out of its training list: the last 12 % of each class by number, at least one photo and
+never all. Neighbouring numbers show the same shelf within seconds, so a random part would be nearly copies of the
+training photos: carved by hash, it scored 96 % where the test list gave 66 %. The set's own test part stays aside.
 
     python -m benchmarks.data.make_grocery --data ../shared/data --out runs/data/grocery
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 from collections import defaultdict
 from pathlib import Path
 
@@ -38,24 +38,16 @@ def read_lists(folder: Path) -> list[dict[str, str]]:
     return photos
 
 
-def position(path: str) -> float:
-    """A number in [0, 1) that depends on the path alone."""
-    return int.from_bytes(hashlib.blake2b(path.encode(), digest_size=8).digest(), "big") / 2**64
-
-
 def carve(photos: list[dict[str, str]], share: float = VALIDATION_SHARE) -> list[dict[str, str]]:
-    """Rows (path, label = fine, part, coarse); in each class the photos with the lowest hashes validate."""
-    ranked: dict[str, list[dict[str, str]]] = defaultdict(list)
+    """Rows (path, label = fine, part, coarse); in each class the photos with the highest numbers validate."""
+    ranked: dict[str, list[str]] = defaultdict(list)
     for photo in photos:
         if photo["list"] == "train":
-            ranked[photo["fine"]].append(photo)
+            ranked[photo["fine"]].append(photo["path"])
     chosen = set()
     for mine in ranked.values():
-        mine.sort(key=lambda photo: position(photo["path"]))
-        chosen.update(photo["path"] for photo in mine if position(photo["path"]) < share)
-        if len(mine) > 1:
-            chosen.add(mine[0]["path"])
-            chosen.discard(mine[-1]["path"])
+        count = min(len(mine) - 1, max(1, round(share * len(mine))))
+        chosen.update(sorted(mine)[len(mine) - count :])
     return [
         {
             "path": photo["path"],

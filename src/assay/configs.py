@@ -365,7 +365,7 @@ class Recipe(Config):
     def from_options(cls, options: Mapping[str, Any]) -> Recipe:
         """Deal flat options (``model="cnn", minutes=3``) to the sections; field names are unique over all of them."""
         sections = sections_of(cls)
-        homes = {f.name: name for name, section in sections.items() for f in dataclasses.fields(section)}
+        homes = {f.name: name for name, section in sections.items() for f in dataclasses.fields(section)}  # type: ignore[arg-type]
         dealt: dict[str, dict[str, Any]] = {name: {} for name in sections}
         for name, value in options.items():
             if name not in homes:

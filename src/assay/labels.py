@@ -1,4 +1,4 @@
-"""Class names: ordered and unique. The order is the index, so it lives in every artefact and is compared at each use."""
+"""Class names: ordered and unique. The order is the index, so it lives in every artefact."""
 
 from __future__ import annotations
 

@@ -63,9 +63,7 @@ def wait_for_step(run: Path, step: int, process: subprocess.Popen[str]) -> None:
 def test_a_folder_of_photos_becomes_a_run(photos: Path, tmp_path: Path) -> None:
     from assay.train.start import train
 
-    run = train(
-        photos, tmp_path / "run", epochs=8, command=["assay", "train"], **SMALL | {"baselines": True}
-    )
+    run = train(photos, tmp_path / "run", epochs=8, command=["assay", "train"], **SMALL | {"baselines": True})
     record = json.loads((run.folder / "run.json").read_text())
     assert record["status"] == "finished"
     assert record["split_hash"] == run.evaluations["test"].split_hash
@@ -80,10 +78,10 @@ def test_a_folder_of_photos_becomes_a_run(photos: Path, tmp_path: Path) -> None:
 
 
 def test_the_checkpoint_sees_exactly_what_prediction_sees(photos: Path, tmp_path: Path) -> None:
-    from assay.train.start import train
     from assay.image import read_image
     from assay.preprocess import Preprocess
     from assay.train.predictor import load_run
+    from assay.train.start import train
 
     run = train(photos, tmp_path / "run", epochs=1, **SMALL)
     predictor = load_run(run.folder)

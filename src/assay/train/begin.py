@@ -20,7 +20,7 @@ from assay.models.build import build_model
 from assay.models.classifier import Classifier
 from assay.models.norms import has_folded_norms, reopen_norms
 from assay.models.weights import load_weights
-from assay.preprocess import Preprocess
+from assay.preprocess import Preprocess, scaled
 from assay.train.batch import Batches, Shard, sampling_weights
 from assay.train.cache import PictureCache
 from assay.train.ema import WeightAverage
@@ -60,9 +60,10 @@ def build(
         return model, facts
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
+    preprocess = _first_seen(recipe)
     if has_folded_norms(model):
         recorder.stage("reopen norms")
-        reopen_norms(model, _evaluation_batches(material.train_pixels, material.preprocess, 4, device))
+        reopen_norms(model, _evaluation_batches(material.train_pixels, preprocess, 4, device))
         facts["weights"]["norms"] = "were folded into the convolutions; reopened on training pictures"
     if recipe.train.transfer in ("frozen", "probe-then-all"):
         recorder.stage("linear probe")
@@ -70,9 +71,20 @@ def build(
         if material.validation is not None and material.validation_pixels is not None:
             held = (material.validation_pixels, material.validation.targets)
         train = (material.train_pixels, material.train.targets)
-        facts["probe"] = probe_head(model, train, held, classes, material.preprocess, device)
+        facts["probe"] = probe_head(model, train, held, classes, preprocess, device)
         recorder.log("note", text=f"linear probe: {facts['probe']}")
     return model, facts
+
+
+def _first_seen(recipe: Recipe) -> Preprocess:
+    """Preprocessing at the side that training begins with: cheaper to probe at, and what the head meets first.
+
+    A head that is all that learns is fitted at the final side.
+    """
+    config = recipe.train
+    progressive = bool(config.progressive) and config.transfer == "probe-then-all"
+    side = stage_sizes(recipe.preprocess.size, progressive=progressive)[0][0]
+    return Preprocess(scaled(recipe.preprocess, side))
 
 
 def _evaluation_batches(

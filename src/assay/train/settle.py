@@ -14,10 +14,10 @@ DEFAULT_MINUTES = 10.0
 # Peak learning rates at 64 pictures an update: (from scratch, from weights). The adaptive ones scale with the
 # square root of the batch (Malladi et al. 2022), the others linearly (Goyal et al. 2017).
 PEAK_LR = {
-    "adamw": (2e-3, 5e-4),
-    "adam": (2e-3, 5e-4),
-    "nadam": (2e-3, 5e-4),
-    "radam": (2e-3, 5e-4),
+    "adamw": (2e-3, 1.4e-3),
+    "adam": (2e-3, 1.4e-3),
+    "nadam": (2e-3, 1.4e-3),
+    "radam": (2e-3, 1.4e-3),
     "sgd": (0.1, 0.01),
     "rmsprop": (2e-3, 2e-4),
 }
