@@ -42,7 +42,7 @@ _TIMM_TRUNK = (
 
 SETTINGS: dict[tuple[str, str], dict[str, str]] = {
     # (tool, track) -> name of a setting -> options; every setting runs with every seed
-    ("assay", "scratch"): {"default": "--model csp-nano --size 160 --batch 64 --crop-scale 0.25,1.0"},
+    ("assay", "scratch"): {"default": "--model csp-nano --size 160 --batch 32 --lr 2e-3"},
     ("assay", "pretrained"): {
         "default": "--model mobilenetv2_100 --model-options pad_type=same --size 192 --crop-scale 0.2,1.0 "
         + _TRUNK,

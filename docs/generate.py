@@ -144,9 +144,9 @@ def _python() -> Iterator[str]:
 
 
 def _signature(name: str, found: Any) -> str:
-    """Name and parameters without annotations' import paths, which differ between versions of Python."""
+    """Name and parameters, quoted as `make format` does; no annotations, whose paths differ between Pythons."""
     parameters = inspect.signature(found).parameters.values()
-    shown = [str(p.replace(annotation=inspect.Parameter.empty)) for p in parameters]
+    shown = [str(p.replace(annotation=inspect.Parameter.empty)).replace("'", '"') for p in parameters]
     if any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters):
         first = next(i for i, p in enumerate(parameters) if p.kind is inspect.Parameter.KEYWORD_ONLY)
         if not any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
