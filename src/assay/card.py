@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from assay.configs import Config, ModelConfig, PreprocessConfig, field_type
+from assay.configs import Config, ModelConfig, PreprocessConfig
 from assay.errors import AssayError, BundleError
+from assay.fields import field_type, fits, is_number
 from assay.files import write_file
 from assay.labels import ClassNames
 from assay.tables import suggest
@@ -155,7 +156,7 @@ def _value_faults(values: Mapping[str, Any]) -> list[str]:
     if not isinstance(values.get("name", ""), str):
         faults.append("name is no text")
     temperature = values.get("temperature", 1.0)
-    if not _is_number(temperature) or not (math.isfinite(temperature) and temperature > 0):
+    if not is_number(temperature) or not (math.isfinite(temperature) and temperature > 0):
         faults.append(f"temperature is {temperature!r}; it is a number above 0")
     classes = values.get("classes", ["one"])
     if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
@@ -193,29 +194,15 @@ def _channel_faults(preprocess: dict[str, Any], model: dict[str, Any]) -> list[s
 
 
 def _type_faults(section: str, config: type[Config], values: Mapping[str, Any]) -> list[str]:
-    """Configs check ranges; here types are checked too, for these values come from outside."""
+    """All of them at once, by their place in the card; ranges are the configs' own business."""
     known = [f.name for f in dataclasses.fields(config)]  # type: ignore[arg-type]
     faults = []
     for name, value in values.items():
         if name not in known:
             faults.append(f"unknown field {section}.{name} ({suggest(name, known)})")
-        elif not _fits(value, *field_type(config, name)):
+        elif not fits(value, *field_type(config, name)):
             faults.append(f"{section}.{name} is {value!r}"[:120])
     return faults
-
-
-def _fits(value: Any, base: type, optional: bool, many: bool) -> bool:
-    if value is None:
-        return optional
-    if many:
-        return isinstance(value, list | tuple) and all(_fits(item, base, False, False) for item in value)
-    if base is float:
-        return _is_number(value) and math.isfinite(value)
-    return isinstance(value, base) and (base is bool or not isinstance(value, bool))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _refuse_constant(name: str) -> Any:

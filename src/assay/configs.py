@@ -8,13 +8,13 @@ type, default, unit, range and help stand beside each other. Standard library on
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from assay.errors import ConfigError
+from assay.fields import field_type, fits, is_number, plain, type_fault
 from assay.tables import suggest
 
 
@@ -34,15 +34,17 @@ def option(
 
 
 class Config:
-    """Base of all configs: checks every field at once, and travels to and from plain mappings."""
+    """Base of all configs: checks type and range of every field at once, and travels to and from plain mappings."""
 
     def __post_init__(self) -> None:
-        faults = [fault for f in dataclasses.fields(self) for fault in _faults(f, getattr(self, f.name))]  # type: ignore[arg-type]
-        if faults:
-            raise ConfigError("; ".join(faults), fix="see the ranges in the help of the command")
+        faults = []
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
-            if "float" in str(f.type):  # 1 and 1.0 are one value: the same JSON, the same digest
-                object.__setattr__(self, f.name, _as_float(getattr(self, f.name)))
+            kind = field_type(type(self), f.name)
+            value = plain(getattr(self, f.name), kind[0], kind[2])
+            object.__setattr__(self, f.name, value)
+            faults += _range_faults(f, value) if fits(value, *kind) else [type_fault(f.name, value, *kind)]
+        if faults:
+            raise ConfigError("; ".join(faults), fix="see types and ranges in the help of the command")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -55,35 +57,17 @@ class Config:
         for name in values:
             if name not in known:
                 raise ConfigError(f"unknown option {name!r}", fix=suggest(name, list(known)))
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return cls(**values)
 
 
-def field_type(config: type[Config], name: str) -> tuple[type, bool, bool]:
-    """(base type, may be None, is a tuple of that type) of a field, for flags and docs."""
-    hint = typing.get_type_hints(config)[name]
-    optional = False
-    if isinstance(hint, types.UnionType):
-        rest = [a for a in typing.get_args(hint) if a is not type(None)]
-        optional, hint = True, rest[0]
-    if typing.get_origin(hint) is tuple:
-        return typing.get_args(hint)[0], optional, True
-    return hint, optional, False
-
-
-def _as_float(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_as_float(item) for item in value)
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _faults(f: dataclasses.Field[Any], value: Any) -> list[str]:
+def _range_faults(f: dataclasses.Field[Any], value: Any) -> list[str]:
     meta, faults = f.metadata, []
     if value is None or not meta:
         return []
     for item in value if isinstance(value, tuple) else (value,):
         if meta["choices"] and item not in meta["choices"]:
             faults.append(f"{f.name} is {item!r}; {suggest(str(item), list(meta['choices']))}")
-        if isinstance(item, int | float) and not isinstance(item, bool):
+        if is_number(item):
             if meta["low"] is not None and not item >= meta["low"]:
                 faults.append(f"{f.name} is {item}; the least is {meta['low']}")
             if meta["high"] is not None and not item <= meta["high"]:

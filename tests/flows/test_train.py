@@ -168,3 +168,77 @@ def test_a_resumed_run_keeps_its_options(photos: Path, tmp_path: Path, cli: Call
     next(photos.rglob("*.png")).unlink()
     outcome = cli("train", "--out", tmp_path / "run", "--resume")
     assert "the data changed since this run began" in outcome.err
+
+
+def test_patience_stops_a_run_and_a_resumed_one_stays_stopped(photos: Path, tmp_path: Path) -> None:
+    from assay.train.start import train
+
+    run = train(photos, tmp_path / "run", epochs=400, patience=1, lr=0.0, **SMALL)
+    log = (run.folder / "log.jsonl").read_text()
+    assert '"kind": "stop"' in log
+    assert len(losses(run.folder)) < 400
+    (run.folder / "card.json").unlink()  # as if it had been killed in the final evaluation
+    record = json.loads((run.folder / "run.json").read_text())
+    (run.folder / "run.json").write_text(json.dumps({**record, "status": "running"}))
+    again = train(None, run.folder, resume=True)
+    assert losses(again.folder).keys() == losses(run.folder).keys()
+    assert np.array_equal(again.evaluations["test"].probs, run.evaluations["test"].probs)
+
+
+def test_two_runs_do_not_share_a_folder(photos: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
+    process = start(photos, tmp_path / "run", **SMALL | {"epochs": 4000})
+    wait_for_step(tmp_path / "run", 3, process)
+    outcome = cli("train", "--out", tmp_path / "run", "--resume")
+    process.kill()
+    process.communicate()
+    assert outcome.code == 2
+    assert "another process trains in" in outcome.err
+    assert "running" in (tmp_path / "run" / "run.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["model=csp-nano", "batch=1"], "need at least 2 pictures a step"),
+        (["model=vit_tiny_patch16_224", "size=32"], "takes no others"),
+    ],
+)
+def test_a_network_that_cannot_take_the_pictures_is_told(
+    photos: Path, tmp_path: Path, cli: Callable[..., Any], words: list[str], told: str
+) -> None:
+    outcome = cli("train", photos, "--out", tmp_path / "run", "size=32", "epochs=1", "baselines=no", *words)
+    assert outcome.code == 1, outcome.err
+    assert told in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"imbalance": "sampling"},
+        {"imbalance": "weights", "loss": "focal", "optimiser": "sgd", "schedule": "one-cycle"},
+        {"imbalance": "logit-adjustment", "colour": "gray", "resize": "letterbox", "smoothing": "median"},
+        {"validation": 0.0, "cutmix": 1.0, "schedule": "step", "ema": False},
+        {"test": 0.0, "find_lr": True, "progressive": True, "size": 64},
+        {"cache_gb": 0.0, "batch": 64, "precision": "bf16"},
+    ],
+)
+def test_options_work_together(photos: Path, tmp_path: Path, extra: dict[str, Any]) -> None:
+    from assay.train.start import train
+
+    run = train(photos, tmp_path / "run", epochs=2, **SMALL | extra)
+    assert (run.folder / "card.json").exists()
+    assert ("validation" in run.evaluations) == (extra.get("validation") != 0.0)
+    assert ("test" in run.evaluations) == (extra.get("test") != 0.0)
+
+
+@pytest.mark.parametrize("transfer", ["frozen", "probe-then-all"])
+def test_a_run_starts_from_local_weights(photos: Path, tmp_path: Path, transfer: str) -> None:
+    from assay.train.start import train
+
+    first = train(photos, tmp_path / "first", epochs=2, **SMALL)
+    weights = str(first.folder / "model.safetensors")
+    run = train(photos, tmp_path / "second", epochs=1, weights=weights, transfer=transfer, **SMALL)
+    record = json.loads((run.folder / "run.json").read_text())
+    assert "fitted" in record["weights"]["summary"]
+    assert record["probe"]["accuracy"] > 0

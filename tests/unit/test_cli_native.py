@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import logging, os, sys
 from assay.cli.native import quiet_native
@@ -49,3 +51,27 @@ def test_captured_streams_are_left_alone(capsys):
     with quiet_native():
         sys.stderr.write("ours\n")
     assert capsys.readouterr().err == "ours\n"
+
+
+@pytest.mark.parametrize(("verb", "words"), [("check", ["--decode"]), ("evaluate", ["--part", "all"])])
+def test_damaged_tiffs_do_not_speak_for_themselves(photos, tiny_bundle, verb, words):
+    """libtiff complains on descriptor 2; our own lines name the file."""
+    import numpy as np
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 2, (64, 64), np.uint8) * 255
+    broken = photos / "circle" / "fax.tif"
+    Image.fromarray(noise).convert("1").save(broken, compression="group4")
+    data = bytearray(broken.read_bytes())
+    data[8:200] = bytes(range(192))
+    broken.write_bytes(data)
+    places = [str(tiny_bundle), str(photos)] if verb == "evaluate" else [str(photos)]
+    done = subprocess.run(
+        [sys.executable, "-m", "assay", verb, *places, *words],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+    )
+    assert "fax.tif" in done.stdout + done.stderr
+    assert "Fax4" not in done.stderr

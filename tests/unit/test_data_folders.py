@@ -224,7 +224,7 @@ def test_names():
         "test",
         None,
     ]
-    assert is_picture("a.JPG")
+    assert all(is_picture(f"a.{ending}") for ending in ("JPG", "apng", "mpo", "jpx", "jpf"))
     assert not is_picture("Thumbs.db")
     assert not is_picture("jpg")
     assert in_order(["b10", "b9", "a", "b9"]) == ["a", "b9", "b10"]

@@ -279,3 +279,43 @@ def test_command(cli, run, tmp_path, monkeypatch):
     done = cli("export", tmp_path / "nothing")
     assert done.code == 2
     assert "is not a finished run" in done.err
+
+
+def shifted(run, monkeypatch, by):
+    """The exported graph with ``by`` added to every logit: a known gap, and no other label."""
+    import onnx
+
+    from assay.export import export as module
+
+    whole = module.to_onnx
+
+    def moved(model, **kw):
+        proto = onnx.load_from_string(whole(model, **kw))
+        name = proto.graph.output[0].name
+        (last,) = [node for node in proto.graph.node if name in node.output]
+        last.output[list(last.output).index(name)] = "before"
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(by), "by"))
+        proto.graph.node.append(onnx.helper.make_node("Add", ["before", "by"], [name]))
+        return proto.SerializeToString()
+
+    monkeypatch.setattr(module, "to_onnx", moved)
+
+
+def test_a_tolerance_that_was_asked_for_holds_when_the_bundle_is_loaded(run, tmp_path, monkeypatch):
+    shifted(run, monkeypatch, 0.005)
+    with pytest.raises(ExportError, match=r"logits differ by up to 0\.005"):
+        export(run, tmp_path / "x.bundle")
+    report = export(run, tmp_path / "x.bundle", tolerance=0.01)
+    assert report.parity.logit_difference == pytest.approx(0.005, rel=0.01)
+    assert assay.load(tmp_path / "x.bundle").card.parity["onnx"]["tolerance"] == 0.01
+
+
+def test_golden_pictures_that_differ_are_refused_as_an_export(run, tmp_path, monkeypatch):
+    """The pictures agree, and the patterns do not: seen here by a limit that nothing keeps."""
+    monkeypatch.setattr("assay.runtime.golden.golden_limit", lambda card: -1.0)
+    with pytest.raises(
+        ExportError, match=r"does not answer the golden pictures .* nothing was written"
+    ) as told:
+        export(run, tmp_path / "x.bundle")
+    assert "--tolerance" in told.value.fix
+    assert not (tmp_path / "x.bundle").exists()

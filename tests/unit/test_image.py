@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, features
 
+from assay.data.names import is_picture
 from assay.errors import ConfigError, ImageError
 from assay.image import FORMATS, ImageLimits, encode_image, read_image, read_size, to_pillow
 
@@ -57,6 +58,17 @@ def test_every_format_of_the_allow_list_decodes(kind, scene):
     assert read_image(data).shape == (40, 60, 3)
     assert np.abs(read_image(data).astype(int) - scene).mean() < 25  # a GIF has 256 colours
     assert read_size(data) == (40, 60)
+
+
+@pytest.mark.parametrize(("ending", "kind"), [("mpo", "MPO"), ("apng", "PNG"), ("jpx", "JPEG2000")])
+def test_files_of_two_pictures_and_rarer_endings_decode(ending, kind, scene, tmp_path):
+    first, second = Image.fromarray(scene), Image.fromarray(255 - scene)
+    more = {} if ending == "jpx" else {"save_all": True, "append_images": [second]}
+    path = tmp_path / f"a.{ending}"
+    first.save(path, kind, **more)
+    assert is_picture(path.name)
+    assert np.abs(read_image(path).astype(int) - scene).mean() < 25  # the first one
+    assert read_size(path) == (40, 60)
 
 
 @pytest.mark.parametrize("kind", ["ICO", "TGA", "PCX", "EPS", "PDF"])

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from assay.configs import ModelConfig
+from assay.configs import ModelConfig, PreprocessConfig
 from assay.errors import ConfigError, ModelError
 from assay.models import torchvision_ops
 from assay.models.blocks import Bottleneck, DropPath, Sppf
 from assay.models.build import build_model
 from assay.models.csp import CspTrunk
 from assay.models.describe import describe
-from assay.models.timm_models import build_timm, load_timm, read_options
+from assay.models.timm_models import build_timm, load_timm, published_preprocess, read_options
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,27 @@ def test_what_timm_published_is_told():
     assert published["mean"] == (0.485, 0.456, 0.406)
 
 
+def test_what_published_weights_saw_is_told_without_building():
+    assert published_preprocess("resnet18") == {
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "interpolation": "bicubic",
+    }
+    found = published_preprocess("vit_base_patch16_224.augreg_in21k_ft_in1k")
+    assert found["mean"] == found["std"] == (0.5, 0.5, 0.5)
+    assert PreprocessConfig(**found).interpolation == "bicubic"
+
+
+@pytest.mark.parametrize("name", ["resnet188", "resnet18.nope", "hf-hub:timm/resnet18"])
+def test_what_nobody_published_is_an_error(name):
+    with pytest.raises(ConfigError, match="unknown model"):
+        published_preprocess(name)
+
+
 def test_the_own_networks_do_not_import_timm():
     code = """
         import sys
-        from assay.configs import ModelConfig
+        from assay.configs import ModelConfig, PreprocessConfig
         from assay.models.build import build_model
         build_model(ModelConfig(model="csp-nano"), 3)
         assert "timm" not in sys.modules and "torchvision" not in sys.modules

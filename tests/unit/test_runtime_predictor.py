@@ -13,7 +13,7 @@ from assay.bundle import load_bundle, save_bundle
 from assay.errors import BundleError, ConfigError, ImageError
 from assay.labels import ClassNames
 from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine
-from assay.runtime.golden import check_golden, pack_golden, read_golden
+from assay.runtime.golden import check_golden, golden_limit, pack_golden, read_golden
 from assay.types import Prediction, Predictor
 
 
@@ -192,3 +192,18 @@ def test_answering_imports_neither_torch_nor_arrow(tiny_bundle, photos):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("parity", "limit"),
+    [
+        ({}, 1e-3),
+        ({"onnx": {"tolerance": 0.01}}, 0.01),
+        ({"onnx": {"tolerance": 1e-5}}, 1e-3),
+        ({"onnx": {"tolerance": None}}, 1e-3),
+        ({"onnx": {"tolerance": True}}, 1e-3),
+        ({"onnx": "yes"}, 1e-3),
+    ],
+)
+def test_what_golden_pictures_may_differ_by(predictor, parity, limit):
+    assert golden_limit(replace(predictor.card, parity=parity)) == limit

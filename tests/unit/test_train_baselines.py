@@ -11,7 +11,7 @@ from PIL import Image
 
 from assay.errors import DatasetError
 from assay.labels import ClassNames
-from assay.train.baselines import colour_histogram, fit_colour_histogram, fit_majority
+from assay.train.baselines import _sample_rows, colour_histogram, fit_colour_histogram, fit_majority
 from assay.types import Dataset, Predictor
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (20, 40, 210)}
@@ -117,3 +117,33 @@ def test_a_large_picture_is_thinned_out_alike():
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     large = image.repeat(16, 0).repeat(16, 1)
     np.testing.assert_allclose(colour_histogram(large), colour_histogram(image), atol=1e-6)
+
+
+def test_a_sample_is_stratified_and_the_same_every_time():
+    targets = np.repeat([0, 1, 2, 3], [6000, 3000, 999, 1])
+    found = _sample_rows(targets, 2000)
+    assert len(found) == 2000 == len(np.unique(found))
+    assert (np.diff(found) > 0).all()
+    assert np.abs(np.bincount(targets[found]) - [1200, 600, 200, 1]).max() <= 1
+    np.testing.assert_array_equal(found, _sample_rows(targets, 2000))
+    inside = found[targets[found] == 0]
+    assert inside[-1] > 5900  # from everywhere, not the first ones
+
+
+def test_few_rows_are_all_taken_and_each_of_many_classes_has_one():
+    np.testing.assert_array_equal(_sample_rows(np.array([1, 0, 1]), 3), [0, 1, 2])
+    targets = np.concatenate([np.zeros(500, int), np.arange(1, 40)])
+    assert set(targets[_sample_rows(targets, 40)]) == set(range(40))
+    assert len(_sample_rows(np.arange(50), 20)) == 20
+
+
+def test_no_more_pictures_than_needed_are_read(dataset, monkeypatch):
+    from assay.train import baselines
+
+    read = []
+    whole = baselines.read_image
+    monkeypatch.setattr(baselines, "MOST_PICTURES", 6)
+    monkeypatch.setattr(baselines, "read_image", lambda path: read.append(path.name) or whole(path))
+    fit_colour_histogram(dataset)
+    assert len(read) == 6
+    assert sorted(name.split("-")[1] for name in read) == ["blue", "green", "green", "red", "red", "red"]

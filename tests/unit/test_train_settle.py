@@ -42,7 +42,7 @@ def test_the_peak_rate_follows_the_batch() -> None:
     [
         ({"epochs": 2, "minutes": 2}, "both epochs and minutes are given"),
         ({"transfer": "frozen"}, "transfer=frozen needs weights to start from"),
-        ({"patience": 3, "minutes": 2}, "patience is for runs with --epochs"),
+        ({"patience": 3}, "patience is for runs with --epochs"),
     ],
 )
 def test_contradictions_are_told(options: dict[str, Any], told: str) -> None:

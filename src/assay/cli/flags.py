@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from assay.configs import Config, Recipe, field_type, sections_of
+from assay.configs import Config, Recipe, sections_of
 from assay.errors import ConfigError
+from assay.fields import field_type
 
 C = TypeVar("C", bound=Config)
 _DECIDE = {"auto", "automatic", "none"}

@@ -31,7 +31,9 @@ PICTURE_SUFFIXES = frozenset(
         ".jpeg",
         ".jpe",
         ".jfif",
+        ".mpo",
         ".png",
+        ".apng",
         ".webp",
         ".bmp",
         ".dib",
@@ -40,6 +42,8 @@ PICTURE_SUFFIXES = frozenset(
         ".tiff",
         ".jp2",
         ".j2k",
+        ".jpx",
+        ".jpf",
     }
     | {".avif", ".ppm", ".pgm", ".pbm", ".pnm"}
     # no decoder for phones' HEIC here; such files are taken in, so that the checks can name them

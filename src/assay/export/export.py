@@ -136,7 +136,14 @@ def _pack(model: Classifier, graph: bytes, engine: OnnxRuntimeEngine, card: Card
     }
     data = pack_bundle(card, members)
     bundle = unpack_bundle(data)
-    check_golden(bundle.member(GOLDEN), engine, bundle.card)
+    try:
+        check_golden(bundle.member(GOLDEN), engine, bundle.card)
+    except BundleError as error:
+        raise ExportError(
+            "the export does not answer the golden pictures as the checkpoint does, so nothing was written",
+            got=error.got,
+            fix="report this with the name of the network; --tolerance allows more where you know why",
+        ) from error
     return data, bundle.digest
 
 

@@ -44,6 +44,8 @@ PUBLISHED = (
     "std",
     "interpolation",
 )
+INTERPOLATIONS = ("nearest", "box", "bilinear", "bicubic", "lanczos")
+"""Those of timm's names that PreprocessConfig knows."""
 CHOICES = {"pad_type": ("", "same", "symmetric", "valid")}
 """Options whose unknown values timm would take for the default without a word."""
 
@@ -132,9 +134,7 @@ def build_timm(config: ModelConfig, classes: int, channels: int = 3) -> TimmClas
     ConfigError : timm has no such network, or it does not know an option.
     ModelError : ``pretrained`` is set and the published weights cannot be fetched.
     """
-    timm = load_timm()
-    if not timm.is_model(config.model) or ":" in config.model:
-        raise ConfigError(f"unknown model {config.model!r}", fix=suggest_model(config.model))
+    timm = _timm_with(config.model)
     for name in ("width", "depth"):
         if getattr(config, name) is not None:
             raise ConfigError(f"{name} is for Assay's own networks", fix="timm's sizes are in their names")
@@ -144,6 +144,38 @@ def build_timm(config: ModelConfig, classes: int, channels: int = 3) -> TimmClas
     if config.drop_path:
         options["drop_path_rate"] = config.drop_path
     return TimmClassifier(_create(timm, config, classes, channels, options), config.model)
+
+
+def published_preprocess(name: str) -> dict[str, Any]:
+    """What the published weights of a timm network were trained with, as fields of PreprocessConfig.
+
+    {"mean": (0.485, ...), "std": (0.229, ...), "interpolation": "bicubic"}, as far as timm tells them. Reads timm's
+    table: builds nothing, fetches nothing.
+
+    Raises
+    ------
+    ConfigError : timm has no such network.
+    """
+    try:
+        told = _timm_with(name).get_pretrained_cfg(name)
+    except RuntimeError as error:  # a tag that the network does not have
+        raise ConfigError(f"unknown model {name!r}", got=str(error), fix=suggest_model(name)) from None
+    found: dict[str, Any] = {}
+    for field in ("mean", "std"):
+        values = getattr(told, field, None)
+        if values and len(values) in (1, 3):
+            found[field] = tuple(float(value) for value in values)
+    if getattr(told, "interpolation", None) in INTERPOLATIONS:
+        found["interpolation"] = told.interpolation
+    return found
+
+
+def _timm_with(name: str) -> ModuleType:
+    """Timm, where it has this network; else ConfigError."""
+    timm = load_timm()
+    if not timm.is_model(name) or ":" in name:
+        raise ConfigError(f"unknown model {name!r}", fix=suggest_model(name))
+    return timm
 
 
 def _create(

@@ -6,6 +6,7 @@ pictures once when a Bundle is loaded notices that, in the preprocessing's norma
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from assay.pipeline import Engine
 
 TOLERANCE = 1e-3
-"""Greatest difference of a logit, as a share of the greatest logit (at least 1)."""
+"""Greatest difference of a logit, as a share of the greatest logit (at least 1); a card may allow more."""
 
 
 def pack_golden(pixels: NDArray[np.uint8], logits: NDArray[np.float32]) -> bytes:
@@ -56,8 +57,19 @@ def read_golden(data: bytes, card: Card) -> tuple[NDArray[np.uint8], NDArray[np.
     return pixels, logits
 
 
+def golden_limit(card: Card) -> float:
+    """What is allowed: ``TOLERANCE``, or the tolerance that the export was made with where that is more."""
+    parity = card.parity.get("onnx")
+    stored = parity.get("tolerance") if isinstance(parity, dict) else None
+    if not isinstance(stored, int | float) or isinstance(stored, bool) or not math.isfinite(stored):
+        return TOLERANCE
+    return max(TOLERANCE, float(stored))
+
+
 def check_golden(data: bytes, engine: Engine, card: Card) -> float:
     """Greatest difference of a logit, as a share of the greatest logit (at least 1).
+
+    It may be up to ``golden_limit(card)``: a Bundle that ``assay export --tolerance`` let through stays valid.
 
     Raises
     ------
@@ -73,10 +85,11 @@ def check_golden(data: bytes, engine: Engine, card: Card) -> float:
         )
     scale = max(1.0, float(np.abs(expected).max()))
     difference = float(np.abs(found - expected).max()) / scale
-    if not difference <= TOLERANCE:
+    limit = golden_limit(card)
+    if not difference <= limit:
         raise BundleError(
             "the network does not answer here as it did when it was exported",
-            got=f"scores differ by {difference:.2g} of their scale; at most {TOLERANCE:g} is allowed",
+            got=f"scores differ by {difference:.2g} of their scale; at most {limit:g} is allowed",
             fix="update onnxruntime, or export the run again with `assay export`",
         )
     return difference

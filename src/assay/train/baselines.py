@@ -23,6 +23,8 @@ from assay.types import Dataset, Prediction
 BINS = 8
 MOST_SIDE = 256
 """Larger pictures are thinned out before counting: a histogram of colours needs no more pixels."""
+MOST_PICTURES = 2000
+"""So many are enough to fit it; a training part of any size costs what these cost, in time and memory."""
 CHUNK = 256
 STRENGTH = 0.01
 """C of the logistic regression: 512 bins and few pictures need a strong penalty."""
@@ -84,13 +86,16 @@ def fit_majority(dataset: Dataset) -> MajorityBaseline:
 def fit_colour_histogram(dataset: Dataset, workers: int | None = None) -> ColourBaseline:
     """Colour histograms of the training part (of all rows, where there are no parts) -> logistic regression.
 
-    Pictures that cannot be read are passed over; some seconds for a thousand pictures.
+    Of more than ``MOST_PICTURES`` pictures that many are taken, each class by its share and with one at least;
+    the same ones every time. Pictures that cannot be read are passed over. Some seconds for a thousand.
 
     Raises
     ------
     DatasetError : fewer than two classes have a readable training picture.
     """
     paths, targets = _training_rows(dataset)
+    rows = _sample_rows(targets, MOST_PICTURES)
+    paths, targets = [paths[i] for i in rows], targets[rows]
     found = [features for _, features in _read_features(paths, workers)]
     kept = [i for i, features in enumerate(found) if not isinstance(features, ImageError)]
     present = np.unique(targets[kept])
@@ -146,6 +151,18 @@ def _training_rows(dataset: Dataset) -> tuple[list[Path], NDArray[np.int64]]:
         )
     paths = [part.root / path for path in part.table["path"].to_pylist()]
     return [paths[i] for i in labelled], part.targets[labelled]
+
+
+def _sample_rows(targets: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Ascending rows: all, or ``most`` of them, stratified by class (N,). A class has one before any has more."""
+    if len(targets) <= most:
+        return np.arange(len(targets))
+    shuffled = np.random.default_rng(0).permutation(len(targets))
+    order = shuffled[np.argsort(targets[shuffled], kind="stable")]  # class by class, at random inside
+    counts = np.bincount(targets)
+    first = np.cumsum(counts) - counts
+    place = (np.arange(len(order)) - first[targets[order]]) / counts[targets[order]]  # 0 to 1 in its class
+    return np.sort(order[np.argsort(place, kind="stable")[:most]])
 
 
 _Found = tuple[NDArray[np.float32], tuple[int, int]] | ImageError

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.configs import AugmentConfig
+from assay.errors import ConfigError
 from assay.train.augment import Augment, mix_batch
 from assay.train.cache import PictureCache
 
@@ -64,6 +65,10 @@ class Batches:
         self._cache, self._targets, self._classes = cache, targets, classes
         self._augment, self._channels, self._seed = augment, channels, seed
         self._weights, self._shard, self._workers = weights, shard, workers
+        if len(targets) < shard.world:
+            raise ConfigError(
+                f"{len(targets)} training pictures are fewer than {shard.world} processes", fix="start fewer"
+            )
         self.batch = max(1, min(batch, len(targets) // shard.world))
         self.steps_per_epoch = max(1, len(targets) // (self.batch * shard.world))
 
@@ -91,13 +96,18 @@ class Batches:
         start = (i * self._shard.world + self._shard.rank) * self.batch
         return epoch, order[start : start + self.batch]
 
+    def _rng(self, step: int, epoch: int, row: int, i: int) -> np.random.Generator:
+        """A picture's own chance; one that is drawn several times in an epoch differs each time."""
+        again = () if self._weights is None else (step * self.batch + i,)
+        return np.random.default_rng((self._seed, epoch, row, *again))
+
     def make(self, step: int, size: int) -> Batch:
         """The batch of one step, at ``size`` px."""
         epoch, rows = self.rows_of(step)
         augment = Augment(self._augment, size, self._channels)
         images = np.empty((len(rows), size, size, self._channels), np.uint8)
         for i, row in enumerate(rows):
-            images[i] = augment(self._cache[row], np.random.default_rng((self._seed, epoch, int(row))))
+            images[i] = augment(self._cache[row], self._rng(step, epoch, int(row), i))
         targets = self._targets[rows]
         if not (self._augment.mixup or self._augment.cutmix):
             return Batch(images, targets)

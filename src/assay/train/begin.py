@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from torch import nn
 
 from assay.configs import Recipe
+from assay.errors import ModelError
 from assay.losses.classify import build_loss
 from assay.models.build import build_model
 from assay.models.classifier import Classifier
@@ -46,25 +48,28 @@ def build(
     """(network, facts for the record): built, with its first weights where it starts from some."""
     recorder.stage("build")
     classes, channels = len(material.dataset.classes), material.preprocess.channels
-    model = build_model(recipe.model, classes, channels)
+    config = recipe.model if fresh else replace(recipe.model, weights=None, pretrained=False)
+    model = build_model(config, classes, channels)
     facts: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
-    if recipe.model.weights is not None:
-        path = Path(recipe.model.weights)
+    if config.weights is not None:
+        path = Path(config.weights)
         report = load_weights(model, path, name=recipe.model.model)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         facts["weights"] = {"file": path.name, "sha256": digest, "summary": report.summary()}
         recorder.log("note", text=report.summary())
     if recipe.train.channels_last:
         channels_last(model)
-    if not (recipe.model.weights or recipe.model.pretrained) or not fresh:
+    if not (config.weights or config.pretrained):
         return model, facts
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
-    preprocess = _first_seen(recipe)
+    preprocess = Preprocess(scaled(recipe.preprocess, _first_side(recipe, model)))
     if has_folded_norms(model):
         recorder.stage("reopen norms")
         reopen_norms(model, _evaluation_batches(material.train_pixels, preprocess, 4, device))
-        facts["weights"]["norms"] = "were folded into the convolutions; reopened on training pictures"
+        facts.setdefault("weights", {})["norms"] = (
+            "were folded into the convolutions; reopened on training pictures"
+        )
     if recipe.train.transfer in ("frozen", "probe-then-all"):
         recorder.stage("linear probe")
         held = None
@@ -76,15 +81,48 @@ def build(
     return model, facts
 
 
-def _first_seen(recipe: Recipe) -> Preprocess:
-    """Preprocessing at the side that training begins with: cheaper to probe at, and what the head meets first.
+def _stages(recipe: Recipe, model: Classifier) -> list[tuple[int, float]]:
+    """(side in px, share of the time); a network of a fixed input size has one stage."""
+    fixed = getattr(model, "fixed_hw", None) is not None
+    progressive = bool(recipe.train.progressive) and not fixed
+    return stage_sizes(recipe.preprocess.size, progressive=progressive)
+
+
+def _first_side(recipe: Recipe, model: Classifier) -> int:
+    """The side to probe at: that of the first stage, which is cheaper and what the head meets first.
 
     A head that is all that learns is fitted at the final side.
     """
-    config = recipe.train
-    progressive = bool(config.progressive) and config.transfer == "probe-then-all"
-    side = stage_sizes(recipe.preprocess.size, progressive=progressive)[0][0]
-    return Preprocess(scaled(recipe.preprocess, side))
+    frozen = recipe.train.transfer == "frozen"
+    return recipe.preprocess.size if frozen else _stages(recipe, model)[0][0]
+
+
+def _check_sides(model: Classifier, recipe: Recipe, channels: int, batch: int) -> None:
+    """Fail before any measuring where the network cannot take the planned pictures.
+
+    Raises
+    ------
+    ModelError : naming the side, or a batch of one for a network with batch norms.
+    """
+    name = recipe.model.model
+    norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    if batch == 1 and norms and recipe.train.transfer != "frozen":
+        raise ModelError(
+            f"{name} has batch norms, which need at least 2 pictures a step", fix="use --batch 2 or more"
+        )
+    parameter = next(model.parameters())
+    for side, _ in _stages(recipe, model):
+        try:
+            with torch.inference_mode():
+                model.eval()(torch.zeros(1, channels, side, side, device=parameter.device))
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise ModelError(
+                f"{name} cannot take pictures of {side} px",
+                got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+                fix="use another --size, or --no-progressive",
+            ) from error
 
 
 def _evaluation_batches(
@@ -114,6 +152,7 @@ def begin_fit(
     batches = _batches(recipe, material, Shard(accelerator.process_index, accelerator.num_processes))
     to_tensors = ToTensors(recipe.preprocess, material.preprocess.channels, device)
     loss: Loss = build_loss(config, class_counts(material.train)).to(device)
+    _check_sides(model, recipe, material.preprocess.channels, batches.batch)
     if config.transfer == "frozen":
         _freeze_trunk(model)
     resumed = checkpoint_of(folder).exists()
@@ -151,9 +190,9 @@ def begin_fit(
         first = batches.make(0, f.plan.size_at(0))
         recorder.pictures(first.images, 0)
         recorder.graph(model, to_tensors(first)[0][:1])
+    f.spent = elapsed + time.monotonic() - begin
     if config.minutes is not None:
-        spent = elapsed + time.monotonic() - begin
-        f.seconds_left = config.minutes * 60 - spent - _reserve(f, recipe, material)
+        f.seconds_left = config.minutes * 60 - f.spent - _reserve(f, recipe, material)
     return f
 
 
@@ -216,7 +255,7 @@ def _freeze_trunk(model: Classifier) -> None:
 def _make_plan(f: Fit, recipe: Recipe, material: Material, elapsed: float, measured: float | None) -> None:
     """Set plan, seconds a step at each size (``measured``: that of the final size, if known), cost of judging."""
     config = recipe.train
-    sizes = stage_sizes(recipe.preprocess.size, progressive=bool(config.progressive))
+    sizes = _stages(recipe, f.plain)
     if config.epochs is not None:
         total = max(1, config.epochs * f.batches.steps_per_epoch // config.accumulate)
         f.plan = plan_steps(total, sizes, config.schedule, config.warmup)

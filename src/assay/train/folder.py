@@ -6,12 +6,18 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from assay.configs import Recipe
 from assay.errors import ConfigError
 from assay.files import write_file
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock: two runs in one folder are then not noticed
+    fcntl = None  # type: ignore[assignment]
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -42,11 +48,21 @@ class RunRecord:
     def __init__(self, folder: Path, values: Mapping[str, Any], *, begun: float, writes: bool) -> None:
         self.folder, self.values, self._begun, self._writes = folder, dict(values), begun, writes
         self._earlier = float(self.values.get("seconds", 0.0))
+        self._worth_keeping = bool(values)
+        self._lock = lock_folder(folder) if writes else None
 
     @property
     def seconds(self) -> float:
         """Seconds of work so far, those before an interruption included."""
         return self._earlier + time.monotonic() - self._begun
+
+    def count_from(self, seconds: float) -> None:
+        """Take over the clock of a checkpoint, where a kill left no word in ``run.json``."""
+        self._earlier = max(self._earlier, seconds)
+
+    def keep(self) -> None:
+        """From here on the folder holds work that is worth keeping, however the run ends."""
+        self._worth_keeping = True
 
     def add(self, **facts: Any) -> None:
         """Add facts and write the file."""
@@ -55,11 +71,32 @@ class RunRecord:
             write_json(self.folder / "run.json", self.values)
 
     def end(self, status: str) -> None:
-        """Say how the run ended. One that broke off before its first checkpoint leaves nothing behind."""
-        if self._writes and status != "finished" and not checkpoint_of(self.folder).exists():
+        """Say how the run ended. A new one that never came to train leaves nothing behind."""
+        if self._lock is not None:
+            self._lock.close()
+        if self._writes and status != "finished" and not self._worth_keeping:
             shutil.rmtree(self.folder, ignore_errors=True)
             return
         self.add(status=status, seconds=round(self.seconds, 2), minutes=round(self.seconds / 60, 3))
+
+
+def lock_folder(folder: Path) -> IO[str]:
+    """Hold the folder for this process; the lock goes with the returned file, or with the process.
+
+    Raises
+    ------
+    ConfigError : another process trains in this folder.
+    """
+    file = (folder / ".lock").open("w")
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise ConfigError(
+                f"another process trains in {folder}", fix="wait for it, or choose another --out"
+            ) from None
+    return file
 
 
 def checkpoint_of(folder: Path) -> Path:
@@ -67,27 +104,58 @@ def checkpoint_of(folder: Path) -> Path:
     return folder / "checkpoints" / "last.safetensors"
 
 
+def go_on(folder: Path) -> str:
+    """How an interrupted run goes on."""
+    return f"go on with `assay train --resume --out {folder}`"
+
+
 def new_folder(out: str | Path | None, name: str) -> Path:
-    """A folder for a new run: ``out``, or ``runs/NAME`` with a number where it is taken.
+    """Make the folder of a new run: ``out``, or ``runs/NAME`` with a number where it is taken.
 
     Raises
     ------
-    ConfigError : ``out`` holds something already.
+    ConfigError : ``out`` holds something already, or cannot be made.
     """
-    if out is not None:
-        folder = Path(out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            run = (folder / "run.json").is_file()
-            raise ConfigError(
-                f"{folder} is not empty",
-                got="a run" if run else "other files",
-                fix="go on with it by --resume, or choose another --out" if run else "choose another --out",
-            )
-    else:
-        tries = (Path("runs") / (name if i == 1 else f"{name}-{i}") for i in range(1, 10_000))
-        folder = next(path for path in tries if not path.exists())
-    folder.mkdir(parents=True, exist_ok=True)
+    if out is None:
+        return _first_free(Path("runs"), name)
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        run = (folder / "run.json").is_file()
+        raise ConfigError(
+            f"{folder} is not empty",
+            got="a run" if run else "other files",
+            fix="go on with it by --resume, or choose another --out" if run else "choose another --out",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be made", got=error.strerror, fix="choose another --out"
+        ) from error
     return folder
+
+
+def _first_free(parent: Path, name: str) -> Path:
+    """Two runs that start at one moment get two folders: whoever makes a folder first has it."""
+    for i in range(1, 100_000):
+        folder = parent / (name if i == 1 else f"{name}-{i}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            fix = "name a place that you may write to with --out"
+            raise ConfigError(f"{folder} cannot be made", got=error.strerror, fix=fix) from error
+        return folder
+    raise ConfigError(f"{parent} holds too many runs called {name}", fix="name a folder with --out")
+
+
+def rooted(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths, so that a run can be resumed from another folder."""
+    root, weights = recipe.read.root, recipe.model.weights
+    read = replace(recipe.read, root=str(Path(root).resolve()) if root else None)
+    model = replace(recipe.model, weights=str(Path(weights).resolve()) if weights else None)
+    return replace(recipe, read=read, model=model)
 
 
 def earlier_recipe(folder: Path, options: Mapping[str, Any]) -> Recipe:
@@ -104,7 +172,7 @@ def earlier_recipe(folder: Path, options: Mapping[str, Any]) -> Recipe:
         raise ConfigError(f"the run in {folder} has finished", fix="start a new one with another --out")
     recipe = Recipe.from_dict(record["recipe"])
     if options:
-        asked = Recipe.from_options(options).to_dict()
+        asked = rooted(Recipe.from_options(options)).to_dict()
         kept = recipe.to_dict()
         other = [
             f"{name} is {asked[section][name]!r}, was {kept[section][name]!r}"

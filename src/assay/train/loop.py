@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Generator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from assay.models.classifier import Classifier
 from assay.train.batch import Batch, Batches
 from assay.train.checkpoint import load_tensors, pack, save_tensors, unpack
 from assay.train.ema import WeightAverage
-from assay.train.folder import checkpoint_of
+from assay.train.folder import checkpoint_of, go_on
 from assay.train.interrupt import Interrupt
 from assay.train.judge import Judge
 from assay.train.optim import set_lr
@@ -39,13 +40,17 @@ JUDGEMENTS = 12
 
 @dataclass
 class Place:
-    """Where a run stands: all that a checkpoint holds beside tensors and plan."""
+    """Where a run stands: all that a checkpoint holds beside tensors and plan.
+
+    ``seconds`` are those of all work so far, ``stale`` the looks at validation since the last better one.
+    """
 
     step: int = 0
     seconds: float = 0.0
     best: dict[str, float] = field(default_factory=dict)
     best_step: int = -1
     stale: int = 0
+    stopped: bool = False
 
 
 @dataclass
@@ -72,6 +77,7 @@ class Fit:
     judged_at: float = field(default_factory=time.monotonic)
     frozen_trunk: bool = False
     bf16: bool = False
+    spent: float = 0.0
     place: Place = field(default_factory=Place)
 
     @property
@@ -93,43 +99,57 @@ def fit(f: Fit) -> None:
     ModelError : the loss is no longer a number, or a checkpoint cannot be written.
     KeyboardInterrupt : Ctrl-C; a checkpoint was written first.
     """
-    place, begun, earlier = f.place, time.monotonic(), f.place.seconds
+    place, begun = f.place, time.monotonic()
     saved_at = begun
-    watch = Watch(
-        f.recorder, f.batches.batch * f.config.accumulate * f.accelerator.num_processes, f.seconds_left
-    )
-    stream = f.batches.stream(_first_batch(f), lambda i: f.plan.size_at(i // f.config.accumulate))
+    pictures = f.batches.batch * f.config.accumulate * f.accelerator.num_processes
+    watch = Watch(f.recorder, pictures, f.seconds_left)
+    stream = _stream(f)
     with Interrupt() as interrupt:
-        while place.step < f.plan.total:
+        while place.step < f.plan.total and not place.stopped:
             at = time.monotonic()
             value, norm = _update(f, stream)
             place.step += 1
-            place.seconds = earlier + time.monotonic() - begun
-            if not math.isfinite(value):
-                raise ModelError(
-                    f"the loss is {value} at step {place.step}",
-                    fix=f"lower --lr (now {f.lr:g}), or keep --clip above 0",
-                )
+            place.seconds = f.spent + time.monotonic() - begun
             watch.step(_facts(f, value, norm), time.monotonic() - at)
             if _should_judge(f):
                 _judge(f)
-            if f.config.patience and place.stale >= f.config.patience:
-                f.recorder.log("stop", step=place.step, why=f"no better for {place.stale} epochs")
-                break
+            asked, broken, place.stopped = _agreed(f, interrupt.asked, value)
+            if broken:
+                raise ModelError(
+                    f"the loss is no number at step {place.step}",
+                    got=str(value),
+                    fix=f"lower --lr (now {f.lr:g}), or keep --clip above 0",
+                )
             factor = _drift(f, watch)
             if factor is not None:
                 f.plan = f.plan.revised(place.step, factor)
                 f.recorder.log("plan", step=place.step, factor=round(factor, 4), total=f.plan.total)
                 stream.close()
-                stream = f.batches.stream(_first_batch(f), lambda i: f.plan.size_at(i // f.config.accumulate))
-            if interrupt.asked or time.monotonic() - saved_at >= f.config.checkpoint_s:
+                stream = _stream(f)
+            if asked or time.monotonic() - saved_at >= f.config.checkpoint_s:
                 save_place(f)
                 saved_at = time.monotonic()
-            if interrupt.asked:
+            if asked:
                 stream.close()
-                raise KeyboardInterrupt(f"go on with `assay train --resume --out {f.folder}`")
+                raise KeyboardInterrupt(go_on(f.folder))
     stream.close()
+    if place.stopped:
+        f.recorder.log("stop", step=place.step, why=f"no better for {place.stale} epochs")
     save_place(f)
+
+
+def _stream(f: Fit) -> Generator[Batch]:
+    return f.batches.stream(_first_batch(f), lambda i: f.plan.size_at(i // f.config.accumulate))
+
+
+def _agreed(f: Fit, asked: bool, loss: float) -> tuple[bool, bool, bool]:
+    """(asked to stop, loss broken, out of patience), the same in every process, so that none waits for another."""
+    tired = bool(f.config.patience) and f.place.stale >= (f.config.patience or 0)
+    signs = [asked, not math.isfinite(loss), tired and f.accelerator.is_main_process]
+    if f.accelerator.num_processes > 1:
+        mine = torch.tensor(signs, dtype=torch.float32, device=f.accelerator.device)
+        signs = [bool(value) for value in f.accelerator.reduce(mine, "sum").tolist()]
+    return signs[0], signs[1], signs[2]
 
 
 def _update(f: Fit, stream: Any) -> tuple[float, float]:
@@ -246,7 +266,8 @@ def choose(f: Fit) -> tuple[dict[str, Tensor], dict[str, Any]]:
         kept = next(iter(candidates))
         return candidates[kept], {"kept": kept, "candidates": {}}
     if f.best.exists() and f.place.best_step >= 0:
-        candidates["best"] = load_tensors(f.best)[0]
+        best = load_tensors(f.best)[0]
+        candidates["best"] = {name: value.to(f.accelerator.device) for name, value in best.items()}
     scores = {name: f.judge.score(f.plain, weights) for name, weights in candidates.items()}
     kept = max(scores, key=lambda name: (scores[name]["accuracy"], -scores[name]["loss"]))
     epoch = round(_first_batch(f) / f.batches.steps_per_epoch, 3)

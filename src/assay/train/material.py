@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from assay.configs import Recipe
@@ -16,7 +20,7 @@ from assay.data.split import split_dataset
 from assay.errors import DatasetError
 from assay.folders import cache_folder
 from assay.image import read_image
-from assay.preprocess import RESAMPLING, Preprocess
+from assay.preprocess import RESAMPLING, REVISION, Preprocess
 from assay.train.cache import PictureCache, Render
 from assay.train.record import Recorder
 from assay.types import Dataset
@@ -36,6 +40,7 @@ class Material:
     train_pixels: PictureCache
     validation_pixels: PictureCache | None
     preprocess: Preprocess
+    warnings: tuple[str, ...] = ()
 
 
 def gather(data: str | Path | Dataset, recipe: Recipe, recorder: Recorder) -> Material:
@@ -47,13 +52,14 @@ def gather(data: str | Path | Dataset, recipe: Recipe, recorder: Recorder) -> Ma
     """
     recorder.stage("read and check")
     dataset = split(read(data, recipe), recipe)
-    raise_problems(check_dataset(dataset, for_training=True))
+    problems = check_dataset(dataset, for_training=True)
+    raise_problems(problems)
     labelled = dataset.select(dataset.targets >= 0)
-    train = labelled.part("train")
+    train = _by_path(labelled.part("train"))
     validation = labelled.part("validation") if "validation" in labelled.parts else None
     preprocess = Preprocess(recipe.preprocess)
     limit, workers = int(recipe.train.cache_gb * 1e9), recipe.train.workers or 2
-    train_pixels = _cache(train, f"train-{preprocess.digest}", training_render(preprocess), limit)
+    train_pixels = _cache(train, training_kind(preprocess), training_render(preprocess), limit)
     _fill(train_pixels, recorder, "decode train", workers)
     validation_pixels = None
     if validation is not None:
@@ -61,7 +67,13 @@ def gather(data: str | Path | Dataset, recipe: Recipe, recorder: Recorder) -> Ma
         validation_pixels = _cache(validation, kind, evaluation_render(preprocess), limit)
         _fill(validation_pixels, recorder, "decode validation", workers)
     test = labelled.part("test") if "test" in labelled.parts else None
-    return Material(labelled, train, validation, test, train_pixels, validation_pixels, preprocess)
+    warnings = tuple(f"{problem}; {problem.fix}" for problem in problems)
+    return Material(labelled, train, validation, test, train_pixels, validation_pixels, preprocess, warnings)
+
+
+def _by_path(dataset: Dataset) -> Dataset:
+    """Rows in the order of their paths: a table that was sorted anew trains the same run."""
+    return dataset.take(pc.sort_indices(dataset.table["path"].cast(pa.string())).to_numpy())
 
 
 def read(data: str | Path | Dataset, recipe: Recipe) -> Dataset:
@@ -81,7 +93,7 @@ def split(dataset: Dataset, recipe: Recipe) -> Dataset:
 
 
 def _cache(dataset: Dataset, kind: str, render: Render, limit: int) -> PictureCache:
-    where = hashlib.blake2b(str(dataset.root.resolve()).encode(), digest_size=8).hexdigest()
+    where = hashlib.blake2b(os.fsencode(dataset.root.resolve()), digest_size=8).hexdigest()
     folder = cache_folder() / "pixels" / f"{where}-{kind}"
     paths = [dataset.root / path for path in dataset.table["path"].to_pylist()]
     return PictureCache(folder, paths, render, limit_bytes=limit)
@@ -90,6 +102,8 @@ def _cache(dataset: Dataset, kind: str, render: Render, limit: int) -> PictureCa
 def _fill(cache: PictureCache, recorder: Recorder, name: str, workers: int) -> None:
     recorder.stage(name, total=1.0)
     cache.fill(workers=workers, on_progress=lambda done, n: recorder.advance(done / n, f"{done} of {n}"))
+    for text in cache.warnings:
+        recorder.log("note", text=text)
 
 
 def evaluation_render(preprocess: Preprocess) -> Render:
@@ -102,7 +116,7 @@ def training_render(preprocess: Preprocess) -> Render:
 
     Pictures are never enlarged here.
     """
-    wanted = round(preprocess.config.size * MARGIN)
+    wanted = _training_side(preprocess)
 
     def render(path: Path) -> NDArray[np.uint8]:
         picture = preprocess.smoothed(read_image(path))
@@ -113,6 +127,19 @@ def training_render(preprocess: Preprocess) -> Render:
         return np.asarray(picture).reshape(picture.height, picture.width, preprocess.channels)
 
     return render
+
+
+def training_kind(preprocess: Preprocess) -> str:
+    """A name for all that changes what ``training_render`` gives: recipes that differ elsewhere share pixels."""
+    config = preprocess.config
+    smoothing = [config.smoothing, float(config.smoothing_strength)] if config.smoothing != "none" else None
+    facts = [REVISION, _training_side(preprocess), config.colour, smoothing, config.interpolation]
+    return f"train-{hashlib.blake2b(json.dumps(facts).encode(), digest_size=8).hexdigest()}"
+
+
+def _training_side(preprocess: Preprocess) -> int:
+    """Shortest side of cached training pixels, in px."""
+    return round(preprocess.config.size * MARGIN)
 
 
 def class_counts(dataset: Dataset) -> NDArray[np.int64]:

@@ -123,6 +123,8 @@ def stage_sizes(size: int, *, progressive: bool) -> list[tuple[int, float]]:
 
 def plan_steps(total: int, sizes: Sequence[tuple[int, float]], schedule: str, warmup: float) -> Plan:
     """A plan of ``total`` steps; the shares of ``sizes`` count steps."""
+    if total < len(sizes):
+        sizes = [(sizes[-1][0], 1.0)]
     counts = [max(1, round(total * share)) for _, share in sizes]
     counts[-1] = max(1, total - sum(counts[:-1]))
     return _staged([size for size, _ in sizes], counts, [share for _, share in sizes], schedule, warmup)

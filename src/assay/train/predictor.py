@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +75,7 @@ def load_run(path: str | Path) -> CheckpointPredictor:
             if unfinished
             else "give the folder of `assay train --out`",
         )
-    card = Card.from_dict(json.loads((folder / "card.json").read_text(encoding="utf-8")))
+    card = Card.load(folder / "card.json")
     values = dict(card.model)
     channels = int(values.pop("channels", 3))
     config = ModelConfig.from_dict({**values, "weights": None, "pretrained": False})

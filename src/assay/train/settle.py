@@ -23,8 +23,10 @@ PEAK_LR = {
 }
 
 
-def settle(recipe: Recipe) -> Recipe:
+def settle(recipe: Recipe, processes: int = 1) -> Recipe:
     """The recipe with every None of its training section decided, but precision (which is measured).
+
+    ``processes`` train together: an update sees that many batches.
 
     Raises
     ------
@@ -42,13 +44,15 @@ def settle(recipe: Recipe) -> Recipe:
             f"transfer={train.transfer} needs weights to start from",
             fix="give --weights FILE or --pretrained",
         )
-    if train.patience and train.minutes:
-        raise ConfigError("patience is for runs with --epochs; a time-boxed schedule always completes")
+    if train.patience and train.epochs is None:
+        raise ConfigError(
+            "patience is for runs with --epochs; a time-boxed schedule always completes", fix="give --epochs"
+        )
     minutes = DEFAULT_MINUTES if train.epochs is None and train.minutes is None else train.minutes
     settled = replace(
         train,
         minutes=minutes,
-        lr=peak_lr(train.optimiser, train.batch * train.accumulate, started=started)
+        lr=peak_lr(train.optimiser, train.batch * train.accumulate * processes, started=started)
         if train.lr is None
         else train.lr,
         transfer=train.transfer or ("probe-then-all" if started else "all"),

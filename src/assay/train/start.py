@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.utils import broadcast_object_list
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 
 import assay
 from assay.bundle import Card
 from assay.configs import Recipe
-from assay.errors import ConfigError
+from assay.errors import AssayError, ConfigError
 from assay.metrics.evaluate import Evaluation, evaluate
 from assay.metrics.reliability import fit_temperature
 from assay.tables import BASELINES
 from assay.train.begin import begin_fit, build
 from assay.train.checkpoint import load_tensors, save_tensors
-from assay.train.folder import RunRecord, checkpoint_of, earlier_recipe, new_folder, read_json, write_json
+from assay.train.folder import (
+    RunRecord,
+    checkpoint_of,
+    earlier_recipe,
+    go_on,
+    new_folder,
+    read_json,
+    rooted,
+    write_json,
+)
 from assay.train.loop import Fit, choose, fit
 from assay.train.machine import describe_machine, tune_allocator
 from assay.train.material import Material, gather
@@ -35,12 +45,17 @@ from assay.types import Dataset
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, card, and evaluations by part."""
+    """A finished run: its folder, card, evaluations by part, seconds, and what the checks warned of."""
 
     folder: Path
     card: Card
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+LEAST_SHARE = 0.3
+"""A time-boxed run that has less than this share of its budget for training says so."""
 
 
 def train(
@@ -59,7 +74,8 @@ def train(
     ----------
     data : a folder with one folder a class, a CSV or Parquet table, or a Dataset. May be None with ``resume``.
     out : the run folder; ``runs/NAME`` when not given.
-    resume : go on with an interrupted run in ``out``; gives the same losses as an unbroken one.
+    resume : go on with an interrupted run in ``out``; gives the same losses as an unbroken one
+        (on one CPU bit for bit).
     show : progress bars on standard error.
     command : what to record as the command that started this.
     begun : ``time.monotonic()`` when the work began, where imports shall count in the budget.
@@ -72,40 +88,49 @@ def train(
     """
     begun = time.monotonic() if begun is None else begun
     tune_allocator()
+    accelerator = _accelerator()
     values: dict[str, Any] = {}
     if resume:
         if out is None:
             raise ConfigError("resume needs the run's folder", fix="give --out")
         folder = Path(out)
         recipe, values = earlier_recipe(folder, options), read_json(folder / "run.json")
-        data = values["data"] if data is None else data
+        data, command = values["data"] if data is None else data, values["command"]
     else:
-        recipe = Recipe.from_options(options)
         if data is None:
             raise ConfigError("no data given", fix="give a folder or a table")
-        folder = _fresh_folder(out, data, recipe)
-    accelerator = Accelerator()
+        recipe = rooted(Recipe.from_options(options))
+        folder = _fresh_folder(out, data, recipe, accelerator)
     record = RunRecord(folder, values, begun=begun, writes=accelerator.is_main_process)
-    if values:
-        command = values["command"]
     try:
-        run = _run(data, recipe, record, accelerator, show=show, command=list(command))
-    except KeyboardInterrupt:
-        record.end("interrupted")
-        raise
-    except BaseException:
-        record.end("failed")
+        return _run(data, recipe, record, accelerator, show=show, command=list(command))
+    except BaseException as error:
+        with contextlib.suppress(AssayError):  # a full disk must not hide why the run broke off
+            record.end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        if isinstance(error, KeyboardInterrupt) and not error.args and checkpoint_of(folder).exists():
+            raise KeyboardInterrupt(go_on(folder)) from None
         raise
     finally:
         accelerator.free_memory()
-    return run
 
 
-def _fresh_folder(out: str | Path | None, data: str | Path | Dataset, recipe: Recipe) -> Path:
+def _accelerator() -> Accelerator:
+    """One process, or the one of several that a launcher started; precision is the loop's own choice.
+
+    The main process reads, decodes and evaluates while the others wait, so they wait for long.
+    """
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
+    cpu = not torch.cuda.is_available()
+    return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[patience])
+
+
+def _fresh_folder(
+    out: str | Path | None, data: str | Path | Dataset, recipe: Recipe, accelerator: Accelerator
+) -> Path:
     settle(recipe)  # contradictions are told before a folder is made
     stem = data.name if isinstance(data, Dataset) else Path(data).resolve().stem
-    state = PartialState()
-    folder = [str(new_folder(out, f"{stem}-{recipe.model.model}"))] if state.is_main_process else [""]
+    main = accelerator.is_main_process
+    folder = [str(new_folder(out, f"{stem}-{recipe.model.model}")) if main else ""]
     return Path(broadcast_object_list(folder)[0])
 
 
@@ -118,32 +143,52 @@ def _run(
     show: bool,
     command: list[str],
 ) -> Run:
-    settled, folder, main = settle(recipe), record.folder, accelerator.is_main_process
+    settled = settle(recipe, processes=accelerator.num_processes)
+    folder, main = record.folder, accelerator.is_main_process
     salt = record.values.get("split", {}).get("salt")
     if salt is not None:  # a resumed run keeps its split
         settled = replace(settled, split=replace(settled.split, salt=salt))
     place = _saved_place(folder)
-    resume_at = place["step"] if place else 0
-    with Recorder(folder if main else None, show=show, resume_at=resume_at) as recorder:
+    if place:
+        record.count_from(place["seconds"])
+    record.add(**{**_asked(data, recipe, command), **record.values, "status": "running"})
+    with Recorder(folder if main else None, show=show, resume_at=place["step"] if place else 0) as recorder:
         with accelerator.main_process_first():
             material = gather(data, settled, recorder)
         _same_data(material, record.values)
-        facts = _first_facts(data, recipe, settled, material, command)
-        record.add(**{**facts, **record.values, "status": "running"})
+        record.add(**{**_found(settled, material), **record.values})
         if main:
             pq.write_table(_split_table(material.dataset), folder / "split.parquet")
             if settled.train.baselines and "baselines" not in record.values:
                 record.add(baselines=_baselines(material, recorder))
         torch.manual_seed(settled.train.seed)
         model, facts = build(settled, material, recorder, fresh=place is None)
-        record.add(**facts)
+        record.add(**{**facts, **record.values})
         f = begin_fit(model, settled, material, recorder, accelerator, folder, elapsed=record.seconds)
-        precision = "bf16" if f.bf16 else "fp32"
-        resolved = {**record.values["resolved"], "precision": precision, "plan": f.plan.to_dict(), "lr": f.lr}
-        record.add(resolved=resolved)
+        record.add(resolved={**record.values["resolved"], **_resolved(f)})
+        _warn_of_budget(f, record)
         recorder.stage("train", total=1.0)
+        record.keep()
         fit(f)
         return _finish(f, material, settled, record)
+
+
+def _resolved(f: Fit) -> dict[str, Any]:
+    return {"precision": "bf16" if f.bf16 else "fp32", "plan": f.plan.to_dict(), "lr": f.lr}
+
+
+def _warn_of_budget(f: Fit, record: RunRecord) -> None:
+    """A budget that preparation has eaten gives a network that learned little: say so."""
+    minutes = f.config.minutes
+    if minutes is None or f.seconds_left is None or f.seconds_left > LEAST_SHARE * minutes * 60:
+        return
+    left = max(0.0, f.seconds_left)
+    text = (
+        f"only {left:.0f} s of {minutes:g} minutes are left for training after reading, decoding and measuring,"
+        " and before the final evaluation; give more --minutes (decoded pictures are kept for the next run)"
+    )
+    record.add(warnings=[*record.values.get("warnings", []), text])
+    f.recorder.log("note", text=text)
 
 
 def _finish(f: Fit, material: Material, recipe: Recipe, record: RunRecord) -> Run:
@@ -169,7 +214,7 @@ def _finish(f: Fit, material: Material, recipe: Recipe, record: RunRecord) -> Ru
     minutes = record.values["minutes"]
     f.recorder.log("done", step=f.place.step, minutes=minutes, chosen=chosen["kept"])
     f.accelerator.wait_for_everyone()
-    return Run(f.folder, card, evaluations, record.values["seconds"])
+    return Run(f.folder, card, evaluations, record.values["seconds"], tuple(record.values["warnings"]))
 
 
 def _card(f: Fit, material: Material, recipe: Recipe, record: dict[str, Any], temperature: float) -> Card:
@@ -184,25 +229,31 @@ def _card(f: Fit, material: Material, recipe: Recipe, record: dict[str, Any], te
     )
 
 
-def _first_facts(
-    data: str | Path | Dataset, recipe: Recipe, settled: Recipe, material: Material, command: list[str]
-) -> dict[str, Any]:
-    dataset = material.dataset
+def _asked(data: str | Path | Dataset, recipe: Recipe, command: list[str]) -> dict[str, Any]:
+    """What is known before anything is read."""
     return {
         "format": 1,
         "task": "classify",
         "command": command,
-        "data": str(dataset.root if isinstance(data, Dataset) else data),
-        "dataset": dataset.name,
+        "data": str((data.root if isinstance(data, Dataset) else Path(data)).resolve()),
         "recipe": recipe.to_dict(),
+        "machine": describe_machine(),
+        "versions": {"assay": assay.__version__, "torch": torch.__version__},
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _found(settled: Recipe, material: Material) -> dict[str, Any]:
+    """What the data turned out to be."""
+    dataset = material.dataset
+    return {
+        "dataset": dataset.name,
         "resolved": {"train": settled.train.to_dict()},
         "classes": list(dataset.classes),
         "parts": dataset.parts,
         "split": dict(dataset.split),
         "split_hash": dataset.split_hash,
-        "machine": describe_machine(),
-        "versions": {"assay": assay.__version__, "torch": torch.__version__},
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "warnings": list(material.warnings),
     }
 
 
@@ -218,7 +269,7 @@ def _saved_place(folder: Path) -> dict[str, Any] | None:
 
 
 def _same_data(material: Material, record: dict[str, Any]) -> None:
-    if record and record["split_hash"] != material.dataset.split_hash:
+    if "split_hash" in record and record["split_hash"] != material.dataset.split_hash:
         raise ConfigError(
             "the data changed since this run began",
             got=f"split hash {material.dataset.split_hash}, was {record['split_hash']}",

@@ -31,11 +31,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from assay.cli.native import quiet_native  # noqa: PLC0415
     from assay.data.checks import check_dataset  # noqa: PLC0415 - Arrow, for those who check
     from assay.data.read import read_dataset  # noqa: PLC0415
 
     dataset = read_dataset(args.data, read_config(args, ReadConfig))
-    with _progress(quiet=args.json) as on_progress:
+    with quiet_native(), _progress(quiet=args.json) as on_progress:
         problems = check_dataset(
             dataset,
             pictures=not args.no_pictures,

@@ -45,6 +45,7 @@ def _run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < low:
             raise ConfigError(f"--{name} is {value}", fix=f"the least is {low}")
+    from assay.cli.native import quiet_native  # noqa: PLC0415
     from assay.metrics.evaluate import evaluate  # noqa: PLC0415 - numpy, for those who measure
 
     place = Path(args.model)
@@ -58,14 +59,15 @@ def _run(args: argparse.Namespace) -> int:
             fix="--part all measures every picture; --split FILE names the parts",
         )
     total = len(dataset) if part is None else len(dataset.part(part))
-    evaluation = evaluate(
-        _Shown(predictor, total),
-        dataset,
-        part,
-        draws=args.draws,
-        seed=args.seed,
-        model=_name(predictor, place),
-    )
+    with quiet_native():
+        evaluation = evaluate(
+            _Shown(predictor, total),
+            dataset,
+            part,
+            draws=args.draws,
+            seed=args.seed,
+            model=_name(predictor, place),
+        )
     saved = _save(evaluation, args.out, place, own=own)
     if args.json:
         print(json.dumps(evaluation.to_dict(), ensure_ascii=False, allow_nan=False))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.cli.command import Command
 from assay.cli.flags import add_config_flags, given_options
-from assay.cli.terminal import paint, show_table
+from assay.cli.terminal import paint, show_table, warn
 from assay.configs import Recipe
 from assay.errors import ConfigError
 
@@ -49,16 +49,20 @@ def _run(args: argparse.Namespace) -> int:
     options = given_options(args, Recipe)
     Recipe.from_options(options)  # a mistake is told at once, not after torch's import
     begun = time.monotonic()  # imports count in the budget of --minutes
+    from assay.cli.native import quiet_native  # noqa: PLC0415
     from assay.report.write import write_report  # noqa: PLC0415 - torch and all: only when a verb runs
     from assay.train.start import train  # noqa: PLC0415
 
     show = not args.quiet and not args.json and sys.stderr.isatty()
-    run = train(
-        args.data, args.out, resume=args.resume, show=show, command=args.words, begun=begun, **options
-    )
+    with quiet_native():  # after the imports: torch's log handlers keep the stream that they find
+        run = train(
+            args.data, args.out, resume=args.resume, show=show, command=args.words, begun=begun, **options
+        )
     if int(os.environ.get("RANK", "0")) > 0:  # one of several processes; the first one reports
         return 0
     page = write_report(run.folder)
+    for text in run.warnings:
+        warn(text)
     if args.json:
         print(json.dumps(_as_dict(run), ensure_ascii=False))
     elif not args.quiet:
@@ -68,7 +72,12 @@ def _run(args: argparse.Namespace) -> int:
 
 def _as_dict(run: Run) -> dict[str, Any]:
     measured = {part: found.to_dict() for part, found in run.evaluations.items()}
-    return {"run": str(run.folder), "seconds": round(run.seconds, 1), "evaluations": measured}
+    return {
+        "run": str(run.folder),
+        "seconds": round(run.seconds, 1),
+        "evaluations": measured,
+        "warnings": list(run.warnings),
+    }
 
 
 def _summarise(run: Run, page: Path) -> None:
