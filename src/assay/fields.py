@@ -24,7 +24,7 @@ _KINDS = {
 
 def field_type(config: type[Any], name: str) -> tuple[type, bool, bool]:
     """(base type, may be None, is a tuple of that type) of a field, for flags and docs."""
-    return _field_types(config)[name]  # type: ignore[arg-type] - classes can be hashed
+    return _field_types(config)[name]  # type: ignore[arg-type]  # a class can be hashed
 
 
 @cache

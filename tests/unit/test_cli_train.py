@@ -41,6 +41,7 @@ def asked(monkeypatch) -> dict:
 def test_only_what_was_given_is_passed_on(cli, asked, photos):
     told = cli("train", photos, "model=cnn", "minutes=3", "--no-ema", "lr=auto", "--out", "runs/x")
     assert told.code == 0
+    assert asked.pop("begun") > 0
     assert asked.pop("command") == [
         "assay", "train", str(photos), "model=cnn", "minutes=3", "--no-ema", "lr=auto", "--out", "runs/x",
     ]  # fmt: skip

@@ -71,6 +71,11 @@ def told_once(cache: PictureCache, reason: str) -> None:
     assert reason in cache.warnings[0]
 
 
+def open_files() -> int:
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
 def test_pictures_are_decoded_once(tmp_path: Path, paths: list[Path]) -> None:
     render = Render()
     make(tmp_path, paths, render)
@@ -201,6 +206,7 @@ def test_an_index_that_cannot_be_opened_is_told_once(tmp_path: Path, paths: list
     told_once(make(tmp_path, paths, Render()), "unable to open database file")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_told_once(tmp_path: Path, paths: list[Path]) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "pixels.u8").symlink_to("/dev/full")
@@ -313,8 +319,7 @@ def test_pixels_of_other_pictures_of_the_folder_are_alive(tmp_path: Path, paths:
 
 
 def test_nothing_stays_open(tmp_path: Path, paths: list[Path]) -> None:
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    before = open_files()
     for _ in range(5):
         make(tmp_path, paths, Render())
-    after = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
-    assert after == before
+    assert open_files() == before

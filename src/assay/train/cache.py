@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -82,7 +82,7 @@ class PictureCache:
                 fix="remove or mend them: `assay check DATA` lists them all",
             )
 
-    def _store(self, workers: int, broken: list[str]) -> Iterator[tuple[int, int]]:
+    def _store(self, workers: int, broken: list[str]) -> Generator[tuple[int, int]]:
         """Fill chunk by chunk, giving (done, total); a cache that fails is told and left as it is."""
         try:
             self._folder.make()
@@ -99,7 +99,7 @@ class PictureCache:
 
     def _add_missing(
         self, db: sqlite3.Connection, file: BinaryIO, pool: ThreadPoolExecutor, broken: list[str]
-    ) -> Iterator[tuple[int, int]]:
+    ) -> Generator[tuple[int, int]]:
         missing, done = self._look_up(db), 0
         kept = self._place[self._place[:, 0] >= 0, 1:].prod(axis=1)
         pictures, n_bytes = len(kept), int(kept.sum())
@@ -163,7 +163,7 @@ class PictureCache:
         for number, pixels in pictures.items():
             if file.tell() + pixels.size > end:
                 break
-            places[number] = (file.tell(), *pixels.shape)  # type: ignore[assignment]
+            places[number] = (file.tell(), *pixels.shape)
             file.write(pixels.tobytes())
         file.flush()
         os.fsync(file.fileno())

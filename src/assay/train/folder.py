@@ -13,6 +13,8 @@ from typing import IO, Any
 from assay.configs import Recipe
 from assay.errors import ConfigError
 from assay.files import write_file
+from assay.models.timm_models import published_preprocess
+from assay.tables import MODELS
 
 try:
     import fcntl
@@ -150,6 +152,20 @@ def _first_free(parent: Path, name: str) -> Path:
     raise ConfigError(f"{parent} holds too many runs called {name}", fix="name a folder with --out")
 
 
+def ask(options: Mapping[str, Any]) -> Recipe:
+    """The recipe that was asked for, with absolute paths.
+
+    Published weights bring the mean, std and interpolation that they were trained with, where none are given.
+    """
+    given = dict(options)
+    if given.get("pretrained") and given.get("model", "csp-nano") not in MODELS:
+        published = published_preprocess(str(given["model"]))
+        if "mean" in given or "std" in given:
+            published = {name: value for name, value in published.items() if name not in ("mean", "std")}
+        given = {**published, **given}
+    return rooted(Recipe.from_options(given))
+
+
 def rooted(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths, so that a run can be resumed from another folder."""
     root, weights = recipe.read.root, recipe.model.weights
@@ -172,7 +188,7 @@ def earlier_recipe(folder: Path, options: Mapping[str, Any]) -> Recipe:
         raise ConfigError(f"the run in {folder} has finished", fix="start a new one with another --out")
     recipe = Recipe.from_dict(record["recipe"])
     if options:
-        asked = rooted(Recipe.from_options(options)).to_dict()
+        asked = ask(options).to_dict()
         kept = recipe.to_dict()
         other = [
             f"{name} is {asked[section][name]!r}, was {kept[section][name]!r}"

@@ -67,7 +67,11 @@ def gather(data: str | Path | Dataset, recipe: Recipe, recorder: Recorder) -> Ma
         validation_pixels = _cache(validation, kind, evaluation_render(preprocess), limit)
         _fill(validation_pixels, recorder, "decode validation", workers)
     test = labelled.part("test") if "test" in labelled.parts else None
-    warnings = tuple(f"{problem}; {problem.fix}" for problem in problems)
+    caches = [train_pixels] if validation_pixels is None else [train_pixels, validation_pixels]
+    warnings = (
+        *(f"{problem}; {problem.fix}" for problem in problems),
+        *(text for cache in caches for text in cache.warnings),
+    )
     return Material(labelled, train, validation, test, train_pixels, validation_pixels, preprocess, warnings)
 
 

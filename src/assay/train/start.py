@@ -26,12 +26,12 @@ from assay.train.begin import begin_fit, build
 from assay.train.checkpoint import load_tensors, save_tensors
 from assay.train.folder import (
     RunRecord,
+    ask,
     checkpoint_of,
     earlier_recipe,
     go_on,
     new_folder,
     read_json,
-    rooted,
     write_json,
 )
 from assay.train.loop import Fit, choose, fit
@@ -99,7 +99,7 @@ def train(
     else:
         if data is None:
             raise ConfigError("no data given", fix="give a folder or a table")
-        recipe = rooted(Recipe.from_options(options))
+        recipe = ask(options)
         folder = _fresh_folder(out, data, recipe, accelerator)
     record = RunRecord(folder, values, begun=begun, writes=accelerator.is_main_process)
     try:
