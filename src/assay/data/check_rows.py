@@ -200,12 +200,18 @@ def _parts(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
         return
     counts = count_classes(dataset)
     untaught = (counts[0] == 0) & (counts.sum(axis=0) > 0)
-    if untaught.any():
-        ours = dataset.split.get("by", "source") != "source"
-        where = [f"{dataset.classes[int(k)]} ({_elsewhere(counts[:, k])})" for k in np.flatnonzero(untaught)]
-        fix = "add pictures of them" if ours else "correct the label, or add pictures of it to train"
-        what = "one class has no picture in train|{n} classes have no picture in train"
-        yield problem("warning" if ours else "error", "untaught-class", what, fix, where)
+    by = dataset.split.get("by", "source")
+    dealt = untaught & ((by == "hash") | ((by == "source+hash") & (counts[1] > 0)))
+    for classes, level, fix in (
+        (untaught & ~dealt, "error", "correct the label, or add pictures of it to train"),
+        (dealt, "warning", "add pictures of them"),
+    ):
+        if classes.any():
+            where = [
+                f"{dataset.classes[int(k)]} ({_elsewhere(counts[:, k])})" for k in np.flatnonzero(classes)
+            ]
+            what = "one class has no picture in train|{n} classes have no picture in train"
+            yield problem(level, "untaught-class", what, fix, where)
 
 
 def _elsewhere(counts: np.ndarray) -> str:
