@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from assay.data.names import some
 from assay.data.problems import Level, Problem, problem
@@ -202,10 +203,11 @@ def _parts(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
     untaught = (counts[0] == 0) & (counts.sum(axis=0) > 0)
     by = dataset.split.get("by", "source")
     dealt = untaught & ((by == "hash") | ((by == "source+hash") & (counts[1] > 0)))
-    for classes, level, fix in (
+    kinds: tuple[tuple[NDArray[np.bool_], Level, str], ...] = (
         (untaught & ~dealt, "error", "correct the label, or add pictures of it to train"),
         (dealt, "warning", "add pictures of them"),
-    ):
+    )
+    for classes, level, fix in kinds:
         if classes.any():
             where = [
                 f"{dataset.classes[int(k)]} ({_elsewhere(counts[:, k])})" for k in np.flatnonzero(classes)
