@@ -41,6 +41,8 @@ def complete_card(card: Card, folder: Path, record: Mapping[str, Any]) -> Card:
     found = {name: record[name] for name in (*_RECORDED, *_RESULT) if name in record}
     if isinstance(train := _inside(record, "recipe", "train"), Mapping) and "seed" in train:
         found["seed"] = train["seed"]
+    if "data" in found:  # a Bundle travels: it names the data, not where somebody's folders are
+        found["data"] = Path(str(found["data"])).name
     found["exported_with"] = assay.__version__
     return replace(
         card,

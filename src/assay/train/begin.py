@@ -43,7 +43,7 @@ RESERVE_SHARE, RESERVE_S = 0.02, 6.0
 
 
 def build(
-    recipe: Recipe, material: Material, recorder: Recorder, *, fresh: bool
+    recipe: Recipe, material: Material, recorder: Recorder, device: torch.device, *, fresh: bool
 ) -> tuple[Classifier, dict[str, Any]]:
     """(network, facts for the record): built, with its first weights where it starts from some."""
     recorder.stage("build")
@@ -61,7 +61,9 @@ def build(
         channels_last(model)
     if not (config.weights or config.pretrained):
         return model, facts
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if config.pretrained:
+        published = getattr(model, "published", {})
+        facts["weights"] = {"summary": f"published by timm for {config.model}", "published": published}
     model.to(device)
     preprocess = Preprocess(scaled(recipe.preprocess, _first_side(recipe, model)))
     if has_folded_norms(model):

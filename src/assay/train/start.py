@@ -17,7 +17,7 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 
 import assay
 from assay.bundle import Card
-from assay.configs import Recipe
+from assay.configs import ModelConfig, Recipe
 from assay.errors import AssayError, ConfigError
 from assay.metrics.evaluate import Evaluation, evaluate
 from assay.metrics.reliability import fit_temperature
@@ -162,7 +162,7 @@ def _run(
             if settled.train.baselines and "baselines" not in record.values:
                 record.add(baselines=_baselines(material, recorder))
         torch.manual_seed(settled.train.seed)
-        model, facts = build(settled, material, recorder, fresh=place is None)
+        model, facts = build(settled, material, recorder, accelerator.device, fresh=place is None)
         record.add(**{**facts, **record.values})
         f = begin_fit(model, settled, material, recorder, accelerator, folder, elapsed=record.seconds)
         record.add(resolved={**record.values["resolved"], **_resolved(f)})
@@ -222,11 +222,17 @@ def _card(f: Fit, material: Material, recipe: Recipe, record: dict[str, Any], te
     return Card(
         classes=material.dataset.classes,
         preprocess=recipe.preprocess,
-        model={**recipe.model.to_dict(), "channels": material.preprocess.channels},
+        model={**_portable(recipe.model), "channels": material.preprocess.channels},
         temperature=temperature,
         name=f.folder.name,
         provenance={name: record[name] for name in wanted if name in record},
     )
+
+
+def _portable(config: ModelConfig) -> dict[str, Any]:
+    """ModelConfig for a card that travels: the name of the start weights, not where they lay."""
+    values = config.to_dict()
+    return {**values, "weights": Path(values["weights"]).name if values["weights"] else None}
 
 
 def _asked(data: str | Path | Dataset, recipe: Recipe, command: list[str]) -> dict[str, Any]:
