@@ -2,8 +2,9 @@
 
 Test is the set's own validation list (296 photos, 60 of the 81 classes). Validation, for choosing and
 calibrating, is carved out of its training list: the last 12 % of each class by number, at least one photo and
-never all. The test list is far harder: carved by hash, validation scored 96 % where the test list gave 66 %, and carved
-by number it still scores 97 %, so neither way gives a part that can guide a choice. The set's own test part stays aside.
+never all. The test list is far harder: carved by hash, validation scored 96 % where the test list gave 66 %, and
+carved by number it still scores 97 %, so neither way gives a part that can guide a choice. The set's own test part
+stays aside.
 
     python -m benchmarks.data.make_grocery --data ../shared/data --out runs/data/grocery
 """
