@@ -335,6 +335,75 @@ class ShopConfig(Config):
 
 
 @dataclass(frozen=True)
+class AuditConfig(Config):
+    """How the doctor looks at a data set."""
+
+    embedding: str | None = option(
+        None,
+        "what turns pictures into features: a Bundle, a run folder, or NETWORK:WEIGHTS; "
+        "when not given, small networks are trained on the data itself, out of fold",
+        group="audit",
+    )
+    minutes: float = option(
+        3.0,
+        "most time for training those small networks; 0: hand-made features only",
+        low=0.0,
+        unit="min",
+        group="audit",
+    )
+    folds: int = option(5, "parts of the out-of-fold estimates", low=2, high=20, group="audit")
+    near_bits: int = option(
+        8, "near-duplicates: most bits of 64 in which two fingerprints differ", low=0, high=16, group="audit"
+    )
+    tiny_side: int = option(
+        32, "a picture with a shorter side than this is tiny", low=1, unit="px", group="audit"
+    )
+    huge_megapixels: float = option(
+        50.0, "a picture with more than this is huge", low=0.1, unit="MP", group="audit"
+    )
+    most: int = option(1000, "most places that are kept of one finding", low=1, group="audit")
+    seed: int = option(0, "of folds and small networks", low=0, group="audit")
+    workers: int | None = option(
+        None,
+        "processes that look at pictures; by the number of cores when not given",
+        low=1,
+        high=256,
+        group="audit",
+    )
+
+
+@dataclass(frozen=True)
+class AbstainConfig(Config):
+    """When an answer is held back. Fitted on pictures that the network was not trained on; travels in the Bundle."""
+
+    risk: float = option(
+        0.05, "most wrong answers among those that are given", low=0.0005, high=0.9, group="abstain"
+    )
+    confidence: float = option(
+        0.9, "chance that the promise on the risk holds", low=0.5, high=0.999, group="abstain"
+    )
+    coverage: float = option(
+        0.9,
+        "chance that the set of possible classes holds the true one",
+        low=0.5,
+        high=0.999,
+        group="abstain",
+    )
+    false_alarm: float = option(
+        0.05, "share of known pictures that may be called unknown", low=0.001, high=0.5, group="abstain"
+    )
+    unit: str | None = option(
+        None,
+        "what is exchangeable: pictures, or whole groups; groups where there are some, when not given",
+        choices=("picture", "group"),
+        group="abstain",
+    )
+    neighbours: int = option(
+        10, "k of the k-nearest-neighbour score of unknown-ness", low=1, high=1000, group="abstain"
+    )
+
+
+@dataclass(frozen=True)
 class Recipe(Config):
     """Everything that a training run was asked for; stored in the run and in the Bundle's card."""
 

@@ -81,6 +81,11 @@ MODELS = Table(
         "csp-nano": "assay.models.csp:build_csp_nano",
         "csp-small": "assay.models.csp:build_csp_small",
         "csp-base": "assay.models.csp:build_csp_base",
+        "resnet9": "assay.models.resnet9:build_resnet9",
+        "rnn-bilstm": "assay.models.rnn_rows:build_bilstm",
+        "rnn-bigru": "assay.models.rnn_rows:build_bigru",
+        "rnn-renet": "assay.models.rnn_renet:build_renet",
+        "rnn-mingru": "assay.models.rnn_mingru:build_mingru",
         # every other name is a timm model: assay.models.timm_models:build_timm
     },
 )
@@ -108,6 +113,32 @@ METRICS = Table(
     },
 )
 
+CHECKUPS = Table(
+    "checkup",
+    {
+        "files": "assay.audit.checkups.files:check_files",
+        "duplicates": "assay.audit.checkups.duplicates:check_duplicates",
+        "parts": "assay.audit.checkups.parts:check_parts",
+        "classes": "assay.audit.checkups.classes:check_classes",
+        "groups": "assay.audit.checkups.groups:check_groups",
+        "shortcuts": "assay.audit.checkups.shortcuts:check_shortcuts",
+        "labels": "assay.audit.checkups.labels:check_labels",
+        "power": "assay.audit.checkups.power:check_power",
+    },
+)
+
+EXPLANATIONS = Table(
+    "explanation",
+    {
+        "grad-cam": "assay.explain.cam:grad_cam",
+        "grad-cam++": "assay.explain.cam:grad_cam_plus_plus",
+        "layer-cam": "assay.explain.cam:layer_cam",
+        "score-cam": "assay.explain.cam:score_cam",
+        "occlusion": "assay.explain.occlusion:occlusion",
+        "input-gradient": "assay.explain.gradients:input_gradient",
+    },
+)
+
 ENGINES = Table("engine", {"onnxruntime": "assay.runtime.engines.onnxruntime:OnnxRuntimeEngine"})
 
 COMMANDS = Table(
@@ -118,9 +149,15 @@ COMMANDS = Table(
         "export": "assay.cli.commands.export:COMMAND",
         "predict": "assay.cli.commands.predict:COMMAND",
         "report": "assay.cli.commands.report:COMMAND",
+        "calibrate": "assay.cli.commands.calibrate:COMMAND",
+        "compare": "assay.cli.commands.compare:COMMAND",
+        "explain": "assay.cli.commands.explain:COMMAND",
+        "features": "assay.cli.commands.features:COMMAND",
+        "audit": "assay.cli.commands.audit:COMMAND",
         "show": "assay.cli.commands.show:COMMAND",
         "check": "assay.cli.commands.check:COMMAND",
         "split": "assay.cli.commands.split:COMMAND",
+        "crops": "assay.cli.commands.crops:COMMAND",
         "render": "assay.cli.commands.render:COMMAND",
         "models": "assay.cli.commands.models:COMMAND",
         "checks": "assay.cli.commands.checks:COMMAND",

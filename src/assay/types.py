@@ -168,13 +168,42 @@ class Dataset:
         return hashlib.blake2b(seed.encode(), digest_size=8).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Whether an answer should be held back, by thresholds that were fitted with a promise (``assay.decide``).
+
+    ``reasons`` are of "unsure" (the probability is below the threshold) and "unknown" (the picture is unlike those
+    that the network knows). ``labels`` are the classes that remain possible, the most probable first (the conformal
+    set). ``known`` is the share of known pictures that look at least as strange as this one; NaN: not measured.
+    """
+
+    reasons: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    known: float = float("nan")
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the answer is held back."""
+        return bool(self.reasons)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        known = None if np.isnan(self.known) else round(self.known, 6)
+        return {
+            "abstains": self.abstains,
+            "reasons": list(self.reasons),
+            "labels": list(self.labels),
+            "known": known,
+        }
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a network says of one picture.
 
     ``probs`` (K,) float32 are calibrated probabilities in the order of ``classes``. ``size_hw`` is the
-    upright picture's size in pixels. ``error`` is set, and ``probs`` is empty, when the picture could not be
-    read: one broken picture is one line, not a stop.
+    upright picture's size in pixels. ``doubt`` is there when it was asked for. ``error`` is set, and ``probs`` is
+    empty, when the picture could not be read: one broken picture is one line, not a stop.
     """
 
     path: str
@@ -182,6 +211,7 @@ class Prediction:
     probs: NDArray[np.float32]
     size_hw: tuple[int, int] = (0, 0)
     error: str | None = None
+    doubt: Doubt | None = None
 
     @property
     def index(self) -> int:
@@ -213,6 +243,7 @@ class Prediction:
             "confidence": round(self.confidence, 6),
             "top": [{"label": name, "probability": round(p, 6)} for name, p in self.top(k)],
             "size_hw": list(self.size_hw),
+            **({} if self.doubt is None else {"doubt": self.doubt.to_dict()}),
         }
 
     def to_json(self, k: int = 5) -> str:
