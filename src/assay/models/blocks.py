@@ -34,7 +34,8 @@ class DropPath(nn.Module):
         """(B, ...) -> (B, ...), kept samples scaled so that the expectation stays."""
         if not self.training or self.rate == 0.0:
             return x
-        kept = torch.empty(x.shape[0], 1, 1, 1, dtype=x.dtype, device=x.device).bernoulli_(1 - self.rate)
+        shape = (x.shape[0], *(1 for _ in range(x.ndim - 1)))
+        kept = torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(1 - self.rate)
         return x * (kept / (1 - self.rate))
 
     def extra_repr(self) -> str:

@@ -15,6 +15,7 @@ from assay.errors import ConfigError
 from assay.models.blocks import build_head, conv_norm, init_convolutions
 from assay.models.build import refuse_timm_options
 from assay.models.classifier import Classifier, parameter_blocks
+from assay.models.sizes import whole_depth, whole_width
 
 WIDTH, DEPTH, MOST_STAGES, MOST_CHANNELS = 32, 4, 8, 4096
 
@@ -80,9 +81,8 @@ def build_cnn(config: ModelConfig, classes: int, channels: int = 3) -> Cnn:
     refuse_timm_options(config)
     if config.drop_path:
         raise ConfigError("cnn has no shortcuts, so drop_path does not apply", fix="use dropout")
-    width = _whole("width", config.width, WIDTH)
-    depth = _whole("depth", config.depth, DEPTH)
-    if depth > MOST_STAGES or width * 2 ** (depth - 1) > MOST_CHANNELS:
+    width, depth = whole_width(config, WIDTH, MOST_CHANNELS), whole_depth(config, DEPTH, MOST_STAGES)
+    if width * 2 ** (depth - 1) > MOST_CHANNELS:
         last = width * 2 ** (depth - 1)
         raise ConfigError(
             f"cnn has at most {MOST_STAGES} stages and {MOST_CHANNELS} channels in the last one",
@@ -90,11 +90,3 @@ def build_cnn(config: ModelConfig, classes: int, channels: int = 3) -> Cnn:
             fix="lower width or depth",
         )
     return Cnn(classes, channels, width, depth, config.dropout)
-
-
-def _whole(name: str, value: float | None, default: int) -> int:
-    if value is None:
-        return default
-    if value != int(value) or value < 1:
-        raise ConfigError(f"{name} of cnn is a whole number from 1", got=f"{value:g}")
-    return int(value)

@@ -1,4 +1,9 @@
-"""How large a network is: parameters, multiply-adds, and a table of its layers."""
+"""How large a network is: parameters, multiply-adds, and a table of its layers.
+
+Counted are the layers that do nearly all of the work: convolutions, linear layers and recurrent ones, and layers of
+our own that say themselves what they do (``multiply_adds``: a scan, a product with a fixed matrix). Norms,
+activations, pooling and the gates' own elementwise products are left out, for every network alike.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear layer as met in one forward pass. ``output`` is (C, H, W) or (F,)."""
+    """A counted layer as met in one forward pass. ``output`` is (C, H, W), (F,), or (..., T, F) of sequences."""
 
     name: str
     kind: str
@@ -23,7 +28,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Description:
-    """``macs`` counts multiply-adds of convolutions and linear layers for one picture of ``size_hw``.
+    """``macs`` counts multiply-adds of the counted layers for one picture of ``size_hw``.
 
     Attention's own products are not in it.
     """
@@ -66,7 +71,7 @@ def describe(model: nn.Module, size: int | tuple[int, int] = 160, channels: int 
     twin = copy.deepcopy(model).to("meta").eval()
     layers: list[Layer] = []
     for name, module in twin.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.RNNBase) or hasattr(module, "multiply_adds"):
             module.register_forward_hook(_note(name, layers))
     with torch.no_grad():
         twin(torch.empty(1, channels, *size_hw, device="meta"))
@@ -81,20 +86,37 @@ def describe(model: nn.Module, size: int | tuple[int, int] = 160, channels: int 
 
 
 def _note(name: str, layers: list[Layer]) -> Any:
-    def hook(module: nn.Conv2d | nn.Linear, _: tuple[Tensor, ...], output: Tensor) -> None:
-        # a weight is used once for each output position: of the map, or of the tokens before the last axis
-        positions = (
-            output[0, 0].numel() if isinstance(module, nn.Conv2d) else output[0].numel() // output.shape[-1]
-        )
-        kind = "linear"
-        if isinstance(module, nn.Conv2d):
-            kind = f"conv {module.kernel_size[0]}x{module.kernel_size[1]}"
-            kind += f" /{module.stride[0]}" if module.stride[0] > 1 else ""
-            kind += f" groups {module.groups}" if module.groups > 1 else ""
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
         count = sum(p.numel() for p in module.parameters())
-        layers.append(Layer(name, kind, tuple(output.shape[1:]), count, positions * module.weight.numel()))
+        states: Tensor = output[0] if isinstance(module, nn.RNNBase) else output
+        # sequences of one picture (its rows, its windows) may lie side by side on the first axis
+        shape = tuple(states.shape) if states.shape[0] > 1 else tuple(states.shape[1:])
+        layers.append(Layer(name, _kind(module), shape, count, _multiply_adds(module, inputs, states)))
 
     return hook
+
+
+def _kind(module: nn.Module) -> str:
+    if isinstance(module, nn.Conv2d):
+        kind = f"conv {module.kernel_size[0]}x{module.kernel_size[1]}"
+        kind += f" /{module.stride[0]}" if module.stride[0] > 1 else ""
+        return kind + (f" groups {module.groups}" if module.groups > 1 else "")
+    if isinstance(module, nn.RNNBase):
+        return module.mode.lower() + (", both ways" if module.bidirectional else "")
+    return "linear" if isinstance(module, nn.Linear) else type(module).__name__
+
+
+def _multiply_adds(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> int:
+    """For one picture: a weight is used once for each output position, of a map or of the tokens of a sequence."""
+    if isinstance(module, nn.Conv2d):
+        return output[:, 0].numel() * module.weight.numel()
+    if isinstance(module, nn.Linear):
+        return output.numel() // output.shape[-1] * module.weight.numel()
+    if isinstance(module, nn.RNNBase):
+        matrices = sum(p.numel() for p in module.parameters() if p.ndim > 1)
+        return output.numel() // output.shape[-1] * matrices
+    counted: int = module.multiply_adds(inputs, output)  # type: ignore[operator]
+    return counted
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
