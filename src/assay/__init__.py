@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from assay.data.split import split_dataset as split_dataset
     from assay.data.write import write_dataset as write_dataset
     from assay.export.export import export as export
+    from assay.explain.vectors import features as features
     from assay.metrics.evaluate import evaluate as evaluate
     from assay.report.write import write_report as write_report
     from assay.runtime.load import load as load
+    from assay.train.calibrate import calibrate as calibrate
     from assay.train.start import train as train
     from assay.types import Dataset as Dataset
     from assay.types import Prediction as Prediction
@@ -29,8 +31,10 @@ _HOMES = {
     "Dataset": "assay.types",
     "Prediction": "assay.types",
     "Sample": "assay.types",
+    "calibrate": "assay.train.calibrate",
     "evaluate": "assay.metrics.evaluate",
     "export": "assay.export.export",
+    "features": "assay.explain.vectors",
     "load": "assay.runtime.load",
     "read_dataset": "assay.data.read",
     "split_dataset": "assay.data.split",

@@ -22,6 +22,8 @@ from assay.errors import BundleError, ConfigError
 from assay.files import WholeFile
 
 CARD, WEIGHTS, GRAPH, GOLDEN = "card.json", "network.safetensors", "network.onnx", "golden.safetensors"
+ABSTENTION = "abstention.safetensors"
+"""Reference embeddings and held-out scores; what was promised stands on the card."""
 
 __all__ = ["FORMAT", "Bundle", "Card", "load_bundle", "pack_bundle", "save_bundle", "unpack_bundle"]
 
@@ -31,6 +33,7 @@ MEMBERS = {
     WEIGHTS: 2048 * _MIB,
     GRAPH: 2048 * _MIB,
     GOLDEN: 64 * _MIB,
+    ABSTENTION: 256 * _MIB,
     "LICENSE": 4 * _MIB,
     "NOTICE": 4 * _MIB,
 }

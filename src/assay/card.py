@@ -27,6 +27,7 @@ FORMAT = 1
 
 TASKS = ("classify",)
 _MAPPINGS = ("model", "provenance", "metrics", "parity", "thresholds", "licence")
+_THRESHOLDS = ("abstention",)
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Card:
     ``temperature`` divides the logits before the softmax. ``model`` is ModelConfig as plain values, with
     ``channels``. ``provenance`` holds the run's command, data, split hash, seed, machine, minutes, versions;
     ``metrics`` the evaluations by part; ``parity`` the measured agreement of each export with the checkpoint;
+    ``thresholds`` is empty, or holds under "abstention" when answers are held back (``assay.decide.stored``);
     ``licence`` the licence and origin of the weights.
     """
 
@@ -151,6 +153,8 @@ def _value_faults(values: Mapping[str, Any]) -> list[str]:
     for name in (*_MAPPINGS, "preprocess"):
         if not isinstance(values.get(name, {}), dict):
             faults.append(f"{name} is no object")
+    if not faults:
+        faults += _threshold_faults(values.get("thresholds", {}))
     if values.get("task", "classify") not in TASKS:
         faults.append(f"task is {values['task']!r}; this program knows {', '.join(TASKS)}")
     if not isinstance(values.get("name", ""), str):
@@ -165,6 +169,13 @@ def _value_faults(values: Mapping[str, Any]) -> list[str]:
         return faults
     faults = [*_preprocess_faults(values["preprocess"]), *_model_faults(values["model"])]
     return faults or _channel_faults(values["preprocess"], values["model"])
+
+
+def _threshold_faults(values: dict[str, Any]) -> list[str]:
+    """What is inside is checked by the room that applies it, with the member that belongs to it."""
+    faults = [f"unknown field thresholds.{name}" for name in values if name not in _THRESHOLDS]
+    wrong = [name for name, value in values.items() if not isinstance(value, dict)]
+    return faults + [f"thresholds.{name} is no object" for name in wrong]
 
 
 def _preprocess_faults(values: dict[str, Any]) -> list[str]:

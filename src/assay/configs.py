@@ -373,6 +373,71 @@ class AuditConfig(Config):
 
 
 @dataclass(frozen=True)
+class CropsConfig(Config):
+    """How boxes become crops. Frames are whole pixels of the upright picture and never leave it."""
+
+    labels: tuple[str, ...] = option(
+        ("0=target", "1=background"),
+        "what the two kinds are called: NAME=target,NAME=background",
+        group="crops",
+    )
+    classes: bool = option(False, "keep the class of the box as label, in place of one target", group="crops")
+    targets: tuple[str, ...] = option(
+        (),
+        "cut only boxes of these classes (default: all); the others still keep backgrounds away",
+        group="crops",
+    )
+    background: int | None = option(
+        None,
+        "backgrounds a picture; as many as it gives targets when not given",
+        low=0,
+        high=10_000,
+        group="crops",
+    )
+    max_overlap: float = option(
+        0.1,
+        "backgrounds: most IoU with any box, and most share of the crop that boxes cover together",
+        low=0.0,
+        high=0.99,
+        group="crops",
+    )
+    min_overlap: float = option(
+        1.0,
+        "targets: least IoU of the frame with its box, before the margin; below 1, frames are shifted and scaled "
+        "at random",
+        low=0.05,
+        high=1.0,
+        group="crops",
+    )
+    margin: float = option(
+        0.0, "targets: room around the box, as a share of its width and height on each side", low=0.0, high=5.0,
+        group="crops",
+    )  # fmt: skip
+    min_size: int = option(
+        16, "crops with a shorter side than this are not made", low=1, high=100_000, unit="px", group="crops"
+    )
+    square: bool = option(False, "widen frames to squares, as far as the picture reaches", group="crops")
+    side: int | None = option(
+        None,
+        "resize crops to this longer side; as cut when not given",
+        low=8,
+        high=8192,
+        unit="px",
+        group="crops",
+    )
+    units: str = option(
+        "px",
+        "what coordinates count: pixels, or fractions of width and height",
+        choices=("px", "fraction"),
+        group="crops",
+    )
+    file_type: str = option(
+        "jpeg", "of the crops; png keeps every pixel", choices=("jpeg", "png"), group="crops"
+    )
+    seed: int = option(0, "another seed, other backgrounds", low=0, high=2**63 - 1, group="crops")
+
+
+@dataclass(frozen=True)
 class AbstainConfig(Config):
     """When an answer is held back. Fitted on pictures that the network was not trained on; travels in the Bundle."""
 

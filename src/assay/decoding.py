@@ -73,9 +73,13 @@ def _reason(error: Exception) -> str:
 
 
 class _ReadingHere(threading.local):
-    """Stands where a warnings filter keeps its pattern: matches in a thread that is reading a picture."""
+    """Stands where a warnings filter keeps its pattern: matches in a thread that is reading a picture.
+
+    ``pattern`` is for those who copy filters into other threads (scikit-learn does): there it matches nothing.
+    """
 
     depth = 0
+    pattern = "(?!)"
 
     def match(self, _text: str) -> bool:
         return self.depth > 0

@@ -14,6 +14,7 @@ everywhere. Built on Pillow, with four things added:
 
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import dataclass
 from io import SEEK_END, BytesIO
@@ -83,12 +84,12 @@ def read_image(source: Source, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[
     ImageError : the file is missing, no picture, damaged, cut off or beyond the limits.
     """
     name = _name(source)
-    data = source if isinstance(source, bytes) else _read_bytes(Path(source), limits)
+    data = source if isinstance(source, bytes) else read_bytes(Path(source), limits)
     _check_bytes(name, len(data), limits)
     with decoding(name, limits.max_pixels), BytesIO(data) as stream:
-        image = _open(stream, name, limits)
+        image = open_header(stream, name, limits)
         image.load()
-        return np.array(_upright(to_rgb(image), _orientation(image)))
+        return np.array(turn_upright(to_rgb(image), exif_orientation(image)))
 
 
 def read_size(source: Source, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int, int]:
@@ -105,7 +106,7 @@ def read_size(source: Source, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int
         decoding(name, limits.max_pixels),
         BytesIO(source) if isinstance(source, bytes) else _open_file(Path(source), limits) as stream,
     ):
-        image = _open(stream, name, limits)
+        image = open_header(stream, name, limits)
         width, height = image.size
         return (width, height) if _orientation_from_header(image, stream) >= 5 else (height, width)
 
@@ -177,14 +178,25 @@ def _open_file(path: Path, limits: ImageLimits) -> BinaryIO:
         raise ImageError(f"{path} cannot be read", got=reason, fix="check its permissions") from error
 
 
-def _read_bytes(path: Path, limits: ImageLimits) -> bytes:
-    """The whole file in memory: no open handle stays, and no change on disk can reach the decoder."""
+def read_bytes(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
+    """The whole file in memory: no open handle stays, and no change on disk can reach the decoder.
+
+    Raises
+    ------
+    ImageError : the file is missing, no regular file, empty or too large.
+    """
     with _open_file(path, limits) as file:
-        return file.read(limits.max_bytes + 1)
+        size = os.fstat(file.fileno()).st_size  # Python sets aside as much memory as is asked for
+        return file.read(min(size, limits.max_bytes) + 1)
 
 
-def _open(stream: BinaryIO, name: str, limits: ImageLimits) -> ImageFile.ImageFile:
-    """The header, checked. Nothing is decoded yet."""
+def open_header(stream: BinaryIO, name: str, limits: ImageLimits) -> ImageFile.ImageFile:
+    """The header, checked; for use inside ``decoding``. Nothing is decoded yet.
+
+    Raises
+    ------
+    ImageError : no known kind of picture, or more pixels than ``limits`` allow.
+    """
     try:
         image = Image.open(stream, formats=_known_formats())
     except UnidentifiedImageError as error:
@@ -219,7 +231,7 @@ def _known_formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _orientation(image: Image.Image) -> int:
+def exif_orientation(image: Image.Image) -> int:
     """EXIF orientation 1..8 that is still to be applied; 1 where it is absent or cannot be read."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
@@ -229,12 +241,12 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _orientation_from_header(image: ImageFile.ImageFile, stream: BinaryIO) -> int:
-    """As ``_orientation``, without decoding a PNG, whose getexif does so to find metadata behind the pixels."""
+    """As ``exif_orientation``, without decoding a PNG, whose getexif does so to find metadata behind the pixels."""
     if image.format == "TIFF":
         return 1  # Pillow states the upright size of a TIFF itself
     if image.format == "PNG" and not _metadata_behind_pixels(stream):
         image.load = lambda: None  # type: ignore[method-assign]
-    return _orientation(image)
+    return exif_orientation(image)
 
 
 def _metadata_behind_pixels(stream: BinaryIO) -> bool:
@@ -251,5 +263,6 @@ def _metadata_behind_pixels(stream: BinaryIO) -> bool:
         position += 12 + int.from_bytes(head[:4], "big")
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
+def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
+    """The picture as the photographer saw it; ``orientation`` is EXIF's, 1 to 8."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -30,9 +30,13 @@ if TYPE_CHECKING:
 
     from assay.configs import PreprocessConfig
     from assay.labels import ClassNames
+    from assay.types import Doubt
 
 Engine = Callable[["NDArray[np.float32]"], "NDArray[Any]"]
 """(B, C, S, S) float32 -> logits (B, K)."""
+
+Ends = Callable[["NDArray[np.float32]"], "tuple[NDArray[Any], NDArray[Any]]"]
+"""(B, C, S, S) float32 -> logits (B, K) and embedding (B, F), from one pass of the network."""
 
 BATCHES_AHEAD = 3
 
@@ -56,11 +60,22 @@ class CardLike(Protocol):
         ...
 
 
+class Doubter(Protocol):
+    """Says of answers whether they are held back: ``assay.decide.abstention.Abstention``."""
+
+    def doubt(
+        self, probs: NDArray[np.float32], logits: NDArray[Any], embedding: NDArray[Any]
+    ) -> Sequence[Doubt | None]:
+        """(B, K), (B, K), (B, F), all finite probabilities -> one Doubt a picture."""
+        ...
+
+
 def answer(
     sources: Iterable[str | Path],
-    engine: Engine,
+    engine: Engine | Ends,
     card: CardLike,
     *,
+    doubt: Doubter | None = None,
     batch: int = 16,
     workers: int | None = None,
     limits: ImageLimits = DEFAULT_LIMITS,
@@ -70,8 +85,10 @@ def answer(
     Parameters
     ----------
     sources : paths of pictures; read no further ahead than three batches.
-    engine : (B, C, S, S) float32 -> logits (B, K); called from the consuming thread, one batch at a time.
+    engine : (B, C, S, S) float32 -> logits (B, K); called from the consuming thread, one batch at a time. With
+        ``doubt`` it gives (logits, embedding (B, F)).
     card : classes, preprocessing and temperature.
+    doubt : fills ``Prediction.doubt``; none where it is not given.
     batch : most pictures in one call of the engine.
     workers : decoding threads; by the number of cores when not given.
     limits : greatest pixels and bytes of one picture.
@@ -83,7 +100,7 @@ def answer(
     """
     if batch < 1 or (workers is not None and workers < 1):
         raise ConfigError(f"batch is {batch}, workers is {workers}", fix="give at least 1")
-    corridor = _Corridor(engine, card, Preprocess(card.preprocess), limits)
+    corridor = _Corridor(engine, card, Preprocess(card.preprocess), limits, doubt)
     return _walk(corridor, iter(sources), batch, workers or default_workers())
 
 
@@ -127,10 +144,11 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Corridor:
-    engine: Engine
+    engine: Engine | Ends
     card: CardLike
     preprocess: Preprocess
     limits: ImageLimits
+    doubter: Doubter | None
 
     def prepare(self, source: str | Path) -> _Prepared:
         """In a thread: file -> pixels of the network's size; the large picture is let go at once."""
@@ -143,17 +161,26 @@ class _Corridor:
     def predict(self, ready: list[_Prepared]) -> list[Prediction]:
         """One batch, broken pictures left out and put back in their places."""
         readable = [item.pixels for item in ready if item.pixels is not None]
-        rows = iter(self._probabilities(np.stack(readable)) if readable else ())
+        rows = iter(self._answers(np.stack(readable)) if readable else ())
         return [
             Prediction(item.path, self.card.classes, np.empty(0, np.float32), error=item.error)
             if item.pixels is None
-            else self._prediction(item, next(rows))
+            else self._prediction(item, *next(rows))
             for item in ready
         ]
 
-    def _probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(B, S, S, C) -> (B, K)."""
-        logits = np.asarray(self.engine(self.preprocess.normalise(pixels)))
+    def _answers(self, pixels: NDArray[np.uint8]) -> list[tuple[NDArray[np.float32], Doubt | None]]:
+        """(B, S, S, C) -> B times (probabilities (K,), doubt where it was asked for)."""
+        found: Any = self.engine(self.preprocess.normalise(pixels))
+        if self.doubter is None:
+            return [(row, None) for row in self._probabilities(np.asarray(found), pixels)]
+        logits, embedding = (np.asarray(end) for end in found)
+        probs = self._probabilities(logits, pixels)
+        finite = np.asarray(np.isfinite(probs).all(axis=1))
+        told = iter(self.doubter.doubt(probs[finite], logits[finite], embedding[finite]))
+        return [(row, next(told) if fine else None) for row, fine in zip(probs, finite, strict=True)]
+
+    def _probabilities(self, logits: NDArray[Any], pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         wanted = (len(pixels), len(self.card.classes))
         if logits.shape != wanted:
             raise ModelError(
@@ -163,8 +190,8 @@ class _Corridor:
             )
         return probabilities(logits, self.card.temperature)
 
-    def _prediction(self, item: _Prepared, probs: NDArray[np.float32]) -> Prediction:
+    def _prediction(self, item: _Prepared, probs: NDArray[np.float32], doubt: Doubt | None) -> Prediction:
         if np.isfinite(probs).all():
-            return Prediction(item.path, self.card.classes, probs, item.size_hw)
+            return Prediction(item.path, self.card.classes, probs, item.size_hw, doubt=doubt)
         error = "the network's scores are not finite numbers"
         return Prediction(item.path, self.card.classes, np.empty(0, np.float32), item.size_hw, error)

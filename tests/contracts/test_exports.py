@@ -10,8 +10,17 @@ from assay.configs import ModelConfig
 from assay.export.onnx import to_onnx
 from assay.models.build import build_model
 from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from assay.tables import MODELS
 
-OWN = [ModelConfig(model="cnn", width=8), ModelConfig(model="csp-nano", dropout=0.2, drop_path=0.1)]
+OWN = [
+    ModelConfig(model="cnn", width=8),
+    ModelConfig(model="csp-nano", dropout=0.2, drop_path=0.1),
+    ModelConfig(model="resnet9", width=8),
+    ModelConfig(model="rnn-bilstm", width=8, dropout=0.2),
+    ModelConfig(model="rnn-bigru", width=8),
+    ModelConfig(model="rnn-renet", width=8),
+    ModelConfig(model="rnn-mingru", width=8, drop_path=0.1),
+]
 TIMM = [
     ModelConfig(model="resnet18"),
     ModelConfig(model="mobilenetv2_100", model_options=("pad_type=same",)),
@@ -39,6 +48,10 @@ def check(config, channels, size):
         np.testing.assert_allclose(
             engine.embed(x.numpy()), features, atol=1e-4 * max(1.0, np.abs(features).max())
         )
+
+
+def test_every_own_network_is_exported_here():
+    assert {config.model for config in OWN} >= set(MODELS) - {"csp-small", "csp-base"}  # csp-nano, but wider
 
 
 @pytest.mark.parametrize("config", OWN, ids=lambda config: config.model)

@@ -46,9 +46,12 @@ def test_an_unknown_name_is_told_with_the_nearest(name, said):
         (ModelConfig(model="resnet18", width=2.0), "width is for Assay's own networks"),
         (ModelConfig(model="cnn", width=2.5), "width of cnn is a whole number"),
         (ModelConfig(model="cnn", depth=0.5), "depth of cnn is a whole number"),
-        (ModelConfig(model="cnn", depth=9), "at most 8 stages"),
+        (ModelConfig(model="cnn", depth=9), "depth of cnn is a whole number from 1 to 8"),
+        (ModelConfig(model="cnn", width=1024, depth=8), "at most 8 stages and 4096 channels"),
         (ModelConfig(model="cnn", drop_path=0.1), "no shortcuts"),
         (ModelConfig(model="csp-nano", width=64), "are factors"),
+        (ModelConfig(model="resnet9", depth=1), "depth of resnet9 is a whole number from 2 to 5"),
+        (ModelConfig(model="resnet9", width=512, depth=5), "4096 channels.*\n.*16384 channels"),
     ],
 )
 def test_an_option_that_does_not_apply_is_an_error(config, said):
@@ -171,6 +174,16 @@ def test_a_bottleneck_starts_as_identity():
     block = next(m for m in trunk.modules() if isinstance(m, Bottleneck))
     x = torch.rand(2, 8, 5, 5)
     torch.testing.assert_close(block(x), x)
+
+
+def test_resnet9_is_the_one_of_eight_convolutions_and_a_linear_layer():
+    net = build_model(ModelConfig(model="resnet9", width=64), 10)
+    assert sum(isinstance(m, nn.Conv2d) for m in net.modules()) == 8
+    assert describe(net, 32).parameters == 6_573_130  # Page's, with the biases of its norms
+    assert [m.shape[1:] for m in net.eval().features(torch.zeros(1, 3, 32, 32))] == [(256, 8, 8), (512, 4, 4)]
+    rates = [m.rate for m in build_model(ModelConfig(model="resnet9", drop_path=0.3), 3).modules()
+             if isinstance(m, DropPath)]  # fmt: skip
+    assert rates == pytest.approx([0.1, 0.3])
 
 
 def test_drop_path_keeps_the_expectation_and_drops_whole_samples():

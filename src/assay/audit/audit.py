@@ -8,7 +8,6 @@ strange.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import time
 import traceback
@@ -18,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from assay.audit.examination import Examination, Progress
-from assay.audit.finding import Finding, finding
+from assay.audit.finding import Finding
 from assay.audit.intake import read_for_audit
 from assay.audit.kept import KeptFindings
 from assay.audit.outcome import AUDIT_FILE, Audit, sorted_findings
-from assay.audit.overview import counts_by_part, overview_of
+from assay.audit.overview import class_sizes, counts_by_part, overview_of
 from assay.audit.stages import stage_bar
 from assay.configs import AuditConfig, Config, ReadConfig
 from assay.errors import AssayError, ConfigError
@@ -44,6 +43,7 @@ def audit(
     progress: Progress | None = None,
     groups: str | Path | None = None,
     group_pattern: str | None = None,
+    source: str | Path | None = None,
     **options: Any,
 ) -> Audit:
     """Examine a data set.
@@ -56,6 +56,7 @@ def audit(
     checkups : names of the checkups to make (default: all of ``tables.CHECKUPS``).
     progress : called with (stage, done, of how many); in place of the bar.
     groups, group_pattern : a table with a column of groups, or a regular expression that finds the group in a path.
+    source : where a Dataset was read from; told in the audit.
     options : fields of ``AuditConfig`` and ``ReadConfig``.
 
     Raises
@@ -67,8 +68,8 @@ def audit(
     read, config = deal_options(options)
     names = chosen_checkups(checkups)
     dataset = _dataset(data, read, groups, group_pattern)
-    folder = _claim(Path(out) if out is not None else None, dataset, data)
-    source = str(data) if not isinstance(data, Dataset) else dataset.name
+    source = data if not isinstance(data, Dataset) else source
+    folder = _claim(Path(out) if out is not None else None, dataset, source)
     try:
         with stage_bar(show=show and progress is None) as bar:
             examination = _examine(dataset, config, folder / WORK, progress or bar)
@@ -78,9 +79,9 @@ def audit(
             f"what is done so far is kept in {folder / WORK}; give the same command again to go on"
         ) from None
     found = Audit(
-        data=source,
+        data=dataset.name if source is None else str(source),
         n=len(dataset),
-        classes=_class_sizes(dataset),
+        classes=class_sizes(dataset),
         parts=dataset.parts,
         findings=sorted_findings(findings),
         checkups=tuple(names),
@@ -130,16 +131,13 @@ def _dataset(
         name for name, value in (("groups", groups), ("group_pattern", pattern)) if value is not None
     ]
     if given:
-        raise ConfigError(
-            "a Dataset is read already", got=", ".join(given), fix="give these to read_dataset"
-        )
+        raise ConfigError("a Dataset is read already", got=", ".join(given), fix="give these to read_dataset")
     return data
 
 
-def _claim(out: Path | None, dataset: Dataset, data: str | Path | Dataset) -> Path:
+def _claim(out: Path | None, dataset: Dataset, data: str | Path | None) -> Path:
     """The audit's folder, made and marked with what is audited. Nothing of another kind is written into."""
-    root = dataset.root.resolve()
-    source = str(root if isinstance(data, Dataset) else Path(data).expanduser().resolve())
+    source = str((dataset.root if data is None else Path(data).expanduser()).resolve())
     folder = _free_folder(dataset.name, source) if out is None else out.expanduser()
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file", fix="name a folder for the audit")
@@ -173,12 +171,12 @@ def _free_folder(name: str, source: str) -> Path:
 def _examine(dataset: Dataset, config: AuditConfig, folder: Path, progress: Progress) -> Examination:
     from assay.audit.facts import gather_facts  # noqa: PLC0415 - pools of processes: only when one examines
 
-    facts = gather_facts(dataset, config, folder, progress)
+    facts = gather_facts(dataset, folder, config, progress)
     return Examination(dataset, facts, config, folder, progress)
 
 
 def _walk(examination: Examination, names: Sequence[str]) -> list[Finding]:
-    kept = KeptFindings(examination, files_digest(examination.dataset))
+    kept = KeptFindings(examination)
     found: list[Finding] = []
     for done, name in enumerate(names):
         examination.progress("checkups", done, len(names))
@@ -207,38 +205,14 @@ def _make(name: str, examination: Examination) -> tuple[list[Finding], Finding |
 
 
 def _failure(name: str, error: Exception, folder: Path) -> Finding:
-    told = isinstance(error, AssayError)
-    reason = error.what if isinstance(error, AssayError) else f"{type(error).__name__}: {error}"
-    if isinstance(error, ModuleNotFoundError):
-        told, reason = True, f"this needs {error.name}, which is not installed"
-    place = folder / f"{name}.failure.txt"
-    if not told:
+    """What is told of a checkup that could not be made; a fault of our own leaves its traceback in the work folder."""
+    if isinstance(error, AssayError):
+        reason, fix = error.what, error.fix or ""
+    elif isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("assay"):
+        reason, fix = f"this needs {error.name}, which is not installed", 'pip install "assay-vision[train]"'
+    else:
+        place = folder / f"{name}.failure.txt"
         write_file(place, "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace"))
-    fix = (
-        (error.fix or "") if isinstance(error, AssayError) else 'pip install "assay-vision[train]"'
-        if told else f"please report it with {place.name} of the audit's work folder"
-    )  # fmt: skip
-    what = f"This data set could not be examined for {name}: {' '.join(reason.split())[:300]}."
-    return finding(
-        "note", "checkup-failed", f"Not examined: {name}", what, fix, count=0, figures={"checkup": name}
-    )
-
-
-def files_digest(dataset: Dataset) -> str:
-    """32 hex digits over size and time of change of every file; one that is missing counts as such."""
-    total = hashlib.blake2b(str(dataset.root.resolve()).encode("utf-8", "surrogateescape"), digest_size=16)
-    for batch in dataset.table.select(["path"]).to_batches(max_chunksize=65536):
-        for path in batch["path"].to_pylist():
-            try:
-                facts = os.stat(dataset.root / path)  # noqa: PTH116 - a million of them
-                total.update(f"{facts.st_size},{facts.st_mtime_ns};".encode())
-            except (OSError, ValueError):
-                total.update(b"-;")
-    return total.hexdigest()
-
-
-def _class_sizes(dataset: Dataset) -> dict[str, int]:
-    import numpy as np  # noqa: PLC0415
-
-    counts = np.bincount(dataset.targets[dataset.targets >= 0], minlength=len(dataset.classes))
-    return {name: int(n) for name, n in zip(dataset.classes, counts, strict=True)}
+        reason, fix = f"{type(error).__name__}: {error}", f"please report it, with {place}"
+    what = f"The checkup {name!r} could not be made: {' '.join(reason.split())[:300]}"
+    return Finding("note", "checkup-failed", f"Not examined: {name}", what, fix, figures={"checkup": name})

@@ -1,4 +1,4 @@
-"""Reads data for the doctor, who also sees what no training would take: pictures without classes, tables without labels.
+"""Reads data for the doctor, who also sees what no training would take: pictures without classes or labels.
 
 ``read_dataset`` is asked first. What it refuses only for want of labels is read here, with every label null, so that
 files and duplicates are examined all the same. What it refuses for another reason stays refused.

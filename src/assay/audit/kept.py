@@ -24,12 +24,19 @@ from assay.files import write_file
 class KeptFindings:
     """The findings of one Examination by checkup, on disk."""
 
-    def __init__(self, examination: Examination, files_digest: str) -> None:
+    def __init__(self, examination: Examination) -> None:
         self._folder = examination.folder / "findings"
         asked = {k: v for k, v in examination.config.to_dict().items() if k != "workers"}
         dataset = examination.dataset
         question = [
-            *(__version__, code_digest(), dataset.split_hash, list(dataset.classes), files_digest, asked),
+            *(
+                __version__,
+                code_digest(),
+                dataset.split_hash,
+                list(dataset.classes),
+                _files_mark(examination),
+                asked,
+            ),
             *(_embedding_mark(examination.config), sorted(dataset.table.column_names), str(dataset.split)),
         ]
         text = json.dumps(question, sort_keys=True, default=str)
@@ -62,6 +69,17 @@ def code_digest() -> str:
     total = hashlib.blake2b(digest_size=8)
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def _files_mark(examination: Examination) -> str:
+    """32 hex digits over where the pictures lie, and the contents and fault of every file."""
+    facts = examination.facts
+    where = str(examination.dataset.root.resolve())
+    total = hashlib.blake2b(where.encode("utf-8", "surrogateescape"), digest_size=16)
+    total.update(facts.column("digest").tobytes())
+    total.update(facts.readable.tobytes())
+    total.update("\0".join(examination.dataset.table["path"].to_pylist()).encode("utf-8", "surrogatepass"))
     return total.hexdigest()
 
 

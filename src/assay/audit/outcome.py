@@ -141,17 +141,13 @@ def plain(value: Any) -> Any:
     """The value as JSON has it: numpy's numbers and arrays become Python's, what is not finite becomes null."""
     if isinstance(value, Mapping):
         return {str(key): plain(held) for key, held in value.items()}
-    if isinstance(value, str) or value is None or isinstance(value, bool):
-        return value
     if hasattr(value, "tolist"):
         return plain(value.tolist())
-    if isinstance(value, set | frozenset):
-        return [plain(held) for held in sorted(value)]
-    if isinstance(value, list | tuple):
-        return [plain(held) for held in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, int) else str(value)
+    if isinstance(value, set | frozenset | list | tuple):
+        return [plain(held) for held in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def list_of(found: Finding) -> str:

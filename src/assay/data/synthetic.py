@@ -12,10 +12,7 @@ pictures is the beginning of a shop of 1000.
 
 from __future__ import annotations
 
-import errno
 import multiprocessing
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +26,7 @@ from assay.data.shop.labels import BoxesFile, Row, describe, write_rows
 from assay.data.shop.notes import RENDERER, read_notes, write_notes, write_readme
 from assay.data.shop.scene import render_picture
 from assay.data.shop.sellers import NEWCOMERS, SHOP
+from assay.data.whole_folder import whole_folder
 from assay.errors import AssayError, ConfigError
 
 _CHUNK = 16
@@ -77,7 +75,7 @@ def render_shop(
     out = Path(out).expanduser()
     if _is_same_shop(out, config):
         return ShopFolder(out, config.n, config.new, is_reused=True)
-    with _whole_folder(out) as beside:
+    with _whole_shop(out) as beside:
         _render(beside, config, workers, progress or (lambda _done, _all: None))
     return ShopFolder(out, config.n, config.new)
 
@@ -110,30 +108,13 @@ def _is_same_shop(out: Path, config: ShopConfig) -> bool:
 
 
 @contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its name when the block ends well, and is removed when it does not."""
-    beside = out.absolute().with_name(f".{out.absolute().name[:200]}.{os.getpid()}.part")
+def _whole_shop(out: Path) -> Iterator[Path]:
     try:
-        shutil.rmtree(beside, ignore_errors=True)  # left by a kill
-        beside.mkdir(parents=True)
-        yield beside
-        if out.exists():
-            out.rmdir()  # it is empty: _is_same_shop has seen to that
-        beside.replace(out)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        got = "the disk is full" if full else error.strerror or str(error)
-        fix = (
-            "free some space, or name a place on another disk"
-            if full
-            else "name a place that you may write to"
-        )
-        raise AssayError(f"{out} could not be written", got=got, fix=f"{fix}; nothing was changed") from error
+        with whole_folder(out) as beside:  # `out` is empty where it exists: _is_same_shop has seen to that
+            yield beside
     except BrokenProcessPool as error:
         fix = 'use workers=1, or call it under `if __name__ == "__main__":`; for want of memory, use fewer workers'
         raise AssayError("a rendering process ended before its time", fix=fix) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _render(folder: Path, config: ShopConfig, workers: int, progress: Callable[[int, int], object]) -> None:

@@ -166,7 +166,7 @@ class _NumpySink:
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
 
     def add(self, rows: Rows) -> None:
-        assert self._spool is not None  # noqa: S101 - opened by `with`
+        assert self._spool is not None
         self._spool.write(np.ascontiguousarray(rows.vectors).data)
         for name in TEXTS:
             self._columns[name] += rows.texts[name]
@@ -187,7 +187,7 @@ class _NumpySink:
         }
         arrays |= {"confidence": np.asarray(self._confidence, np.float32)}
         arrays |= {"about": np.array(json.dumps(about, ensure_ascii=False))}
-        with WholeFile(self._path) as file, zipfile.ZipFile(Sink(file), "w") as packed:  # type: ignore[arg-type]
+        with WholeFile(self._path) as file, zipfile.ZipFile(Sink(file), "w") as packed:
             with packed.open("vectors.npy", "w", force_zip64=True) as member:
                 self._copy(member, about)
             for name, array in arrays.items():
@@ -196,11 +196,9 @@ class _NumpySink:
                 packed.writestr(f"{name}.npy", plain.getvalue(), zipfile.ZIP_DEFLATED)
 
     def _copy(self, target: Any, about: dict[str, Any]) -> None:
-        assert self._spool is not None  # noqa: S101 - opened by `with`
+        assert self._spool is not None
         shape = (about["n"], about["dim"])
-        np.lib.format.write_array_header_1_0(
-            target, {"descr": "<f4", "fortran_order": False, "shape": shape}
-        )
+        np.lib.format.write_array_header_1_0(target, {"descr": "<f4", "fortran_order": False, "shape": shape})
         self._spool.seek(0)
         shutil.copyfileobj(self._spool, target, 1 << 20)
 
@@ -244,7 +242,7 @@ class FeatureSet:
 
     def place(self, row: int) -> Path:
         """Where the picture of a row lies."""
-        return Path(self.about.get("root") or "") / self.rows["path"][row].as_py()
+        return Path(self.about.get("root") or "") / str(self.rows["path"][row].as_py())
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """(b, F) float32 pieces in order, some megabytes each; for .npz the whole in one."""
@@ -271,7 +269,9 @@ def read_features(path: str | Path) -> FeatureSet:
     """
     place = check_suffix(path)
     if not place.is_file():
-        raise ConfigError(f"{path} does not exist", fix="write it with `assay features MODEL DATA --out FILE`")
+        raise ConfigError(
+            f"{path} does not exist", fix="write it with `assay features MODEL DATA --out FILE`"
+        )
     read = {".parquet": _read_parquet, ".npy": _read_npy, ".npz": _read_npz}[place.suffix.lower()]
     try:
         found = read(place)

@@ -79,8 +79,11 @@ class Packed:
 
     def __call__(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(B, C, S, S) -> logits (B, K), output (B, F)."""
-        logits = np.asarray(self.engine(images))
-        return logits, logits if self.layer == "logits" else np.asarray(self.engine.embed(images))
+        if self.layer == "logits":
+            logits = np.asarray(self.engine(images))
+            return logits, logits
+        both: tuple[NDArray[np.float32], NDArray[np.float32]] = self.engine.outputs(images)
+        return both
 
 
 def open_source(model: str | Path, layer: str = "embedding") -> Source:
@@ -109,6 +112,15 @@ def open_source(model: str | Path, layer: str = "embedding") -> Source:
 
     loaded = load(place)
     return Packed(loaded.card, loaded.digest, loaded.engine, layer)
+
+
+def bundle_layers(path: str | Path) -> list[dict[str, Any]]:
+    """Name, kind and shape of what a Bundle gives: its embedding and logits."""
+    found = []
+    for name, kind in (("embedding", "features before the last layer"), ("logits", "scores of the classes")):
+        shape = list(_probe_output(open_source(path, name)).shape[1:])
+        found.append({"name": name, "kind": kind, "shape": shape, "parameters": 0})
+    return found
 
 
 def file_digest(path: Path) -> str:
@@ -160,7 +172,12 @@ def features(
         raise ConfigError(f"unknown pool {pool!r}", fix=suggest(pool, list(POOLS)))
     source = open_source(model, layer)
     found = walk(pictures, model, part)
-    about = {**describe(source, layer, pool), "name": Path(model).stem, "root": found.root, "data": found.name}
+    about = {
+        **describe(source, layer, pool),
+        "name": Path(model).stem,
+        "root": found.root,
+        "data": found.name,
+    }
     left: list[dict[str, str]] = []
     with FeatureWriter(out, about) as writer:
         done = failed = 0

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 
-from assay.bundle import GOLDEN, GRAPH, WEIGHTS, Card, pack_bundle, unpack_bundle
+from assay.bundle import ABSTENTION, GOLDEN, GRAPH, WEIGHTS, Card, pack_bundle, unpack_bundle
+from assay.decide.stored import from_parts, read_parts
 from assay.errors import BundleError, ConfigError, ExportError
 from assay.export.onnx import OPSET, to_onnx
 from assay.export.provenance import complete_card, licence_text, read_record
@@ -103,7 +104,8 @@ def export(
     parity = measure_parity(model, engine, pixels, card, source=source, tolerance=tolerance)
     require_parity(parity)
     card = replace(card, parity={**card.parity, "onnx": {**parity.to_dict(), "opset": OPSET}})
-    data, digest = _pack(model, graph, engine, card)
+    card, thresholds = _thresholds(card, folder)
+    data, digest = _pack(model, graph, engine, card, thresholds)
     write_file(out, data)
     return ExportReport(out, len(data), digest, parity, card, time.monotonic() - begun)
 
@@ -124,7 +126,23 @@ def _open_engine(graph: bytes) -> OnnxRuntimeEngine:
         ) from error
 
 
-def _pack(model: Classifier, graph: bytes, engine: OnnxRuntimeEngine, card: Card) -> tuple[bytes, str]:
+def _thresholds(card: Card, folder: Path) -> tuple[Card, dict[str, bytes]]:
+    """The run's thresholds: (the card with their plain part, the member that belongs to them).
+
+    Raises
+    ------
+    BundleError : they are damaged, or of other classes.
+    """
+    parts = read_parts(folder)
+    if parts is None:
+        return card, {}
+    from_parts(*parts, card.classes)
+    return replace(card, thresholds={"abstention": parts[0]}), {ABSTENTION: parts[1]}
+
+
+def _pack(
+    model: Classifier, graph: bytes, engine: OnnxRuntimeEngine, card: Card, further: Mapping[str, bytes]
+) -> tuple[bytes, str]:
     """(bytes, digest) of the Bundle, read back and checked as ``load`` will."""
     golden = _golden(model, card)
     weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
@@ -133,6 +151,7 @@ def _pack(model: Classifier, graph: bytes, engine: OnnxRuntimeEngine, card: Card
         GRAPH: graph,
         GOLDEN: golden,
         "LICENSE": licence_text(card).encode(),
+        **further,
     }
     data = pack_bundle(card, members)
     bundle = unpack_bundle(data)

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from assay.errors import DatasetError, ModelError
 from assay.labels import ClassNames
 from assay.metrics.classify import answers
+from assay.metrics.doubts import gather_doubts
 from assay.metrics.evaluation import Evaluation
 from assay.metrics.interval import LEVEL, group_numbers
 from assay.metrics.metric import Metric, Probs, Targets, measure
 from assay.tables import METRICS
-from assay.types import Dataset, Predictor
+from assay.types import Dataset, Doubt, Predictor
 
 __all__ = ["Evaluation", "Progress", "build_evaluation", "evaluate", "load_metrics", "model_targets"]
 
@@ -40,15 +41,17 @@ def evaluate(
     draws: int = 1000,
     seed: int = 0,
     model: str | None = None,
+    abstain: bool = False,
 ) -> Evaluation:
     """Answer every labelled picture of a part and measure the answers.
 
     ``part`` None takes every picture. ``draws`` and ``seed`` are those of the bootstrap intervals; ``model``
-    is the name to record (the card's when not given).
+    is the name to record (the card's when not given). With ``abstain`` the predictor also says of each answer
+    whether it should be held back: ``Evaluation.doubts``. All other metrics are of all answers, held back or not.
 
     Raises
     ------
-    ConfigError : the data set has no such part.
+    ConfigError : the data set has no such part; ``abstain`` where the predictor has no thresholds.
     DatasetError : a label is unknown to the model, no picture is labelled, or none can be read.
     ModelError : the predictor does not give one answer a picture.
     """
@@ -56,7 +59,7 @@ def evaluate(
     chosen = dataset if part is None else dataset.part(part)
     labelled, unlabelled = _labelled(chosen)
     targets = model_targets(labelled, predictor.classes)
-    table = _answers(predictor, labelled, on_progress)
+    table = _answers(predictor, labelled, on_progress, abstain=abstain)
     read = table.read
     if not read.any():
         raise DatasetError(
@@ -81,6 +84,7 @@ def evaluate(
         draws=draws,
         seed=seed,
         seconds=lambda: time.perf_counter() - began,
+        doubts=gather_doubts(table.doubts, targets[read], predictor.classes) if abstain else None,
     )
 
 
@@ -99,7 +103,7 @@ def build_evaluation(
 ) -> Evaluation:
     """An Evaluation from answers at hand: probs (N, K), targets (N,) in the order of ``classes``.
 
-    ``about`` are further fields of Evaluation: model, dataset, root, split_hash, unreadable, unlabelled.
+    ``about`` are further fields of Evaluation: model, dataset, root, split_hash, unreadable, unlabelled, doubts.
 
     Raises
     ------
@@ -179,19 +183,25 @@ class _Answers:
     probs: NDArray[np.float32]
     read: NDArray[np.bool_]
     unreadable: list[dict[str, str]]
+    doubts: list[Doubt]
 
 
-def _answers(predictor: Predictor, dataset: Dataset, on_progress: Progress | None) -> _Answers:
+def _answers(
+    predictor: Predictor, dataset: Dataset, on_progress: Progress | None, *, abstain: bool
+) -> _Answers:
     n = len(dataset)
-    found = _Answers(np.zeros((n, len(predictor.classes)), np.float32), np.zeros(n, bool), [])
+    found = _Answers(np.zeros((n, len(predictor.classes)), np.float32), np.zeros(n, bool), [], [])
+    options: dict[str, Any] = {"abstain": True} if abstain else {}  # not every predictor can
     names = [str(path) for path in dataset.table["path"].to_pylist()]
     done = 0
-    for i, answer in enumerate(predictor.predict(dataset.root / name for name in names)):
+    for i, answer in enumerate(predictor.predict((dataset.root / name for name in names), **options)):
         if i >= n:
             break
         done = i + 1
         if answer.error is None:
             found.probs[i], found.read[i] = answer.probs, True
+            if abstain:
+                found.doubts.append(answer.doubt or Doubt())
         else:
             found.unreadable.append({"path": names[i], "error": answer.error})
         if on_progress is not None:

@@ -22,7 +22,8 @@ from assay.errors import ConfigError, DatasetError
 from assay.files import write_file
 from assay.labels import ClassNames
 from assay.metrics.classify import DENSE_CLASSES, answers, class_rows, confused_pairs, confusion
-from assay.metrics.interval import Estimate
+from assay.metrics.doubts import Doubts, measure_doubts, read_doubts
+from assay.metrics.interval import Estimate, group_numbers
 from assay.metrics.metric import Probs, Targets
 
 FORMAT = 1
@@ -34,7 +35,7 @@ class Evaluation:
 
     ``probs`` (N, K) float32 and ``targets``, ``predicted`` (N,) follow ``classes``, the model's own order.
     ``paths`` are as the data set has them, relative to ``root``. ``unreadable`` pictures are in no metric.
-    ``split_hash`` is that of the whole data set.
+    ``split_hash`` is that of the whole data set. ``doubts`` say which answers were held back, where that was asked.
     """
 
     metrics: dict[str, Estimate]
@@ -53,6 +54,7 @@ class Evaluation:
     unlabelled: int = 0
     interval: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    doubts: Doubts | None = None
 
     @property
     def n(self) -> int:
@@ -80,6 +82,13 @@ class Evaluation:
         k = len(self.classes)
         return confusion(self.predicted, self.targets, k) if k <= DENSE_CLASSES else None
 
+    @cached_property
+    def abstention(self) -> dict[str, Estimate] | None:
+        """What was found of held-back answers (``measure_doubts``); None where it was not asked for."""
+        if self.doubts is None:
+            return None
+        return measure_doubts(self.doubts, self.right, group_numbers(self.groups, self.n))
+
     def confused(self, most: int = 20) -> list[dict[str, Any]]:
         """The commonest mistakes: class, answer, n; commonest first."""
         pairs = confused_pairs(self.predicted, self.targets, len(self.classes), most)
@@ -104,6 +113,11 @@ class Evaluation:
             "root": self.root,
             "seconds": round(self.seconds, 3),
             "format": FORMAT,
+            **(
+                {}
+                if self.abstention is None
+                else {"abstention": {name: found.to_dict() for name, found in self.abstention.items()}}
+            ),
         }
 
     def save(self, folder: str | Path) -> Path:
@@ -119,6 +133,8 @@ class Evaluation:
             "probs": self.probs,
             "paths": np.array(self.paths, dtype=np.str_),
         }
+        if self.doubts is not None:
+            arrays |= self.doubts.arrays()
         if self.groups is not None:
             arrays["groups"] = np.array([name or "" for name in self.groups], dtype=np.str_)
         packed = io.BytesIO()
@@ -168,6 +184,7 @@ class Evaluation:
             predicted=answers(probs),
             paths=[str(p) for p in arrays["paths"]],
             groups=groups,
+            doubts=read_doubts(arrays, about["n"]),
             **{key: about[key] for key in _ABOUT},
         )
 

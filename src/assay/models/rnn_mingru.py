@@ -57,7 +57,10 @@ class BiMinGru(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, F) -> (B, T, F)."""
-        z, candidate = self.inputs(x).chunk(2, dim=2)  # B T 2F: forth, back
+        # in single precision even under autocast: products of many gates would lose themselves in bf16
+        both = self.inputs(x)
+        both = both.float() if both.dtype in (torch.bfloat16, torch.float16) else both
+        z, candidate = both.chunk(2, dim=2)  # B T 2F: forth, back
         z = torch.sigmoid(z)
         h = self.scan(_turn_second(1 - z), _turn_second(z * candidate))
         y: Tensor = self.join(_turn_second(h))

@@ -9,11 +9,15 @@ the work of plain doubling at some hundred steps.
 The paper of minGRU scans logarithms to keep products of many gates from vanishing. Here products only ever stand
 before values that the recurrence itself would multiply by them, so one that vanishes is as it should be, nothing is
 divided, and neither logarithms nor positive values are needed.
+
+The gradient is such a recurrence too, from the end: d_t = g_t + a_(t+1) d_(t+1) for b, and d_t h_(t-1) for a. So the
+backward pass is one more scan and keeps two tensors, where differentiating round by round keeps four for each round.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +30,33 @@ CHUNKED_FROM = 24
 def linear_scan(a: Tensor, b: Tensor) -> Tensor:
     """(B, T, F) factors and (B, T, F) terms -> (B, T, F): h_t = a_t h_(t-1) + b_t, starting from zero.
 
-    Plain products and sums, so it is differentiated, exported and moved between devices like any other.
+    Can be differentiated any number of times; without gradients it is plain products and sums, which export.
     """
+    if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
+        h: Tensor = _Recurrence.apply(a, b)  # type: ignore[no-untyped-call]
+        return h
+    return _scan(a, b)
+
+
+class _Recurrence(torch.autograd.Function):
+    """The scan with its own gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        h = _scan(a, b)
+        ctx.save_for_backward(a, h)
+        return h
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        a, h = ctx.saved_tensors
+        (g,) = gradients
+        later = F.pad(a[:, 1:], (0, 0, 0, 1))  # a_(t+1); what is behind the last step counts nothing
+        d = linear_scan(later.flip(1), g.flip(1)).flip(1)
+        return d * F.pad(h[:, :-1], (0, 0, 1, 0)), d
+
+
+def _scan(a: Tensor, b: Tensor) -> Tensor:
     steps = a.shape[1]
     if steps < CHUNKED_FROM:
         return _double(a, b)[1]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from assay.bundle import GOLDEN, GRAPH, load_bundle
+from assay.bundle import ABSTENTION, GOLDEN, GRAPH, Bundle, load_bundle
 from assay.errors import BundleError, ConfigError
 from assay.runtime.predictor import BundlePredictor
 from assay.tables import ENGINES
+
+if TYPE_CHECKING:
+    from assay.decide.abstention import Abstention
 
 
 def load(
@@ -43,10 +47,34 @@ def load(
     bundle = load_bundle(path)
     try:
         running = build(bundle.member(GRAPH), threads=threads)
-        predictor = BundlePredictor(bundle.card, running, digest=bundle.digest, path=Path(path))
+        predictor = BundlePredictor(
+            bundle.card, running, digest=bundle.digest, path=Path(path), abstention=_abstention(bundle)
+        )
         if check:
             predictor.check(bundle.member(GOLDEN))
     except BundleError as error:
         named = error.what if str(path) in error.what else f"{path}: {error.what}"
         raise BundleError(named, got=error.got, fix=error.fix) from error
     return predictor
+
+
+def _abstention(bundle: Bundle) -> Abstention | None:
+    """The thresholds of a Bundle; None where it holds none.
+
+    Raises
+    ------
+    BundleError : they are damaged, or were fitted for other classes or another temperature.
+    """
+    plain = bundle.card.thresholds.get("abstention")
+    if plain is None:
+        return None
+    from assay.decide.stored import from_parts  # noqa: PLC0415 - many Bundles have none
+
+    found = from_parts(plain, bundle.member(ABSTENTION), bundle.card.classes)
+    if found.temperature != bundle.card.temperature:
+        raise BundleError(
+            "the stored thresholds are not valid",
+            got=f"they were fitted at temperature {found.temperature:g}, the card has {bundle.card.temperature:g}",
+            fix="calibrate again with `assay calibrate RUN`, and export the run again",
+        )
+    return found

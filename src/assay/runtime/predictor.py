@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from assay.card import Card
+    from assay.decide.abstention import Abstention
     from assay.labels import ClassNames
 
 
@@ -36,13 +37,17 @@ class Engine(Protocol):
         """(B, C, S, S) float32 -> features (B, F) float32."""
         ...
 
+    def outputs(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(B, C, S, S) float32 -> logits (B, K) and features (B, F), from one pass."""
+        ...
+
 
 @dataclass(frozen=True)
 class BundlePredictor:
     """A network that answers: ``predictor("photo.jpg").label``, or ``for p in predictor.predict(paths)``.
 
     ``digest`` is the SHA-256 of the Bundle, for records of what answered; ``path`` is where it lies; ``batch``
-    is the most pictures in one call of the engine.
+    is the most pictures in one call of the engine; ``abstention`` the thresholds that the Bundle holds, if any.
     """
 
     card: Card
@@ -50,6 +55,7 @@ class BundlePredictor:
     digest: str = ""
     path: Path | None = None
     batch: int = 16
+    abstention: Abstention | None = None
 
     @property
     def classes(self) -> ClassNames:
@@ -69,25 +75,37 @@ class BundlePredictor:
     def __repr__(self) -> str:
         return f"BundlePredictor({self.name!r}, {len(self.classes)} classes, {self.card.preprocess.size} px)"
 
-    def __call__(self, photo: Any) -> Prediction:
+    def __call__(self, photo: Any, *, abstain: bool = False) -> Prediction:
         """The Prediction of one picture.
 
         Parameters
         ----------
         photo : a path, the bytes of a file, an (H, W, 3) uint8 RGB array, or a Pillow image.
+        abstain : also say whether the answer should be held back: ``Prediction.doubt``.
 
         Raises
         ------
-        ConfigError : there is no such file, or it is none of these.
+        ConfigError : there is no such file, or it is none of these; ``abstain`` without stored thresholds.
         ImageError : the picture cannot be read. (``predict`` gives a Prediction with ``error`` instead.)
         """
+        doubter = self._doubter() if abstain else None
         name, image = _open(photo)
-        logits = self.engine(self._tensor(image))
-        probs = probabilities(logits, self.card.temperature)[0]
-        return Prediction(name, self.classes, probs, (image.shape[0], image.shape[1]))
+        size_hw = (image.shape[0], image.shape[1])
+        if doubter is None:
+            probs = probabilities(self.engine(self._tensor(image)), self.card.temperature)
+            return Prediction(name, self.classes, probs[0], size_hw)
+        logits, embedding = self.engine.outputs(self._tensor(image))
+        probs = probabilities(logits, self.card.temperature)
+        (doubt,) = doubter.doubt(probs, logits, embedding)
+        return Prediction(name, self.classes, probs[0], size_hw, doubt=doubt)
 
     def predict(
-        self, sources: Iterable[str | Path], *, batch: int | None = None, workers: int | None = None
+        self,
+        sources: Iterable[str | Path],
+        *,
+        batch: int | None = None,
+        workers: int | None = None,
+        abstain: bool = False,
     ) -> Iterator[Prediction]:
         """One Prediction a source, in order, in constant memory; a broken picture gives one with ``error``.
 
@@ -96,17 +114,25 @@ class BundlePredictor:
         sources : paths of pictures. A single name may be a file, a folder or a pattern.
         batch : most pictures in one call of the engine; the predictor's own when not given.
         workers : threads that decode; by the number of cores when not given.
+        abstain : also say whether each answer should be held back: ``Prediction.doubt``.
 
         Raises
         ------
-        ConfigError : a single name with nothing behind it; batch or workers below 1.
+        ConfigError : a single name with nothing behind it; batch or workers below 1; ``abstain`` where the Bundle
+            holds no thresholds.
         """
+        doubter = self._doubter() if abstain else None
         if isinstance(sources, str | Path):
             from assay.runtime.sources import Pictures  # noqa: PLC0415 - most callers bring their own list
 
             sources = Pictures(sources)
         return answer(
-            sources, self.engine, self.card, batch=self.batch if batch is None else batch, workers=workers
+            sources,
+            self.engine if doubter is None else self.engine.outputs,
+            self.card,
+            doubt=doubter,
+            batch=self.batch if batch is None else batch,
+            workers=workers,
         )
 
     def embed(self, photo: Any) -> NDArray[np.float32]:
@@ -124,6 +150,14 @@ class BundlePredictor:
         BundleError : the answers are not those of the checkpoint.
         """
         return check_golden(golden, self.engine, self.card)
+
+    def _doubter(self) -> Abstention:
+        if self.abstention is None:
+            raise ConfigError(
+                f"{self.path or self.name} holds no thresholds, so it cannot abstain",
+                fix="run `assay calibrate` on the run folder, then `assay export` again",
+            )
+        return self.abstention
 
     def _tensor(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self.preprocess(image)[None]  # 1 C S S

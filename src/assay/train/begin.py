@@ -34,6 +34,7 @@ from assay.train.optim import build_optimiser, parameter_groups
 from assay.train.plan import Plan, plan_seconds, plan_steps, stage_sizes
 from assay.train.probe import choose_precision, find_lr, seconds_a_step
 from assay.train.record import Recorder
+from assay.train.reference import reference_count
 from assay.train.step import Loss, ToTensors, channels_last
 from assay.train.transfer import last_linear, probe_head
 from assay.train.watch import JUDGING_SHARE
@@ -283,10 +284,11 @@ def _make_plan(f: Fit, recipe: Recipe, material: Material, elapsed: float, measu
 
 
 def _reserve(f: Fit, recipe: Recipe, material: Material) -> float:
-    """Seconds to keep for choosing weights, calibration, final evaluation and the report."""
+    """Seconds to keep for choosing weights, calibration, thresholds, final evaluation and the report."""
     judged = len(f.judge) if f.judge is not None else 0
     a_picture = f.judge_s / judged if judged else 0.01
     final = judged + (len(material.test) if material.test is not None else 0)
     minutes = recipe.train.minutes or 0.0
     share = min(RESERVE_S, 0.05 * minutes * 60) + RESERVE_SHARE * minutes * 60
-    return share + 3 * f.judge_s + 1.2 * final * (a_picture + 0.003)
+    compared = reference_count(len(material.train), recipe.train.minutes, a_picture) if judged else 0
+    return share + 3 * f.judge_s + 1.2 * (final * (a_picture + 0.003) + compared * a_picture)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from assay.models.classifier import Classifier
 from assay.postprocess import probabilities
 from assay.preprocess import Preprocess
 from assay.train.cache import PictureCache
+from assay.train.reference import Ends, ends_of, join
 
 
 class Judge:
@@ -44,14 +45,26 @@ class Judge:
         was_training = model.training
         model.eval()
         parts = []
-        for start in range(0, len(self), batch):
-            rows = range(start, min(start + batch, len(self)))
-            x = torch.from_numpy(self._preprocess.normalise(np.stack([self._pixels[i] for i in rows])))
-            x = x.to(self._device).contiguous(memory_format=torch.channels_last)
+        for x in self._inputs(batch):
             out = functional_call(model, dict(weights), (x,)) if weights else model(x)
             parts.append(out.float().cpu().numpy())
         model.train(was_training)
         return np.concatenate(parts)
+
+    @torch.inference_mode()
+    def ends(self, model: Classifier, batch: int = 32) -> Ends:
+        """(N, K) logits and (N, F) embedding of the network's own weights, from one pass."""
+        was_training = model.training
+        model.eval()
+        parts = [ends_of(model, x) for x in self._inputs(batch)]
+        model.train(was_training)
+        return join(parts)
+
+    def _inputs(self, batch: int) -> Iterator[Tensor]:
+        for start in range(0, len(self), batch):
+            rows = range(start, min(start + batch, len(self)))
+            x = torch.from_numpy(self._preprocess.normalise(np.stack([self._pixels[i] for i in rows])))
+            yield x.to(self._device).contiguous(memory_format=torch.channels_last)
 
     def seconds(self, model: Classifier, sample: int = 64) -> float:
         """Seconds that one look at all pictures takes, from a sample of them."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +22,10 @@ from assay.pipeline import answer
 from assay.train.checkpoint import load_tensors
 from assay.train.step import channels_last
 from assay.types import Prediction
+
+if TYPE_CHECKING:
+    from assay.decide.abstention import Abstention
+    from assay.pipeline import Doubter
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,36 @@ class CheckpointPredictor:
         """The run's name."""
         return self.card.name
 
-    def __call__(self, photo: str | Path) -> Prediction:
-        """The Prediction of one picture."""
-        return next(self.predict([photo]))
+    @cached_property
+    def abstention(self) -> Abstention | None:
+        """The thresholds in the run folder, if any. Raises BundleError when they are damaged."""
+        from assay.decide.stored import load_abstention  # noqa: PLC0415 - rarely asked for
 
-    def predict(self, sources: Iterable[str | Path]) -> Iterator[Prediction]:
-        """One Prediction a source, in order."""
-        return answer(sources, self.engine, self.card, batch=self.batch)
+        return load_abstention(self.folder, self.classes)
+
+    def __call__(self, photo: str | Path, *, abstain: bool = False) -> Prediction:
+        """The Prediction of one picture."""
+        return next(self.predict([photo], abstain=abstain))
+
+    def predict(self, sources: Iterable[str | Path], *, abstain: bool = False) -> Iterator[Prediction]:
+        """One Prediction a source, in order; with ``abstain`` each says whether it should be held back.
+
+        Raises
+        ------
+        ConfigError : ``abstain`` where the run has no thresholds.
+        """
+        if not abstain:
+            return answer(sources, self.engine, self.card, batch=self.batch)
+        if self.abstention is None:
+            raise ConfigError(
+                f"{self.folder} has no thresholds, so it cannot abstain",
+                fix=f"run `assay calibrate {self.folder}`",
+            )
+        return self.observe(sources, self.abstention)
+
+    def observe(self, sources: Iterable[str | Path], doubter: Doubter) -> Iterator[Prediction]:
+        """One Prediction a source, in order; ``doubter`` is shown logits and embedding of each batch."""
+        return answer(sources, self.outputs, self.card, doubt=doubter, batch=self.batch)
 
     def engine(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, C, S, S) float32 -> logits (B, K) float32."""
@@ -55,6 +84,14 @@ class CheckpointPredictor:
         with torch.inference_mode():
             x = torch.from_numpy(images).to(device).contiguous(memory_format=torch.channels_last)
             return self.model(x).float().cpu().numpy()
+
+    def outputs(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(B, C, S, S) float32 -> logits (B, K) and embedding (B, F) float32, from one pass."""
+        device = next(self.model.parameters()).device
+        with torch.inference_mode():
+            x = torch.from_numpy(images).to(device).contiguous(memory_format=torch.channels_last)
+            embedding = self.model.embed(x)
+            return self.model.head(embedding).float().cpu().numpy(), embedding.float().cpu().numpy()
 
 
 def load_run(path: str | Path) -> CheckpointPredictor:

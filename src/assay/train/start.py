@@ -18,6 +18,7 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 import assay
 from assay.bundle import Card
 from assay.configs import ModelConfig, Recipe
+from assay.decide.stored import save_abstention
 from assay.errors import AssayError, ConfigError
 from assay.metrics.evaluate import Evaluation, evaluate
 from assay.metrics.reliability import fit_temperature
@@ -39,6 +40,7 @@ from assay.train.machine import describe_machine, tune_allocator
 from assay.train.material import Material, gather
 from assay.train.predictor import CheckpointPredictor
 from assay.train.record import Recorder
+from assay.train.reference import Ends, fit_at_the_end, look_at_training, reference_count
 from assay.train.settle import settle
 from assay.types import Dataset
 
@@ -196,18 +198,20 @@ def _finish(f: Fit, material: Material, recipe: Recipe, record: RunRecord) -> Ru
     f.recorder.stage("calibrate and evaluate", total=1.0)
     weights, chosen = choose(f)
     f.plain.load_state_dict(weights)
-    temperature = 1.0
+    temperature, held = 1.0, None
     if f.judge is not None:
-        temperature = fit_temperature(f.judge.logits(f.plain), f.judge.targets)
+        held = f.judge.ends(f.plain)
+        temperature = fit_temperature(held[0], f.judge.targets)
     record.add(chosen=chosen, temperature=temperature)
     card = _card(f, material, recipe, record.values, temperature)
     evaluations: dict[str, Evaluation] = {}
     if f.accelerator.is_main_process:
         save_tensors(f.folder / "model.safetensors", weights, {"classes": material.dataset.classes.digest})
+        abstains = held is not None and _hold_back(f, material, record, held, temperature)
         predictor = CheckpointPredictor(f.plain.eval(), card, f.folder)
         for part in ("validation", "test"):
             if part in material.dataset.parts:
-                evaluations[part] = evaluate(predictor, material.dataset, part)
+                evaluations[part] = evaluate(predictor, material.dataset, part, abstain=abstains)
                 evaluations[part].save(f.folder / "evaluation")
         write_json(f.folder / "card.json", card.to_dict())
     record.end("finished")
@@ -215,6 +219,20 @@ def _finish(f: Fit, material: Material, recipe: Recipe, record: RunRecord) -> Ru
     f.recorder.log("done", step=f.place.step, minutes=minutes, chosen=chosen["kept"])
     f.accelerator.wait_for_everyone()
     return Run(f.folder, card, evaluations, record.values["seconds"], tuple(record.values["warnings"]))
+
+
+def _hold_back(f: Fit, material: Material, record: RunRecord, held: Ends, temperature: float) -> bool:
+    """Decide when answers are held back; whether that was possible. A run does not fail for want of thresholds."""
+    each = f.judge_s / len(held[0])
+    count = reference_count(len(material.train), f.config.minutes, each)
+    try:
+        reference = look_at_training(f.plain, material, count, f.accelerator.device)
+        save_abstention(fit_at_the_end(held, reference, material, temperature), f.folder)
+    except ConfigError as error:
+        text = f"no thresholds for holding answers back were fitted: {error.what}"
+        record.add(warnings=[*record.values.get("warnings", []), text])
+        return False
+    return True
 
 
 def _card(f: Fit, material: Material, recipe: Recipe, record: dict[str, Any], temperature: float) -> Card:

@@ -49,6 +49,11 @@ class OnnxRuntimeEngine:
         """(B, C, S, S) float32 -> (B, F) float32: the pooled features before the last layer."""
         return self._run([EMBEDDING], images)[0]
 
+    def outputs(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(B, C, S, S) float32 -> logits (B, K) and embedding (B, F), from one pass."""
+        logits, embedding = self._run([LOGITS, EMBEDDING], images)
+        return logits, embedding
+
     def _run(self, outputs: list[str], images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         images = np.ascontiguousarray(images, dtype=np.float32)
         if images.ndim != 4 or images.shape[1:] != (self.channels, self.size, self.size):

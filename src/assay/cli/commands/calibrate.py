@@ -1,0 +1,114 @@
+"""``assay calibrate``: set when a run holds its answers back, and say what is promised."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from assay.cli.command import Command
+from assay.cli.flags import add_config_flags, given_options, read_config
+from assay.cli.terminal import paint
+from assay.configs import AbstainConfig, ReadConfig
+from assay.errors import ConfigError
+
+if TYPE_CHECKING:
+    from assay.train.calibrate import Calibrated
+
+_EPILOG = """\
+examples:
+  assay calibrate runs/first                             with the run's own validation pictures
+  assay calibrate runs/first --risk 0.02 --confidence 0.95
+  assay calibrate runs/first --data fresh-photos         pictures that nothing was chosen with: an honest promise
+
+The thresholds are written into the run folder; `assay export` packs them into the Bundle, and
+`assay predict --abstain` applies them. exit code: 0 fitted, also where the wished risk cannot be promised
+(threshold is null in --json, and every answer is held back); 2 wrong usage
+"""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="the folder of a finished run")
+    parser.add_argument(
+        "--data", metavar="DATA", help="labelled pictures that it was not trained on (default: the run's own)"
+    )
+    parser.add_argument(
+        "--part",
+        metavar="NAME",
+        help="part of the pictures (default: validation of the run's own, all of DATA)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_config_flags(parser, AbstainConfig)
+    add_config_flags(parser, ReadConfig)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.data is None and given_options(args, ReadConfig):
+        name = next(iter(given_options(args, ReadConfig)))
+        raise ConfigError(f"--{name.replace('_', '-')} is about pictures of --data", fix="give --data")
+    config = read_config(args, AbstainConfig)
+    from assay.cli.native import quiet_native  # noqa: PLC0415
+    from assay.train.calibrate import calibrate  # noqa: PLC0415 - torch
+
+    with quiet_native(), _progress() as on_progress:
+        done = calibrate(
+            args.run,
+            data=args.data,
+            part=args.part,
+            read=read_config(args, ReadConfig),
+            on_progress=on_progress,
+            **config.to_dict(),
+        )
+    if args.json:
+        print(json.dumps(done.to_dict(), ensure_ascii=False, allow_nan=False))
+    else:
+        _tell(done)
+    return 0
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar on stderr for each pass, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415 - 50 ms that a pipe does not need
+    from rich.progress import Progress, TaskID  # noqa: PLC0415
+
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=Console(file=sys.stderr), transient=True) as bar:
+
+        def move(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
+        yield move
+
+
+def _tell(done: Calibrated) -> None:
+    made = done.abstention.calibration
+    where = f"{made.dataset}, part {made.part}" if made.part not in ("", "all") else made.dataset
+    groups = f" in {made.groups:,} groups" if made.groups is not None else ""
+    print(
+        f"{done.folder}: {made.pictures:,} pictures{groups} of {where}, {made.accuracy:.1%} answered rightly\n"
+    )
+    can = done.abstention.threshold.threshold is not None
+    for i, sentence in enumerate(done.promises):
+        print(f"- {sentence if i or can else paint(sentence, 'yellow', sys.stdout)}")
+    for text in done.warnings:
+        print(f"\n{paint('warning:', 'yellow', sys.stdout)} {text}")
+    print(f"\nwritten to {done.folder / 'abstention.json'}; pack it with `assay export {done.folder}`")
+
+
+COMMAND = Command(
+    "calibrate",
+    "Set when a run holds its answers back: from which probability on, with a promised share of wrong answers; "
+    "which classes remain possible; which pictures are unlike those it knows.",
+    _add_arguments,
+    _run,
+    _EPILOG,
+)

@@ -1,0 +1,111 @@
+"""An audit as text: the verdict in one paragraph, then the findings, the worst first, with what to do."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from assay.audit.finding import Finding, Item
+from assay.audit.outcome import Audit
+
+_WIDTH, _EXAMPLES, _NAMED = 100, 3, 4
+_COLOURS = {"error": "red", "warning": "yellow", "note": "blue", "good": "green"}
+_WORDS = {"error": "wrong", "warning": "look at", "note": "note", "good": "in order"}
+
+
+def verdict(audit: Audit) -> str:
+    """Whether the data set is fit to measure with, and why; one paragraph."""
+    errors, warnings = audit.of_level("error"), audit.of_level("warning")
+    if errors:
+        told = f"This data set is not fit to measure with yet: {_titles(errors)}."
+        if warnings:
+            told += f" Look also at: {_titles(warnings)}."
+    elif warnings:
+        told = f"This data set is fit to measure with, once you have looked at this: {_titles(warnings)}."
+    else:
+        told = "This data set is fit to measure with: nothing serious was found."
+        if good := [f for f in audit.of_level("good")]:
+            told += f" In order: {_titles(good)}."
+    if missing := failed(audit):
+        told += f" Not examined: {', '.join(missing)}."
+    return told
+
+
+def failed(audit: Audit) -> list[str]:
+    """The checkups that could not be made."""
+    return [str(f.figures.get("checkup", f.title)) for f in audit.findings if f.code == "checkup-failed"]
+
+
+def first_step(audit: Audit) -> str:
+    """What to do first: the mending of the worst finding; empty where nothing has to be done."""
+    return next((f.fix for f in audit.of_level("error", "warning") if f.fix), "")
+
+
+def _titles(found: Iterable[Finding]) -> str:
+    titles = [_lower(f.title) for f in found]
+    more = f" and {len(titles) - _NAMED} more" if len(titles) > _NAMED else ""
+    return "; ".join(titles[:_NAMED]) + more
+
+
+def _lower(title: str) -> str:
+    """A heading inside a sentence; names in capitals (EXIF) stay."""
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+
+
+def summary_line(audit: Audit) -> str:
+    """Name, pictures, classes and parts in one line."""
+    parts = ", ".join(f"{part} {n:,}" for part, n in audit.parts.items())
+    classes = "1 class" if len(audit.classes) == 1 else f"{len(audit.classes):,} classes"
+    pictures = "1 picture" if audit.n == 1 else f"{audit.n:,} pictures"
+    return f"{audit.data}: {pictures}, {classes}{f' ({parts})' if parts else ''}"
+
+
+def print_audit(audit: Audit, stream: TextIO, page: Path | None = None) -> None:
+    """Write the audit to ``stream`` for people: the verdict, the findings, and where everything lies."""
+    console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
+    console.print(summary_line(audit), style="bold")
+    console.print()
+    console.print(_filled(verdict(audit)))
+    for found in audit.of_level("error", "warning", "note"):
+        console.print()
+        _print_finding(console, found)
+    good = audit.of_level("good")
+    if good:
+        console.print()
+        for found in good:
+            console.print(Text.assemble((f"{_WORDS['good']}: ", _COLOURS["good"]), found.title))
+    console.print()
+    if page is not None:
+        console.print(f"page with the pictures: {page}")
+    if any(found.items for found in audit.findings):
+        console.print(f"lists: {Path(audit.folder) / 'findings'}")
+
+
+def _print_finding(console: Console, found: Finding) -> None:
+    count = f" ({found.count:,})" if found.count > 1 else ""
+    head = Text.assemble((f"{_WORDS[found.level]}: ", _COLOURS[found.level]), (found.title + count, "bold"))
+    console.print(head)
+    console.print(_filled(found.what, "  "))
+    for item in found.items[:_EXAMPLES]:
+        console.print(_example(item), style="dim")
+    left = found.count - min(len(found.items), _EXAMPLES)
+    if found.items and left > 0:
+        console.print(f"    ... and {left:,} more", style="dim")
+    if found.fix:
+        console.print(_filled(f"fix: {found.fix}", "  "))
+
+
+def _example(item: Item) -> str:
+    named = " = ".join(item.paths[:3]) + (f" and {len(item.paths) - 3} more" if len(item.paths) > 3 else "")
+    return f"    {': '.join(part for part in (named, item.text) if part)}"
+
+
+def _filled(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )

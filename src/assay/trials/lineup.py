@@ -1,0 +1,105 @@
+"""The networks of a comparison as they will be trained: options settled, sizes measured and, where wished, made equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from assay.configs import ModelConfig, Recipe
+from assay.errors import AssayError, ConfigError
+from assay.preprocess import Preprocess
+from assay.trials.entrant import Entrant
+from assay.trials.request import Request
+from assay.trials.scale import fit_width, macs_of, measure_by, own_size, parameters_of
+
+UNITS = {"params": "parameters", "flops": "multiply-adds"}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A network with the options of ``train`` that it gets (all but the seed), its size, and what there is to say.
+
+    ``note`` says where the wished size could not be had; ``failed`` why the network cannot be built at all.
+    """
+
+    entrant: Entrant
+    options: dict[str, Any]
+    parameters: int | None = None
+    macs: int | None = None
+    note: str = ""
+    failed: str = ""
+
+    @property
+    def name(self) -> str:
+        """The network's name in tables."""
+        return self.entrant.name
+
+
+def line_up(request: Request, classes: int) -> list[Contender]:
+    """The networks with their sizes. One that cannot be built is told in its place; the others go on.
+
+    Raises
+    ------
+    ConfigError : the first network shall give the common size and cannot be built.
+    """
+    target = common_size(request, classes)
+    return [_contend(request, entrant, classes, target) for entrant in request.entrants]
+
+
+def common_size(request: Request, classes: int) -> int | None:
+    """What all shall have; None where sizes are as they are. Raises as ``line_up``."""
+    if request.equal not in UNITS:
+        return None
+    wished = request.params if request.equal == "params" else request.flops
+    first = request.entrants[0]
+    config, measure = measure_of(request, request.options_of(first), classes)
+    try:
+        return own_size(config, wished, measure)
+    except AssayError as error:
+        raise ConfigError(
+            f"{first.name}, which gives all networks their size, cannot be built",
+            got=error.what,
+            fix=f"name another network first, or give --{request.equal} N",
+        ) from error
+
+
+def measure_of(
+    request: Request, options: dict[str, Any], classes: int
+) -> tuple[ModelConfig, Callable[[ModelConfig], int]]:
+    """(the network of these options, what is made equal as a function of the network)."""
+    recipe = Recipe.from_options(options)
+    channels = Preprocess(recipe.preprocess).channels
+    return recipe.model, measure_by(request.equal or "params", classes, channels, recipe.preprocess.size)
+
+
+def _contend(request: Request, entrant: Entrant, classes: int, target: int | None) -> Contender:
+    options = request.options_of(entrant)
+    try:
+        note = ""
+        if target is not None:
+            options, note = resized(request, options, classes, target)
+        return sized(Contender(entrant, options, note=note), classes)
+    except AssayError as error:
+        return Contender(entrant, options, failed=str(error).replace("\n  ", "; "))
+
+
+def resized(
+    request: Request, options: dict[str, Any], classes: int, target: int
+) -> tuple[dict[str, Any], str]:
+    """(options with the width that brings the network to ``target``, what there is to say about it)."""
+    config, measure = measure_of(request, options, classes)
+    found = fit_width(config, target, measure, UNITS[request.equal or "params"])
+    return (options if found.width is None else {**options, "width": found.width}), found.note
+
+
+def sized(contender: Contender, classes: int) -> Contender:
+    """With parameters and, where the network takes such pictures, multiply-adds. Raises as ``build_model``."""
+    recipe = Recipe.from_options(contender.options)
+    channels, side = Preprocess(recipe.preprocess).channels, recipe.preprocess.size
+    parameters = parameters_of(recipe.model, classes, channels)
+    try:
+        macs: int | None = macs_of(recipe.model, classes, channels, side)
+    except AssayError:  # training will say why
+        macs = None
+    return Contender(contender.entrant, contender.options, parameters, macs, contender.note)
