@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from assay.data.read import read_dataset as read_dataset
     from assay.data.split import split_dataset as split_dataset
     from assay.data.write import write_dataset as write_dataset
-    from assay.export.export import export as export
     from assay.explain.vectors import features as features
+    from assay.export.export import export as export
     from assay.metrics.evaluate import evaluate as evaluate
     from assay.report.write import write_report as write_report
     from assay.runtime.load import load as load

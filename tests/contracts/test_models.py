@@ -156,6 +156,12 @@ def test_it_learns_in_bf16_and_channels_last_as_training_runs_it(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.trace.*deprecated")
+def test_its_graph_can_be_drawn(name):
+    torch.jit.trace(build(name).eval(), pictures(1))  # as TensorBoard does, with its checks
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_a_few_steps_fit_a_few_pictures(name):
     model, y = build(name).train(), torch.arange(8) % CLASSES
     x = 0.3 * pictures(8)

@@ -412,6 +412,6 @@ def _notes(sides: dict[str, list[float]], no_room: int, too_small: int, config: 
 
 
 def _nothing_cut(made: Crops, name: str) -> DatasetError:
-    got = some((str(fault) for fault in made.faults), 3) or None
-    fix = made.faults[0].fix if made.faults else "give boxes, or --background N"
+    got = some([*(str(fault) for fault in made.faults), *made.notes], 3) or None
+    fix = made.faults[0].fix if made.faults else "lower --min-size, or give --background N"
     return DatasetError(f"nothing could be cut from {name}", got=got, fix=fix)

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from assay.explain.maps import blur, finish, resize
-from assay.explain.target import MapSite, find_map, frozen, maps_and_gradients
+from assay.explain.target import frozen, maps_and_gradients
 from assay.models.classifier import Classifier
 
-CHANNELS = 24
+CHANNELS = 16
 """Channels that Score-CAM tries: a forward pass each."""
 AT_ONCE = 64
 """Pictures in one forward pass."""
@@ -49,7 +49,9 @@ def grad_cam_plus_plus(model: Classifier, x: Tensor, classes: Tensor) -> Tensor:
     maps, gradients = maps_and_gradients(model, x, classes)
     squared, cubed = gradients.square(), gradients**3
     below = 2 * squared + maps.sum((2, 3), keepdim=True) * cubed
-    alpha = torch.where(below.abs() > 0, squared / torch.where(below.abs() > 0, below, torch.ones_like(below)), 0.0)
+    alpha = torch.where(
+        below.abs() > 0, squared / torch.where(below.abs() > 0, below, torch.ones_like(below)), 0.0
+    )
     weights = (alpha * gradients.clamp(min=0)).sum((2, 3), keepdim=True)
     return finish((weights * maps).sum(1), _size(x))
 
@@ -72,16 +74,15 @@ def score_cam(model: Classifier, x: Tensor, classes: Tensor) -> Tensor:
     ------
     ModelError : the network has no map.
     """
-    site = find_map(model, x)
-    maps, _ = maps_and_gradients(model, x, classes, site)
+    maps, _ = maps_and_gradients(model, x, classes)
     count = min(CHANNELS, maps.shape[1])
     loud = maps.flatten(2).var(2, correction=0).topk(count, dim=1).indices  # B N
     chosen = maps.gather(1, loud[:, :, None, None].expand(-1, -1, *maps.shape[2:]))  # B N h w
-    weights = _mask_scores(model, x, classes, _masks(chosen, site))
+    weights = _mask_scores(model, x, classes, _masks(chosen))
     return finish((weights[:, :, None, None] * chosen).sum(1), _size(x))
 
 
-def _masks(chosen: Tensor, site: MapSite) -> Tensor:
+def _masks(chosen: Tensor) -> Tensor:
     """(B, N, h, w) -> [0, 1], channel by channel; a channel without spread covers everything."""
     low, high = chosen.amin((2, 3), keepdim=True), chosen.amax((2, 3), keepdim=True)
     return (chosen - low) / torch.where(high > low, high - low, torch.ones_like(low))

@@ -185,7 +185,9 @@ class Examiner:
             found[level] = float(known.mean()) if len(known) else math.nan
         return found
 
-    def _score(self, name: str, own: Areas, chance: Areas, likeness: dict[str, float], seconds: float) -> Score:
+    def _score(
+        self, name: str, own: Areas, chance: Areas, likeness: dict[str, float], seconds: float
+    ) -> Score:
         gains = {
             "deletion_gain": self._mean(chance.deletion - own.deletion),
             "insertion_gain": self._mean(own.insertion - chance.insertion),

@@ -27,10 +27,12 @@ SOFT = 0.01
 def input_gradient(model: Classifier, x: Tensor, classes: Tensor) -> Tensor:
     """Gradient times input, smoothed. x (B, C, H, W), classes (B,) int64 -> (B, H, W) float32 in [0, 1]."""
     with frozen(model), torch.enable_grad():
-        gradient = torch.cat([
-            _smooth_gradient(model, part, labels)
-            for part, labels in zip(x.detach().split(AT_ONCE), classes.split(AT_ONCE), strict=True)
-        ])
+        gradient = torch.cat(
+            [
+                _smooth_gradient(model, part, labels)
+                for part, labels in zip(x.detach().split(AT_ONCE), classes.split(AT_ONCE), strict=True)
+            ]
+        )
     moved = gradient * (x - x.mean((2, 3), keepdim=True))  # B C H W
     scores = moved.sum(1, keepdim=True).abs()
     scores = torch.nan_to_num(blur(scores.float(), SOFT * max(x.shape[2:])), 0.0, 0.0, 0.0)

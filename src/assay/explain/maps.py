@@ -60,6 +60,7 @@ def centre_map(size_hw: tuple[int, int], share: float = 0.25) -> Tensor:
     """
     sides = [torch.arange(n, dtype=torch.float32) for n in size_hw]
     rows, columns = (
-        torch.exp(-0.5 * ((at - (n - 1) / 2) / (share * n)) ** 2) for at, n in zip(sides, size_hw, strict=True)
+        torch.exp(-0.5 * ((at - (n - 1) / 2) / (share * n)) ** 2)
+        for at, n in zip(sides, size_hw, strict=True)
     )
     return rows.unsqueeze(1) * columns.unsqueeze(0)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from assay.errors import ConfigError, DatasetError
 from assay.explain.feature_files import FeatureSet, read_features
-from assay.explain.pictures import Picture
+from assay.explain.picture_stream import Picture
 from assay.explain.vectors import Source, open_source, probe, read_vectors
 from assay.preprocess import Preprocess
 

@@ -30,10 +30,12 @@ def occlusion(model: Classifier, x: Tensor, classes: Tensor) -> Tensor:
     colour = x.mean((2, 3), keepdim=True)  # B C 1 1
     with frozen(model), torch.inference_mode():
         whole = _log_share(model, x, classes)  # B
-        falls = torch.stack([
-            whole[i] - _covered(model, picture, colour[i], covers, classes[i])
-            for i, picture in enumerate(x)
-        ])  # B N
+        falls = torch.stack(
+            [
+                whole[i] - _covered(model, picture, colour[i], covers, classes[i])
+                for i, picture in enumerate(x)
+            ]
+        )  # B N
     cells = torch.einsum("bn,nhw->bhw", falls, windows) / windows.sum(0)
     return finish(cells.clone(), size_hw)
 

@@ -1,121 +1,171 @@
-"""Which pictures: a data set with its labels, plain files, or those of a run itself, as one stream."""
+"""Pictures to explain by: those that the run itself held back, or the user's own, prepared as the network sees them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from assay.configs import ReadConfig
-from assay.data.names import is_picture
-from assay.data.read import read_dataset
-from assay.errors import AssayError, ConfigError, DatasetError
-from assay.labels import ClassNames
-from assay.runtime.sources import Pictures
-from assay.types import Dataset
+from assay.data.names import PICTURE_SUFFIXES
+from assay.errors import AssayError, ConfigError, DatasetError, ImageError
+from assay.image import FORMATS, read_image
+from assay.metrics.evaluation import Evaluation
+from assay.preprocess import Preprocess
+from assay.train.predictor import CheckpointPredictor
+
+PARTS = ("validation", "test", "all")
+"""Where pictures are taken from, the first that the run has measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """``path`` as the user's table or folder has it, ``file`` where it lies, and what is known of it."""
+    """A picture that may be explained. ``label`` is its true class, ``group`` what it belongs to, where known."""
 
-    path: str
-    file: Path
+    path: Path
+    name: str
     label: str | None = None
-    part: str | None = None
+    answer: str | None = None
+    confidence: float = float("nan")
     group: str | None = None
 
 
-@dataclass(frozen=True)
-class Stream:
-    """Pictures in order. ``root`` is the folder that their paths start from; ``count`` is None where unknown."""
-
-    pictures: Iterable[Picture]
-    name: str
-    root: str = ""
-    count: int | None = None
-
-
-def walk(
-    pictures: Dataset | str | Path | Iterable[str | Path] | None,
-    model: str | Path,
-    part: str | None = None,
-) -> Stream:
-    """The pictures that are meant; those of the run ``model`` itself when None.
+def run_pictures(folder: Path) -> tuple[list[Picture], str]:
+    """The pictures on which a run was measured with its answers to them, and the part that they are of.
 
     Raises
     ------
-    ConfigError : a path that does not exist, a part that there is not, a Bundle asked for its own pictures.
-    DatasetError : nothing there, or a broken data set.
+    DatasetError : the run has no evaluation, or its pictures are gone.
     """
-    if pictures is None:
-        pictures = own_pictures(model)
-    if isinstance(pictures, str | Path):
-        pictures = _dataset_or_files(Path(pictures))
-    if isinstance(pictures, Dataset):
-        return _rows_of(pictures if part is None else pictures.part(part))
-    if part is not None:
-        raise ConfigError(
-            f"plain pictures have no part {part!r}", fix="leave out the part, or give a data set"
-        )
-    files = pictures if isinstance(pictures, Pictures) else Pictures(list(pictures))
-    return Stream((Picture(name, Path(name)) for name in files), "pictures", "", files.count())
-
-
-def _dataset_or_files(place: Path) -> Dataset | Pictures:
-    """A table or a folder of class folders is a data set; a picture, a pattern or a flat folder is not."""
-    if is_picture(place.name) and not place.is_dir():
-        return Pictures(place)
-    if not place.exists() and any(c in str(place) for c in "*?["):
-        return Pictures(place)
-    if not place.is_dir():
-        return read_dataset(place)
-    try:
-        return read_dataset(place)
-    except DatasetError:
-        return Pictures(place)  # raises in its own words where there are no pictures at all
-
-
-def _rows_of(dataset: Dataset) -> Stream:
-    return Stream(_walk_rows(dataset), dataset.name, str(dataset.root.resolve()), len(dataset))
-
-
-def _walk_rows(dataset: Dataset) -> Iterator[Picture]:
-    wanted = [c for c in ("path", "label", "part", "group") if c in dataset.table.column_names]
-    for batch in dataset.table.select(wanted).to_batches(max_chunksize=4096):
-        for row in batch.to_pylist():
-            path = row.pop("path")
-            yield Picture(path, dataset.root / path, **row)
-
-
-def own_pictures(run: str | Path) -> Dataset:
-    """The pictures of a run, split as it split them.
-
-    Raises
-    ------
-    ConfigError : it is no run folder, or its data is not where it was.
-    DatasetError : what it wrote down of its pictures is missing or damaged.
-    """
-    folder = Path(run)
-    if not folder.is_dir():
-        raise ConfigError("no pictures are named, and a Bundle has none of its own", fix="name pictures")
-    try:
-        record = json.loads((folder / "run.json").read_text("utf-8"))
-        table = pq.read_table(folder / "split.parquet")
-        data, read = Path(record["data"]), ReadConfig.from_dict(record.get("recipe", {}).get("read", {}))
-        classes = ClassNames(record["classes"])
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
+    for part in PARTS:
+        file = folder / "evaluation" / f"{part}.json"
+        if not file.is_file():
+            continue
+        e = Evaluation.load(file)
+        root = Path(e.root)
+        groups = e.groups or [None] * e.n
+        found = [
+            Picture(
+                root / path,
+                path,
+                label=e.classes[int(target)],
+                answer=e.classes[int(answer)],
+                confidence=float(confidence),
+                group=group,
+            )
+            for path, target, answer, confidence, group in zip(
+                e.paths, e.targets, e.predicted, e.confidence, groups, strict=True
+            )
+        ]
+        there = [picture for picture in found if picture.path.is_file()]
+        if there:
+            return there, part
         raise DatasetError(
-            f"{folder} does not say which pictures are its own", got=str(error)[:200], fix="name the pictures"
-        ) from error
+            f"the pictures that {folder.name} was measured on are gone",
+            got=f"{found[0].path} does not exist" if found else f"the {part} part is empty",
+            fix="start from the folder where it was trained, or name pictures",
+        )
+    raise DatasetError(
+        f"{folder.name} was not measured on any pictures",
+        fix="run `assay evaluate` on it, or name pictures",
+    )
+
+
+def given_pictures(names: Iterable[str | Path]) -> list[Picture]:
+    """The pictures of the user: files, and what lies in folders, in the order of their names.
+
+    Raises
+    ------
+    ConfigError : a name that does not exist, or no pictures at all.
+    """
+    found: list[Picture] = []
+    for name in names:
+        place = Path(name)
+        if place.is_dir():
+            inside = sorted(
+                p for p in place.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()
+            )
+            found += [Picture(path, path.relative_to(place).as_posix()) for path in inside]
+        elif place.is_file():
+            found.append(Picture(place, place.name))
+        else:
+            raise ConfigError(f"{place} does not exist", fix="name pictures, or folders of pictures")
+    if not found:
+        raise ConfigError("there are no pictures to explain", fix=f"formats read: {', '.join(FORMATS)}")
+    return found
+
+
+def spread(pictures: Sequence[Picture], most: int, seed: int = 0) -> list[Picture]:
+    """At most ``most`` of them, drawn evenly from the classes (of the labels, else of the answers) by chance."""
+    order = np.random.default_rng(seed).permutation(len(pictures))
+    seen: dict[str | None, int] = {}
+    ranked = []
+    for place in order:
+        name = pictures[place].label or pictures[place].answer
+        ranked.append((seen.setdefault(name, 0), int(place)))
+        seen[name] += 1
+    ranked.sort(key=lambda pair: pair[0])  # one of each class, then a second
+    return [pictures[place] for _, place in ranked[:most]]
+
+
+def telling(pictures: Sequence[Picture], most: int, seed: int = 0) -> list[Picture]:
+    """Those worth looking at: three quarters right answers from as many classes as can be, then the surest mistakes."""
+    wrong = sorted((p for p in pictures if p.answer != p.label), key=lambda p: -p.confidence)
+    right = spread([p for p in pictures if p.answer == p.label], most, seed)
+    mistakes = wrong[: max(most // 4, most - len(right))]
+    return [*right[: most - len(mistakes)], *mistakes]
+
+
+def prepare(pictures: Sequence[Picture], predictor: CheckpointPredictor) -> tuple[list[Picture], Tensor]:
+    """Those that can be read, and (N, C, S, S) of them as the network takes them, on its device."""
+    preprocess = Preprocess(predictor.card.preprocess)
+
+    def read(picture: Picture) -> NDArray[np.float32] | None:
+        try:
+            return preprocess(read_image(picture.path))
+        except ImageError:
+            return None  # broken pictures are the business of `assay check`
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(read, pictures))
+    kept = [picture for picture, x in zip(pictures, found, strict=True) if x is not None]
+    side = predictor.card.preprocess.size
+    stack = [x for x in found if x is not None]
+    x = np.stack(stack) if stack else np.empty((0, preprocess.channels, side, side), np.float32)
+    device = next(predictor.model.parameters()).device
+    return kept, torch.from_numpy(x).to(device).contiguous(memory_format=torch.channels_last)
+
+
+def fingerprint(pictures: Sequence[Picture], *words: str) -> str:
+    """16 hex digits over what these pictures are (name, size, time of the last change) and some words."""
+    told = list(words)
+    for picture in pictures:
+        try:
+            state = picture.path.stat()
+            told.append(f"{picture.path}|{state.st_size}|{state.st_mtime_ns}")
+        except OSError:
+            told.append(f"{picture.path}|gone")
+    return hashlib.blake2b("\0".join(told).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of a run's weights.
+
+    Raises
+    ------
+    AssayError : they cannot be read.
+    """
+    digest = hashlib.sha256()
     try:
-        dataset = read_dataset(data, read)
-    except AssayError as error:
-        raise ConfigError(
-            f"the pictures of {folder} are not where they were", got=error.what, fix="name them"
-        ) from error
-    return replace(dataset, table=table, classes=classes, split=record.get("split") or {})
+        with (folder / "model.safetensors").open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise AssayError(f"{folder}/model.safetensors cannot be read", got=error.strerror) from error
+    return digest.hexdigest()

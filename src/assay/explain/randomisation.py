@@ -93,5 +93,3 @@ def _ranks(rows: Floats) -> Floats:
         _, place, count = np.unique(row, return_inverse=True, return_counts=True)
         found[i] = (np.cumsum(count) - (count - 1) / 2)[place]
     return found
-
-

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from assay.errors import AssayError, DatasetError
 from assay.explain.feature_files import FeatureSet, read_features
 from assay.explain.neighbours import nearest
-from assay.explain.pictures import own_pictures
+from assay.explain.picture_stream import own_pictures
 from assay.explain.projection import MOST, choose_evenly, project
 from assay.explain.vectors import features, file_digest
 from assay.files import write_file
@@ -29,7 +29,7 @@ from assay.metrics.evaluation import Evaluation
 from assay.types import Dataset
 
 HELD_OUT = ("validation", "test")
-MOST_TRAIN = 4000
+MOST_TRAIN = 3000
 """Training pictures among which neighbours are sought: as many as a report can wait for."""
 MISTAKES, NEIGHBOURS = 12, 6
 FORMAT = 1
@@ -143,7 +143,11 @@ def _write_map(folder: Path, found: FeatureSet, digest: str, seed: int) -> None:
         }
         for row, (x, y) in zip(projection.rows, projection.xy, strict=True)
     ]
-    about = {"network": found.about["network"], "root": found.about["root"], "left_out": found.about["left_out"]}
+    about = {
+        "network": found.about["network"],
+        "root": found.about["root"],
+        "left_out": found.about["left_out"],
+    }
     _save(folder, "map.json", digest, {**about, "scores": projection.scores(), "points": points})
 
 

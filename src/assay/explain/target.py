@@ -2,7 +2,7 @@
 
 Grad-CAM and its kin need the last map of features that still knows *where* (Selvaraju et al. 2017, section 3). A table
 of layer names would have to grow with every network. Instead one picture is sent through with a hook on every module,
-and the last output is taken that (1) lies in space - a map, a map with channels last, or tokens on a grid or one a row -
+and the last output is taken that (1) lies in space (a map, a map with channels last, tokens on a grid or one a row),
 (2) has enough cells to say where, and (3) moves the logit at more than a handful of cells. The third condition passes
 over the patch tokens behind the last attention of a transformer that answers from its class token, and over the outputs
 of a recurrent network that answers from its last state.
@@ -89,7 +89,9 @@ def find_map(model: Classifier, x: Tensor) -> MapSite:
     calls: dict[str, int] = {}
     seen: list[tuple[MapSite, Tensor]] = []
     with frozen(model), torch.enable_grad():
-        layout = _Layout(x, _declared(model, x), getattr(getattr(model, "net", None), "num_prefix_tokens", None))
+        layout = _Layout(
+            x, _declared(model, x), getattr(getattr(model, "net", None), "num_prefix_tokens", None)
+        )
 
         def note(name: str, module: nn.Module, output: Any) -> None:
             call = calls[name] = calls.get(name, -1) + 1
@@ -158,13 +160,17 @@ def maps_and_gradients(
     with frozen(model), torch.enable_grad(), _hooked(model, begin, only=site.name):
         logits = model(x.detach())
         score = logits.gather(1, classes.to(logits.device).unsqueeze(1)).sum()
-        gradient = torch.autograd.grad(score, leaves[0], allow_unused=True)[0] if score.requires_grad else None
+        gradient = (
+            torch.autograd.grad(score, leaves[0], allow_unused=True)[0] if score.requires_grad else None
+        )
     maps = site.maps(leaves[0].detach()).float()
     return maps, torch.zeros_like(maps) if gradient is None else site.maps(gradient).float()
 
 
 @contextmanager
-def _hooked(model: nn.Module, see: Callable[[str, nn.Module, Any], Any], only: str | None = None) -> Iterator[None]:
+def _hooked(
+    model: nn.Module, see: Callable[[str, nn.Module, Any], Any], only: str | None = None
+) -> Iterator[None]:
     """Call ``see(name, module, output)`` after every module, in the order in which they end."""
 
     def hook(name: str) -> Callable[[nn.Module, Any, Any], Any]:

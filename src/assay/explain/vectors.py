@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from assay.errors import ConfigError, DatasetError, ModelError
 from assay.explain.feature_files import TEXTS, FeatureSet, FeatureWriter, Rows, check_suffix, read_features
-from assay.explain.pictures import Picture, walk
+from assay.explain.picture_stream import Picture, walk
 from assay.pipeline import answer
 from assay.preprocess import Preprocess
 from assay.tables import suggest

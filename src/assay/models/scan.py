@@ -32,8 +32,10 @@ def linear_scan(a: Tensor, b: Tensor) -> Tensor:
 
     Can be differentiated any number of times; without gradients it is plain products and sums, which export.
     """
-    if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
-        h: Tensor = _Recurrence.apply(a, b)  # type: ignore[no-untyped-call]
+    wanted = torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
+    # a drawing of the graph is to show what is computed
+    if wanted and not torch.jit.is_tracing():  # type: ignore[attr-defined]
+        h: Tensor = _Recurrence.apply(a, b)
         return h
     return _scan(a, b)
 
@@ -57,7 +59,7 @@ class _Recurrence(torch.autograd.Function):
 
 
 def _scan(a: Tensor, b: Tensor) -> Tensor:
-    steps = a.shape[1]
+    steps = int(a.shape[1])
     if steps < CHUNKED_FROM:
         return _double(a, b)[1]
     chunk = _chunk(steps)
@@ -109,6 +111,6 @@ class LinearScan(nn.Module):
         """(B, T, F), (B, T, F) -> (B, T, F)."""
         return linear_scan(a, b)
 
-    def multiply_adds(self, inputs: tuple[Tensor, ...], output: Tensor) -> int:
+    def multiply_adds(self, _inputs: tuple[Tensor, ...], output: Tensor) -> int:
         """Products made for ``output`` (B, T, F)."""
         return scan_products(output.shape[1]) * (output.numel() // output.shape[1])

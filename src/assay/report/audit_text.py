@@ -28,8 +28,9 @@ def verdict(audit: Audit) -> str:
     elif warnings:
         told = f"This data set is fit to measure with, once you have looked at this: {_titles(warnings)}."
     else:
-        told = "This data set is fit to measure with: nothing serious was found."
-        if good := [f for f in audit.of_level("good")]:
+        known = "This data set is fit to measure with: nothing serious was found."
+        told = "Nothing serious was found in what could be examined." if failed(audit) else known
+        if good := audit.of_level("good"):
             told += f" In order: {_titles(good)}."
     if missing := failed(audit):
         told += f" Not examined: {', '.join(missing)}."
@@ -107,5 +108,10 @@ def _example(item: Item) -> str:
 
 def _filled(text: str, indent: str = "") -> str:
     return textwrap.fill(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )

@@ -54,4 +54,11 @@ def _make_map(folder: Path, step: Callable[[int, int | None], None]) -> None:
     make_run_map(folder, on_progress=step)
 
 
-PARTS = (Part("map of the pictures", _make_map),)
+def _explain(folder: Path, step: Callable[[int, int | None], None]) -> None:
+    from assay.explain.explain import explain  # noqa: PLC0415 - torch
+
+    step(0, None)
+    explain(folder, progress=lambda _what, done, total: step(done, total))
+
+
+PARTS = (Part("map of the pictures", _make_map), Part("explanations", _explain))

@@ -45,7 +45,11 @@ def write_map(
         title=f"Map of {len(rows)} pictures, by what the network sees in them",
     )
     small = small_pictures(layout, [found.place(row) for row in rows])
-    data = map_svg(layout, small, alone=True).encode() if place.suffix.lower() == ".svg" else map_png(layout, small)
+    data = (
+        map_svg(layout, small, alone=True).encode()
+        if place.suffix.lower() == ".svg"
+        else map_png(layout, small)
+    )
     write_file(place, data)
     return projection.scores()
 

@@ -119,7 +119,9 @@ def lay_out(
         )
     ]
     shown = _spread_thumbs(places, names, wrong, thumbs)
-    small = [MapThumb(*(float(v) for v in places[row]), row, colours[names[row]]) for row in shown]
+    small = [
+        MapThumb(float(places[row, 0]), float(places[row, 1]), row, colours[names[row]]) for row in shown
+    ]
     legend = [(colours[name], name, counts[name]) for name in order[:MOST_LEGEND]]
     columns = (WIDTH - 2 * EDGE) // LEGEND_COLUMN
     lines = -(-len(legend) // columns) + 1
@@ -169,9 +171,7 @@ def _places(xy: NDArray[np.float32]) -> tuple[NDArray[np.float64], int]:
     return EDGE + share * room, height
 
 
-def _spread_thumbs(
-    places: NDArray[np.float64], names: list[str], wrong: list[bool], most: int
-) -> list[int]:
+def _spread_thumbs(places: NDArray[np.float64], names: list[str], wrong: list[bool], most: int) -> list[int]:
     """Rows whose small pictures hide the fewest points, far from each other, and not strangers among others."""
     n = len(places)
     if not n or most < 1:
@@ -222,7 +222,10 @@ def _class_names(
     return found
 
 
-_TRIES = [(0, 0), *((dx, dy) for r in (26, 48, 70) for dx, dy in ((0, -r), (0, r), (-r, 0), (r, 0), (r, r), (-r, -r)))]
+_TRIES = [
+    (0, 0),
+    *((dx, dy) for r in (26, 48, 70) for dx, dy in ((0, -r), (0, r), (-r, 0), (r, 0), (r, r), (-r, -r))),
+]
 
 
 def _name_box(x: float, y: float, name: str) -> Box:

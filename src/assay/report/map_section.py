@@ -101,14 +101,23 @@ def explain_mistake(mistake: dict[str, Any]) -> str:
     if not alike:
         return "There is no training picture to compare it with."
     first = alike[0]
-    if first["similarity"] >= TWIN and first["label"] == answer:
-        return f"Nearly the same picture was trained on as “{answer}”: one of the two labels may be wrong."
-    if first["similarity"] >= TWIN and first["label"] == label:
-        return f"Nearly the same picture was trained on as “{label}”, and still it answers “{answer}”."
-    votes = Counter(n["label"] for n in alike)
-    n = len(alike)
-    if votes[answer] > votes[label] and 2 * votes[answer] >= n:
-        return f"{votes[answer]} of the {n} training pictures most like it are “{answer}”: that is where it learned this."
-    if votes[label] > votes[answer] and 2 * votes[label] >= n:
-        return f"{votes[label]} of the {n} most alike are “{label}”: it sees the likeness, but weighs it wrongly."
-    return f"The most alike are of {len(votes)} classes: it has seen nothing quite like this."
+    if first["similarity"] >= TWIN and first["label"] in (answer, label):
+        told = f"Nearly the same picture was trained on as “{first['label']}”"
+        wrong = first["label"] == answer
+        return (
+            f"{told}: one of the two labels may be wrong." if wrong else f"{told}, and still it fails here."
+        )
+    return _by_votes(label, answer, Counter(n["label"] for n in alike))
+
+
+def _by_votes(label: str, answer: str, votes: Counter[str]) -> str:
+    n, most = votes.total(), max(votes[answer], votes[label])
+    if votes[answer] == votes[label] == most > 0:
+        return f"As many of the most alike are “{label}” as “{answer}”: it stands where the two classes meet."
+    if 2 * most < n:
+        named = "class" if len(votes) == 1 else "classes"
+        return f"The most alike are of {len(votes)} {named}, neither of these two leads: it has seen few like this."
+    told = f"{most} of the {n} training pictures most like it are"
+    if votes[answer] == most:
+        return f"{told} “{answer}”: to the network it looks like those."
+    return f"{told} “{label}”: it sees the likeness, and still weighs it wrongly."

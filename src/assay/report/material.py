@@ -20,10 +20,11 @@ class Material:
     """A run as its folder tells it.
 
     ``steps`` and ``epochs`` are the lines of the log; ``split`` rows of path, label, part; ``evaluations`` by part;
-    ``notes`` say what is missing or damaged.
+    ``notes`` say what is missing or damaged. ``folder`` is None for an evaluation without a run.
     """
 
     name: str
+    folder: Path | None = None
     run: dict[str, Any] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -68,6 +69,7 @@ def read_material(folder: Path) -> Material:
     lines = _read_log(folder / "log.jsonl", notes)
     return Material(
         name=folder.resolve().name,
+        folder=folder,
         run=_read_json(folder / "run.json", notes),
         card=_read_json(folder / "card.json", notes),
         steps=[line for line in lines if line.get("kind") == "step"],

@@ -5,6 +5,7 @@ No script, no request to anywhere (a content security policy forbids both): styl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,29 @@ from assay.files import write_file
 from assay.metrics.evaluation import Evaluation
 from assay.metrics.reliability import reliability_bins
 from assay.report import charts, findings, sections
+from assay.report.completion import OnProgress, complete
+from assay.report.contents import BY_ANCHOR, contents
+from assay.report.further import further
 from assay.report.material import Material, read_material
 
 
-def write_report(source: str | Path | Evaluation, out: str | Path | None = None) -> Path:
+def write_report(
+    source: str | Path | Evaluation,
+    out: str | Path | None = None,
+    *,
+    full: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Path:
     """Write the page; returns where it is.
 
-    ``source`` is a run folder (the page is its ``report.html`` when ``out`` is not given), the JSON file of an
-    evaluation, or an Evaluation (``out`` is needed then).
+    Parameters
+    ----------
+    source : a run folder (the page is its ``report.html`` when ``out`` is not given), the JSON file of an
+        evaluation, or an Evaluation (``out`` is needed then).
+    out : the file to write.
+    full : of a run folder, first make what is missing of map, look-alikes and explanations, and keep it there. This
+        needs torch and some minutes. Otherwise the page shows what was made before.
+    on_progress : called with (what is made, steps done, steps in all or None).
 
     Raises
     ------
@@ -35,7 +51,8 @@ def write_report(source: str | Path | Evaluation, out: str | Path | None = None)
     if out is None and isinstance(source, Evaluation):
         raise ConfigError("a report of an evaluation needs a place", fix="give out, the file to write")
     place = Path(out) if out is not None else _beside(Path(str(source)))
-    write_file(place, render(material).encode("utf-8"))
+    failed = complete(material.folder, on_progress) if full and material.folder is not None else []
+    write_file(place, render(material, failed).encode("utf-8"))
     return place
 
 
@@ -53,8 +70,8 @@ def _material(source: str | Path | Evaluation) -> Material:
     return read_material(path)
 
 
-def render(material: Material) -> str:
-    """The page as text."""
+def render(material: Material, failed: Sequence[str] = ()) -> str:
+    """The page as text. ``failed`` says what could not be made for it, and why."""
     pages = Environment(
         loader=PackageLoader("assay.report", "pages"),
         autoescape=select_autoescape(["html"]),
@@ -62,12 +79,23 @@ def render(material: Material) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    values = {**_common(material), **_measured(material), **further(material, failed)}
     return pages.get_template("report.html").render(
         style=Markup(pages.get_template("style.css").render()),
         version=__version__,
-        **_common(material),
-        **_measured(material),
+        contents=contents(_present(values)),
+        how={anchor: section.how for anchor, section in BY_ANCHOR.items()},
+        **values,
     )
+
+
+def _present(values: dict[str, Any]) -> set[str]:
+    """Anchors of the sections that the page has."""
+    always = {"summary", "learning", "making"}
+    measured = {"mistakes", "classes", "probabilities"} if values["e"] is not None else set()
+    found = {"samples": "samples", "alike": "alike", "map": "map"}
+    found |= {"abstain": "abstain", "explanations": "explain"}
+    return always | measured | {anchor for anchor, name in found.items() if values[name]}
 
 
 def _common(material: Material) -> dict[str, Any]:
@@ -75,7 +103,6 @@ def _common(material: Material) -> dict[str, Any]:
     return {
         "name": material.name,
         "dataset": run.get("dataset") or (material.evaluation.dataset if material.evaluation else ""),
-        "notes": material.notes,
         "status": run.get("status", ""),
         "command": sections.command_line(run.get("command")),
         "facts": sections.facts(material),

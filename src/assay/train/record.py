@@ -106,7 +106,7 @@ class Recorder:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self.board.add_graph(model.eval(), example)
-        except (RuntimeError, ValueError, TypeError) as error:
+        except (RuntimeError, ValueError, TypeError, torch.jit.TracingCheckError) as error:  # type: ignore[attr-defined]
             self.log("note", text=f"the graph is not in TensorBoard: {str(error).splitlines()[0]}")
         finally:
             model.train(training)

@@ -6,9 +6,10 @@ short is still balanced. The same call goes on where an earlier one stopped.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from assay.runtime.predictor import BundlePredictor
 from assay.train.folder import ask, lock_folder
 from assay.train.machine import describe_machine
 from assay.train.material import Material
-from assay.train.settle import DEFAULT_MINUTES
+from assay.train.settle import DEFAULT_MINUTES, settle
 from assay.trials.conclude import conclude
 from assay.trials.latency import measure_latency
 from assay.trials.lineup import Contender, line_up, sized
@@ -165,14 +166,13 @@ class _Comparison:
             self.trials = replace(self.trials, status=status, seconds=seconds)
             self.trials.save()
 
-    def _recipes(self) -> Iterator[Recipe]:
+    def _recipes(self) -> list[Recipe]:
+        """Settled recipes of all networks; one that contradicts itself is told later, as a failed row."""
+        found = []
         for entrant in self.request.entrants:
-            options = self.request.options_of(entrant)
-            try:
-                recipe = ask({**options, "pretrained": False, "weights": None, "transfer": None})
-            except ConfigError:  # told as a failed row
-                recipe = ask(dict(self.request.options))
-            yield recipe
+            with contextlib.suppress(ConfigError):
+                found.append(settle(ask(self.request.options_of(entrant))))
+        return found or [settle(ask(self.request.options))]
 
     def _series(self, data: str | Path | Dataset, material: Material) -> Series:
         """Runs on the data as they were found: a table that the split was dealt from keeps its salt."""
@@ -228,7 +228,7 @@ class _Comparison:
         for i, (seed, contender) in enumerate(order):
             left = [c.name for _, c in order[i:] if not c.failed]
             self._say(f"run {i + 1} of {len(order)}: {contender.name}, seed {seed}{self._left(series, left)}")
-            rows[i] = series.run(contender, seed, show=self._show)
+            rows[i] = series.run(contender, seed, show=self._show and sys.stderr.isatty())
             if rows[i].status == "failed":
                 self._say(f"  failed: {rows[i].reason}")
             self.trials = replace(self.trials, rows=tuple(rows))

@@ -7,7 +7,6 @@ the same for all of one picture size.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -67,5 +66,5 @@ def _seconds(predictor: BundlePredictor, x: Any, calls: int) -> float:
 
 
 def _summary(times: list[float]) -> Latency:
-    low, high = np.quantile(times, [0.1, 0.9])
-    return Latency(*(round(1000 * float(t), 4) for t in (statistics.median(times), low, high)), len(times))
+    low, middle, high = (round(1000 * float(t), 4) for t in np.quantile(times, [0.1, 0.5, 0.9]))
+    return Latency(middle, low, high, len(times))

@@ -1,4 +1,4 @@
-"""The networks of a comparison as they will be trained: options settled, sizes measured and, where wished, made equal."""
+"""The networks of a comparison as they will be trained: options put together, sizes measured and made equal."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""One run of a comparison after the other: kept where it is finished, resumed where it broke off, told where it fails."""
+"""The runs of a comparison: kept where they are finished, resumed where they broke off, told where they fail."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from assay.errors import AssayError, ConfigError, DatasetError
 from assay.train.folder import ask, lock_folder, read_json
 from assay.train.material import Material, gather
 from assay.train.record import Recorder
-from assay.train.settle import settle
 from assay.train.start import train
 from assay.trials.lineup import Contender
 from assay.trials.row import Row, failed_row, read_row
@@ -135,8 +134,8 @@ def _check_same(place: Path, record: dict[str, Any], options: Mapping[str, Any],
         )
 
 
-def prepare(data: str | Path | Dataset, recipes: Iterator[Recipe]) -> Material:
-    """The data read, checked and split, and decoded for every way of preprocessing that is wanted.
+def prepare(data: str | Path | Dataset, recipes: Iterable[Recipe]) -> Material:
+    """The data read, checked and split, and decoded for every way of preprocessing in the settled ``recipes``.
 
     So that the first run pays no more for pixels than the others, which matters where minutes are equal.
 
@@ -150,7 +149,7 @@ def prepare(data: str | Path | Dataset, recipes: Iterator[Recipe]) -> Material:
         if recipe.preprocess in done:
             continue
         done.append(recipe.preprocess)
-        found = gather(data, settle(recipe), Recorder(None))
+        found = gather(data, recipe, Recorder(None))
         material = material or found
     assert material is not None
     return material

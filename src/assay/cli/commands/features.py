@@ -45,18 +45,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a data set, or files, folders, patterns; a run knows its own",
     )
     parser.add_argument(
-        "--out", metavar="FILE", help=f".parquet, .npy or .npz (default: {_DEFAULT_OUT}, if nothing else is asked)"
+        "--out",
+        metavar="FILE",
+        help=f".parquet, .npy or .npz (default: {_DEFAULT_OUT}, if nothing else is asked)",
     )
     parser.add_argument("--layer", metavar="NAME", help="what to read (default: embedding)")
     parser.add_argument(
         "--pool", metavar="HOW", help="maps become vectors by their mean, max, or none: all (default: mean)"
     )
     parser.add_argument("--part", metavar="NAME", help="only train, validation or test")
-    parser.add_argument("--among", metavar="FILE", help="features that were written before, in place of PICTURES")
-    parser.add_argument("--map", metavar="FILE", help="draw a map of the pictures: .svg or .png")
     parser.add_argument(
-        "--neighbours", metavar="PHOTO", nargs="+", help="find the pictures most alike these"
+        "--among", metavar="FILE", help="features that were written before, in place of PICTURES"
     )
+    parser.add_argument("--map", metavar="FILE", help="draw a map of the pictures: .svg or .png")
+    parser.add_argument("--neighbours", metavar="PHOTO", nargs="+", help="find the pictures most alike these")
     parser.add_argument("--top", type=int, default=8, metavar="N", help="neighbours of each (default: 8)")
     parser.add_argument("--sheet", metavar="FILE", help="draw the neighbours: .png or .jpg")
     parser.add_argument("--list-layers", action="store_true", help="list the layers and stop")
@@ -111,11 +113,18 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--sheet draws neighbours, and none are asked for", fix="add --neighbours PHOTO")
     if args.among is None:
         return
-    for given, name in ((args.data, "PICTURES"), (args.out, "--out"), (args.layer, "--layer"), (args.pool, "--pool")):
+    for given, name in (
+        (args.data, "PICTURES"),
+        (args.out, "--out"),
+        (args.layer, "--layer"),
+        (args.pool, "--pool"),
+    ):
         if given:
             raise ConfigError(f"--among reads features that were written before, so {name} has no use here")
     if not (args.neighbours or args.map):
-        raise ConfigError("nothing is asked of the features in --among", fix="add --neighbours PHOTO or --map FILE")
+        raise ConfigError(
+            "nothing is asked of the features in --among", fix="add --neighbours PHOTO or --map FILE"
+        )
 
 
 def _is_passing(args: argparse.Namespace) -> bool:
@@ -209,7 +218,7 @@ def _show(told: dict[str, Any], alike: list[Likeness], args: argparse.Namespace)
             print(f"{made['file']}: {made['n']:,} pictures, {made['dim']:,} numbers each ({made['layer']})")
     for likeness in alike:
         print(f"{likeness.path}  answer: {likeness.prediction} {100 * likeness.confidence:.1f} %")
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (f"  {n.similarity:.3f}", n.label or f"answer: {n.prediction}", str(n.file))
             for n in likeness.neighbours
         ]
@@ -242,7 +251,9 @@ def _list_layers(args: argparse.Namespace) -> int:
         from assay.train.predictor import load_run  # noqa: PLC0415 - torch
 
         run = load_run(place)
-        found = [info.to_dict() for info in list_layers(run.model, run.card.channels, run.card.preprocess.size)]
+        found = [
+            info.to_dict() for info in list_layers(run.model, run.card.channels, run.card.preprocess.size)
+        ]
     else:
         from assay.explain.vectors import bundle_layers  # noqa: PLC0415
 
@@ -250,7 +261,7 @@ def _list_layers(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"layers": found}, ensure_ascii=False))
         return 0
-    rows = [("layer", "shape", "parameters", "kind")]
+    rows: list[tuple[str, ...]] = [("layer", "shape", "parameters", "kind")]
     for row in found:
         shape = " x ".join(str(side) for side in row["shape"])
         rows.append((row["name"], shape, f"{row['parameters']:,}" if row["parameters"] else "", row["kind"]))

@@ -33,11 +33,11 @@ class Table:
     suffixes = (".csv", ".parquet")
 
     def detect(self, path: Path) -> bool:
-        """A table, or a folder with just one table whose paths lead to pictures beside it."""
+        """A table, or a folder with just one table that has labels and whose paths lead to pictures beside it."""
         if path.is_file():
             return path.suffix.lower() in PARQUET + CSV
         inside = _tables_in(path) if path.is_dir() else []
-        return len(inside) == 1 and _leads_to_a_picture(inside[0])
+        return sum(map(_leads_to_a_picture, inside)) == 1
 
     def read(self, path: Path, config: ReadConfig) -> Dataset:
         """Rows in the order of the table; classes are its labels in natural order.
@@ -129,8 +129,9 @@ def _the_table(path: Path) -> Path:
     if path.is_file():
         return path
     inside = _tables_in(path) if path.is_dir() else []
-    if len(inside) == 1:
-        return inside[0]
+    leading = inside if len(inside) == 1 else [table for table in inside if _leads_to_a_picture(table)]
+    if len(leading) == 1:
+        return leading[0]
     got = f"{len(inside)} tables: {', '.join(p.name for p in inside)}" if inside else "no table in it"
     raise ConfigError(f"{path} is not a table", got=got, fix="name a .csv or .parquet file")
 

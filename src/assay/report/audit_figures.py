@@ -1,0 +1,83 @@
+"""The figures of a finding as a page shows them: scores as bars with their intervals, the rest as a plain table.
+
+A score is a mapping with ``value``, ``low`` and ``high`` (shares, 0 to 1), wherever it stands in the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from assay.audit.finding import Finding
+
+_MOST_BARS, _MOST_ROWS = 16, 80
+
+
+def bars_of(found: Finding) -> list[dict[str, Any]]:
+    """A bar for each score among the figures, in their order; ``low`` to ``width`` is the interval, in percent."""
+    bars = []
+    for name, score in _scores(found.figures):
+        value, low, high = (min(1.0, max(0.0, float(score[key]))) for key in ("value", "low", "high"))
+        bars.append(
+            {
+                "name": name,
+                "value": round(100 * value, 1),
+                "low": round(100 * low, 2),
+                "width": round(100 * (high - low), 2),
+                "told": f"{100 * value:.0f}\u202f%",
+                "interval": f"{100 * low:.0f} to {100 * high:.0f}\u202f%",
+            }
+        )
+    return bars[:_MOST_BARS]
+
+
+def _scores(figures: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if not isinstance(figures, Mapping):
+        return
+    if _is_score(figures):
+        yield name, figures
+        return
+    for key, held in figures.items():
+        yield from _scores(held, f"{name}, {_words(key)}" if name else _words(key))
+
+
+def _is_score(held: Any) -> bool:
+    wanted = ("value", "low", "high")
+    return isinstance(held, Mapping) and all(
+        isinstance(held.get(key), int | float) and 0 <= held[key] <= 1 for key in wanted
+    )
+
+
+def plain_figures(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value as text) of every figure, nested ones by a joined name."""
+    return list(_rows(figures))[:_MOST_ROWS]
+
+
+def _rows(figures: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, str]]:
+    for key, held in figures.items():
+        full = f"{name}, {_words(key)}" if name else _words(key)
+        if isinstance(held, Mapping) and not _is_score(held):
+            yield from _rows(held, full)
+        else:
+            yield full, _text(held)
+
+
+def _words(name: Any) -> str:
+    return str(name).replace("_", " ")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{_text(value['value'])} [{_text(value['low'])}, {_text(value['high'])}]"
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        shown = ", ".join(
+            _text(held) if not isinstance(held, Mapping) else str(dict(held)) for held in value[:12]
+        )
+        return shown + (f" and {len(value) - 12} more" if len(value) > 12 else "")
+    return str(value)

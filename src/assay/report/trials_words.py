@@ -1,0 +1,245 @@
+"""What a comparison of networks shows, and what it does not, in sentences; and its table as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from assay.report.figure import compact
+from assay.report.findings import percent
+from assay.trials.summary import PairTest
+from assay.trials.trials import Network, Trials
+
+FEW_SEEDS = 3
+
+
+def named(names: Sequence[str], most: int = 6) -> str:
+    """``a, b and c``."""
+    shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def headline(trials: Trials) -> str:
+    """The verdict in one sentence."""
+    if trials.best is None:
+        return (
+            "Nothing has been measured yet."
+            if not _failed(trials)
+            else "None of the networks could be trained."
+        )
+    best, part = trials.network(trials.best), trials.part
+    if len(trials.ranked) == 1:
+        return f"Only {best.name} could be measured: right in {percent(best.accuracy(part) or math.nan)}."
+    beaten = [t.a for t in trials.tests.get("best", ()) if t.better == best.name]
+    others = [n.name for n in trials.ranked if n.name != best.name]
+    if len(beaten) == len(others):
+        return f"{best.name} is the best of these networks on this data."
+    ahead = [t.a for t in trials.tests.get("best", ()) if t.better == t.a]
+    if ahead:
+        return f"Validation chose {best.name}, but the {part} pictures show {named(ahead)} to be better."
+    if beaten:
+        return f"{best.name} is ahead, but not shown to be better than {named([n for n in others if n not in beaten])}."
+    return f"{best.name} is ahead, but these pictures do not show that it is better than any other."
+
+
+def second_line(trials: Trials) -> str:
+    """The winner's score with its two kinds of chance."""
+    if trials.best is None:
+        return ""
+    best, part = trials.network(trials.best), trials.part
+    score = best.scores.get(part)
+    if score is None:
+        return ""
+    accuracy, interval = score.metrics["accuracy"], score.interval
+    seeds = f"the mean of {len(best.seeds)} seeds" if len(best.seeds) > 1 else "one seed"
+    line = f"It is right in {percent(accuracy.mean)} of {score.n:,} {part} pictures ({seeds}). "
+    line += f"Other pictures of this kind may give {percent(interval.low)} to {percent(interval.high)}"
+    if accuracy.sd is not None:
+        line += f"; training anew moved it between {percent(accuracy.least)} and {percent(accuracy.most)}"
+    return line + "."
+
+
+def points(trials: Trials) -> list[str]:
+    """What else one should know, the most important first."""
+    found = [_shown(trials), _not_shown(trials), _families(trials), _thrift(trials), _seeds(trials)]
+    found += [_equal(trials), *_sizes(trials), *_tuning(trials), *_failures(trials), _chosen(trials)]
+    return [sentence for sentence in found if sentence]
+
+
+def _against_best(trials: Trials) -> tuple[PairTest, ...]:
+    return trials.tests.get("best", ())
+
+
+def _shown(trials: Trials) -> str:
+    lost = [t for t in _against_best(trials) if t.better == trials.best]
+    if not lost:
+        return ""
+    told = [f"{t.a} (by {_points(t)})" for t in lost]
+    return f"Shown by these pictures and seeds: {trials.best} is better than {named(told)}."
+
+
+def _not_shown(trials: Trials) -> str:
+    open_ = [t for t in _against_best(trials) if t.better is None]
+    if not open_:
+        return ""
+    told = [f"{t.a} ({100 * t.wide.low:+.1f} to {100 * t.wide.high:+.1f} points)" for t in open_]
+    differ = "differs" if len(open_) == 1 else "differ"
+    return (
+        f"Not shown: whether {named(told)} {differ} from {trials.best}. "
+        "In brackets: what the difference may be, other pictures and other seeds considered."
+    )
+
+
+def _points(test: PairTest) -> str:
+    return f"{100 * abs(test.wide.value):.1f} points"
+
+
+def _families(trials: Trials) -> str:
+    """The best of another family beside the winner."""
+    ranked = trials.ranked
+    if not ranked or trials.best is None:
+        return ""
+    family = ranked[0].family
+    rival = next((n for n in ranked if n.family != family), None)
+    test = next((t for t in _against_best(trials) if rival is not None and t.a == rival.name), None)
+    if rival is None or test is None:
+        return ""
+    state = "which is shown" if test.better else "which may be chance"
+    way = "behind" if test.wide.value <= 0 else "ahead"
+    return f"The best {rival.family} is {rival.name}: {_points(test)} {way} of the best {family}, {state}."
+
+
+def _thrift(trials: Trials) -> str:
+    """A smaller network that is not shown to be worse."""
+    if trials.best is None:
+        return ""
+    best = trials.network(trials.best)
+    equals = [trials.network(t.a) for t in _against_best(trials) if t.better is None]
+    smaller = [n for n in equals if n.macs and best.macs and n.macs < 0.6 * best.macs]
+    if not smaller:
+        return ""
+    least = min(smaller, key=lambda n: n.macs or 0)
+    return (
+        f"{least.name} needs {compact(least.macs or 0)} multiply-adds a picture where {best.name} needs "
+        f"{compact(best.macs or 0)}, and is not shown to be worse."
+    )
+
+
+def _seeds(trials: Trials) -> str:
+    done = [n for n in trials.ranked if trials.part in n.scores]
+    spreads = [n.scores[trials.part].metrics["accuracy"].sd for n in done]
+    known = [sd for sd in spreads if sd is not None]
+    if not done:
+        return ""
+    if not known:
+        return "One seed each: how much chance in training moves these scores is not known. Use --seeds 3 or more."
+    sd = math.sqrt(sum(v * v for v in known) / len(known))
+    few = "" if max(len(n.seeds) for n in done) >= FEW_SEEDS else " Two seeds tell little of it."
+    moved = f"{100 * sd:.1f} points (one standard deviation)"
+    return f"Training the same network with another seed moves its score by about {moved}.{few}"
+
+
+def _equal(trials: Trials) -> str:
+    equal, options = trials.request.get("equal"), trials.request.get("options", {})
+    budget = ""
+    if options.get("epochs"):
+        budget = f"Each run sees the training pictures {options['epochs']} times."
+    elif options.get("minutes"):
+        budget = f"Each run has {options['minutes']:g} minutes by the clock."
+    what = {
+        "params": "All networks have about as many parameters: their widths were searched for that.",
+        "flops": "All networks need about as many multiply-adds a picture: their widths were searched for that.",
+        "minutes": "All runs had the same time on this machine; networks are as large as their makers left them.",
+    }
+    return " ".join(text for text in (what.get(str(equal), ""), budget) if text)
+
+
+def _sizes(trials: Trials) -> list[str]:
+    return [f"Not of the wished size: {network.note}." for network in trials.networks if network.note]
+
+
+def _tuning(trials: Trials) -> list[str]:
+    found = []
+    for network in trials.networks:
+        if network.tuned is None:
+            continue
+        trials_, best = network.tuned["trials"], network.tuned["best"]
+        won = "the recipe as it is did best" if best <= 0 else f"trial {best} did best"
+        note = f"; {network.tuned['note']}" if network.tuned["note"] else ""
+        found.append(f"Tuning {network.name}: {len(trials_)} trials on validation, {won}{note}.")
+    return found
+
+
+def _failed(trials: Trials) -> list[Network]:
+    return [n for n in trials.networks if n.failed and not n.scores]
+
+
+def _failures(trials: Trials) -> list[str]:
+    found = [f"{network.name} could not be trained: {network.failed}." for network in _failed(trials)]
+    for network in trials.networks:
+        lost = [row for row in trials.rows if row.network == network.name and row.status == "failed"]
+        if network.scores and lost:
+            seeds = named([str(row.seed) for row in lost])
+            found.append(
+                f"{network.name} failed with seed {seeds} and is summed up without: {lost[0].reason}."
+            )
+    if waiting := sum(row.status == "waiting" for row in trials.rows):
+        found.append(f"{waiting} of {len(trials.rows)} runs are still to come.")
+    return found
+
+
+def _chosen(trials: Trials) -> str:
+    if trials.best is None:
+        return ""
+    if trials.part != "test":
+        return "There is no test part, so the best is chosen and told on the same pictures: expect less on new ones."
+    return "The best is chosen on validation and told on the test part, which nothing was chosen by."
+
+
+def table_rows(trials: Trials) -> list[tuple[str, ...]]:
+    """The table as text: a header, and a row a network, the best first; failed ones last."""
+    part = trials.part
+    scores = ("network", "validation", part, "seeds from - to", "95 % pictures")
+    rows: list[tuple[str, ...]] = [(*scores, "parameters", "MACs", "minutes", "ms", "against the best")]
+    tests = {test.a: test for test in _against_best(trials)}
+    for network in trials.ranked:
+        score = network.scores.get(part)
+        verdict = (
+            "best on validation" if network.name == trials.best else _verdict(tests.get(network.name), trials)
+        )
+        rows.append((network.name, *_score_cells(network, score), *_cost_cells(network), verdict))
+    for network in _failed(trials):
+        rows.append((network.name, *("–",) * 4, *_cost_cells(network), f"failed: {network.failed}"))
+    return rows
+
+
+def _score_cells(network: Network, score: Any) -> tuple[str, ...]:
+    held = network.accuracy("validation")
+    told = "–" if held is None else f"{100 * held:.1f} %"
+    if score is None:
+        return told, "–", "–", "–"
+    a, i = score.metrics["accuracy"], score.interval
+    return (
+        told,
+        f"{100 * a.mean:.1f} %",
+        f"{100 * a.least:.1f} - {100 * a.most:.1f}",
+        f"[{100 * i.low:.1f}, {100 * i.high:.1f}]",
+    )
+
+
+def _cost_cells(network: Network) -> tuple[str, ...]:
+    median = (network.latency or {}).get("median_ms")
+    return (
+        "–" if network.parameters is None else compact(network.parameters),
+        "–" if network.macs is None else compact(network.macs),
+        "–" if network.minutes is None else f"{network.minutes:.2f}",
+        "–" if median is None else f"{median:.2f}",
+    )
+
+
+def _verdict(test: PairTest | None, trials: Trials) -> str:
+    if test is None:
+        return "–"
+    state = {trials.best: "worse", test.a: "better", None: "not shown to differ"}[test.better]
+    return f"{state} ({100 * test.wide.value:+.1f} points, p {test.p_holm:.2g})"
