@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -148,6 +149,51 @@ def tiny_bundle(_tiny_bundle: Path, tmp_path: Path) -> Path:
     Its own copy for each test, so a test may break it.
     """
     return Path(shutil.copy(_tiny_bundle, tmp_path / "tiny.bundle"))
+
+
+@pytest.fixture(scope="session")
+def _tiny_run(_drawn_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import torch
+    from safetensors.torch import save_file
+
+    from assay.card import Card
+    from assay.configs import ModelConfig, PreprocessConfig
+    from assay.data.read import read_dataset
+    from assay.labels import ClassNames
+    from assay.metrics.evaluate import evaluate
+    from assay.models.build import build_model
+    from assay.train.predictor import load_run
+
+    data = read_dataset(_drawn_photos)
+    names = list(data.classes)
+    folder = tmp_path_factory.mktemp("tiny-run") / "shapes"
+    folder.mkdir()
+    config = ModelConfig(model="cnn", width=4, depth=3)
+    torch.manual_seed(0)
+    weights = build_model(config, len(names)).state_dict()
+    save_file({name: value.contiguous() for name, value in weights.items()}, folder / "model.safetensors")
+    model = {**config.to_dict(), "channels": 3}
+    Card(ClassNames(names), PreprocessConfig(size=32), model, temperature=1.0, name="shapes").save(
+        folder / "card.json"
+    )
+    parts = [("train", "train", "validation", "test")[i % 4] for i in range(len(data))]
+    data = replace(data, table=data.table.append_column("part", pa.array(parts)))
+    pq.write_table(data.table, folder / "split.parquet")
+    record = {"data": str(_drawn_photos), "classes": names, "status": "finished", "command": ["assay", "train"]}
+    (folder / "run.json").write_text(json.dumps({**record, "dataset": "photos", "parts": data.parts}))
+    for part in ("validation", "test"):
+        evaluate(load_run(folder), data, part, draws=20).save(folder / "evaluation")
+    return folder
+
+
+@pytest.fixture
+def tiny_run(_tiny_run: Path, tmp_path: Path) -> Path:
+    """A finished run of an untrained network on the pictures of ``photos``, with evaluations; its own copy."""
+    return Path(shutil.copytree(_tiny_run, tmp_path / "shapes"))
 
 
 def _mean_colour_graph(side: int) -> bytes:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from assay.data.read import read_dataset as read_dataset
     from assay.data.split import split_dataset as split_dataset
     from assay.data.write import write_dataset as write_dataset
+    from assay.explain.explain import explain as explain
     from assay.explain.vectors import features as features
     from assay.export.export import export as export
     from assay.metrics.evaluate import evaluate as evaluate
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from assay.runtime.load import load as load
     from assay.train.calibrate import calibrate as calibrate
     from assay.train.start import train as train
+    from assay.trials.compare import compare_models as compare_models
+    from assay.trials.pair import compare as compare
     from assay.types import Dataset as Dataset
     from assay.types import Prediction as Prediction
     from assay.types import Sample as Sample
@@ -32,7 +35,10 @@ _HOMES = {
     "Prediction": "assay.types",
     "Sample": "assay.types",
     "calibrate": "assay.train.calibrate",
+    "compare": "assay.trials.pair",
+    "compare_models": "assay.trials.compare",
     "evaluate": "assay.metrics.evaluate",
+    "explain": "assay.explain.explain",
     "export": "assay.export.export",
     "features": "assay.explain.vectors",
     "load": "assay.runtime.load",

@@ -201,10 +201,18 @@ class ModelConfig(Config):
         "csp-nano", "name of a network: `assay models` lists them; any timm name works", group="model"
     )
     width: float | None = option(
-        None, "cnn: channels of the first stage; csp: factor on all widths", low=0.1, high=1024, group="model"
+        None,
+        "cnn, resnet9: channels of the first stage; rnn: hidden units; csp: factor on all widths",
+        low=0.1,
+        high=1024,
+        group="model",
     )
     depth: float | None = option(
-        None, "cnn: number of stages; csp: factor on all depths", low=0.1, high=100, group="model"
+        None,
+        "cnn, resnet9: number of stages; rnn: layers; csp: factor on all depths",
+        low=0.1,
+        high=100,
+        group="model",
     )
     dropout: float = option(
         0.0, "chance of dropping a feature before the last layer", low=0.0, high=0.95, group="model"

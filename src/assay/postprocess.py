@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from assay.types import Prediction
 
 _LEAST_WIDTH = 240
-_BAR, _TEXT, _MUTED, _TRACK, _FILL, _FAULT = "#1b1f24", "#ffffff", "#aeb6c0", "#3a414a", "#4cc38a", "#ff8f8f"
+_BAR, _TEXT, _MUTED, _TRACK = "#1b1f24", "#ffffff", "#aeb6c0", "#3a414a"
+_FILL, _HELD, _FAULT = "#4cc38a", "#f0b95b", "#ff8f8f"
 
 
 def probabilities(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float32]:
@@ -89,6 +90,11 @@ def _bar(prediction: Prediction, width: int, size: int) -> Image.Image:
         _write(draw, (margin, margin), "no prediction", size=size, room=room, colour=_FAULT)
         _write(draw, below, prediction.error, size=small, room=room, colour=_MUTED)
         return bar
+    if prediction.doubt is not None and prediction.doubt.abstains:
+        _write(draw, (margin, margin), "no answer", size=size, room=room, colour=_HELD)
+        _write(draw, below, why_held_back(prediction), size=small, room=room, colour=_MUTED)
+        _gauge(draw, prediction.confidence, (0, 0, width, max(3, size // 5)), _HELD)
+        return bar
     share = f"{100 * prediction.confidence:.1f} %"
     taken = math.ceil(fit(share, size, width)[1].getlength(share))
     others = " · ".join(f"{name} {100 * p:.1f} %" for name, p in prediction.top(4)[1:])
@@ -99,6 +105,17 @@ def _bar(prediction: Prediction, width: int, size: int) -> Image.Image:
     return bar
 
 
+def why_held_back(prediction: Prediction) -> str:
+    """Why there is no answer, with what it might be: ``unsure (plate 43 %, bowl 38 %)``; "" where there is one."""
+    reasons = () if prediction.doubt is None else prediction.doubt.reasons
+    told = []
+    if "unknown" in reasons:
+        told.append("unknown, unlike the training pictures")
+    if "unsure" in reasons:
+        told.append(f"unsure ({', '.join(f'{name} {100 * p:.0f} %' for name, p in prediction.top(2))})")
+    return "; ".join(told)
+
+
 def _write(
     draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, *, size: int, room: int, colour: str
 ) -> None:
@@ -106,8 +123,10 @@ def _write(
     draw.text((at[0], at[1] + size * 5 // 6), line, fill=colour, font=font, anchor="ls")  # one baseline
 
 
-def _gauge(draw: ImageDraw.ImageDraw, share: float, box: tuple[int, int, int, int]) -> None:
+def _gauge(
+    draw: ImageDraw.ImageDraw, share: float, box: tuple[int, int, int, int], colour: str = _FILL
+) -> None:
     left, top, right, bottom = box
     draw.rectangle((left, top, right, bottom - 1), fill=_TRACK)
     if share > 0:
-        draw.rectangle((left, top, left + share * (right - left), bottom - 1), fill=_FILL)
+        draw.rectangle((left, top, left + share * (right - left), bottom - 1), fill=colour)

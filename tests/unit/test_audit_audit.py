@@ -108,6 +108,18 @@ def test_what_is_finished_is_kept(checkups, photos, tmp_path):
     assert next(MADE) == before + 5, "another file is too"
 
 
+def test_a_longer_list_is_made_anew_only_where_one_was_cut_off(checkups, photos, tmp_path):
+    checkups("two")
+    assert len(audit(photos, tmp_path / "out", most=5).findings[1].items) == 2
+    before = next(MADE)
+    assert len(audit(photos, tmp_path / "out", most=9).findings[1].items) == 2
+    assert len(audit(photos, tmp_path / "out", most=1).findings[1].items) == 1
+    assert next(MADE) == before + 1
+    audit(photos, tmp_path / "out", near_bits=2, most=2)
+    audit(photos, tmp_path / "out", near_bits=2, most=3)
+    assert next(MADE) == before + 4
+
+
 def test_an_interrupt_says_how_to_go_on(checkups, photos, tmp_path):
     checkups("good", "interrupted")
     with pytest.raises(KeyboardInterrupt, match="give the same command again to go on"):

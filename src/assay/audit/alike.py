@@ -38,8 +38,8 @@ _WAYS = (
     Way("whole", mirrored=True),
     Way("centre", mirrored=True),
 )
-_CANDIDATES_EACH = 30
-_CANDIDATES_LEAST = 1_000_000
+_CANDIDATES_EACH = 6
+_CANDIDATES_LEAST = 500_000
 _OF_ONE_PRINT = 24
 _BLOCK = 8192
 

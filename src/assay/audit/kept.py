@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ class KeptFindings:
 
     def __init__(self, examination: Examination) -> None:
         self._folder = examination.folder / "findings"
-        asked = {k: v for k, v in examination.config.to_dict().items() if k != "workers"}
+        self._most = examination.config.most
+        asked = {k: v for k, v in examination.config.to_dict().items() if k not in ("workers", "most")}
         dataset = examination.dataset
         question = [
             *(
@@ -46,15 +48,23 @@ class KeptFindings:
         """What the checkup found for this very question; None where it has to be made."""
         try:
             told = json.loads(self._path(checkup).read_text("utf-8"))
-            if told["key"] == self._key:
-                return [Finding.from_dict(f) for f in told["findings"]]
+            if told["key"] == self._key and self._is_enough(told):
+                found = [Finding.from_dict(f) for f in told["findings"]]
+                return [replace(f, items=f.items[: self._most]) for f in found]
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return None
 
+    def _is_enough(self, told: dict[str, Any]) -> bool:
+        """Whether nothing that is wanted now was cut off then."""
+        cut_off = any(len(f["items"]) >= told["most"] for f in told["findings"])
+        return bool(told["most"] >= self._most or not cut_off)
+
     def put(self, checkup: str, findings: Sequence[Finding]) -> list[Finding]:
         """Keep the findings; gives them back as they will be read again."""
-        told: dict[str, Any] = plain({"key": self._key, "findings": [f.to_dict() for f in findings]})
+        told: dict[str, Any] = plain(
+            {"key": self._key, "most": self._most, "findings": [f.to_dict() for f in findings]}
+        )
         text = json.dumps(told, ensure_ascii=False)
         write_file(self._path(checkup), text.encode("utf-8", "backslashreplace"))
         return [Finding.from_dict(f) for f in told["findings"]]

@@ -70,10 +70,13 @@ def _in_band(
 ) -> Iterator[Found]:
     keys, wanted = _cut_out(targets, band), _cut_out(queries, band)
     order = np.argsort(keys, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=1 << band[1]))])
+    starts = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=1 << band[1]))]).astype(np.int32)
+    by_key = np.argsort(wanted, kind="stable")  # neighbours in memory are asked for together
+    wanted = wanted[by_key]
     for flips in _masks(band[1], reach):
         bucket = wanted ^ flips
-        for query, target in _expand(starts[bucket], starts[bucket + 1], order):
+        for place, target in _expand(starts[bucket], starts[bucket + 1], order):
+            query = by_key[place]
             apart = np.bitwise_count(queries[query] ^ targets[target])
             near = apart <= bits
             query, target, apart = query[near], target[near], apart[near]
@@ -93,11 +96,11 @@ def _masks(width: int, reach: int) -> Iterator[int]:
 
 
 def _expand(
-    starts: NDArray[np.int64], ends: NDArray[np.int64], order: NDArray[np.int64]
+    starts: NDArray[np.int32], ends: NDArray[np.int32], order: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """(query, target) for every target of each query's bucket, a bounded number at a time."""
     hit = np.flatnonzero(ends > starts)
-    counts = (ends - starts)[hit]
+    counts = (ends - starts)[hit].astype(np.int64)
     total = np.cumsum(counts)
     first = 0
     while first < len(hit):

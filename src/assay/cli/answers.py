@@ -18,18 +18,22 @@ if TYPE_CHECKING:
 class AnswerTable:
     """A CSV file, a row a picture: path, label, confidence, further classes, height, width, error.
 
+    With ``abstain`` further columns: answer (the label, empty where it is held back), abstains (yes or no), reasons
+    (unknown, unsure) and set (the classes that remain possible), the last two separated by |.
+
     For ``with``; the file appears when the block ends without an error. Raises as ``WholeFile``.
     """
 
-    def __init__(self, path: str | Path, top: int) -> None:
+    def __init__(self, path: str | Path, top: int, *, abstain: bool = False) -> None:
         self._file = WholeFile(path)
-        self._top = top
+        self._top, self._abstain = top, abstain
         self._rows = csv.writer(_Encoded(self._file), lineterminator="\n")
 
     def __enter__(self) -> Self:
         self._file.__enter__()
         further = [f"{name}_{i}" for i in range(2, self._top + 1) for name in ("label", "confidence")]
-        self._rows.writerow(["path", "label", "confidence", *further, "height", "width", "error"])
+        held = ["answer", "abstains", "reasons", "set"] if self._abstain else []
+        self._rows.writerow(["path", "label", "confidence", *further, *held, "height", "width", "error"])
         return self
 
     def __exit__(
@@ -43,7 +47,16 @@ class AnswerTable:
         cells = [cell for name, p in best for cell in (name, f"{p:.6f}")]
         cells += [""] * (2 * self._top - len(cells))
         size = ["", ""] if prediction.error is not None else [str(n) for n in prediction.size_hw]
+        cells += _held_back(prediction) if self._abstain else []
         self._rows.writerow([prediction.path, *cells, *size, prediction.error or ""])
+
+
+def _held_back(prediction: Prediction) -> list[str]:
+    doubt = prediction.doubt
+    if doubt is None:
+        return [""] * 4
+    answer = "" if doubt.abstains else str(prediction.label)
+    return [answer, "yes" if doubt.abstains else "no", "|".join(doubt.reasons), "|".join(doubt.labels)]
 
 
 class _Encoded:

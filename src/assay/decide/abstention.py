@@ -12,9 +12,11 @@ Stored as plain values (JSON) and one safetensors blob, the same in a run folder
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -94,6 +96,13 @@ class Abstention:
             Doubt(_reasons(bool(u), bool(s)), self._names(row, mask), float(k))
             for u, s, row, mask, k in zip(unsure, strange, values, held, known, strict=True)
         ]
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits by which what was measured with these thresholds is told from what was with others."""
+        unknown = None if self.unknown is None else (self.unknown.spread, self.unknown.cut())
+        facts = (self.config, self.classes.digest, self.temperature, self.threshold, self.sets, unknown)
+        return hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
 
     @property
     def can_alarm(self) -> bool:

@@ -12,7 +12,7 @@ p-values, where *pictures* are exchangeable: of n accepted pictures k are wrong,
 exact given n. Where whole *groups* (senders, patients) are exchangeable and pictures of one group are not: with a the
 share of a group's pictures that is accepted and e the share that is accepted and wrong, the hypothesis is
 E[e - risk * a] > 0 over groups. Each group counts once, whatever its size. p is one over the wealth of bets against
-it (Waudby-Smith and Ramdas 2023, section 4; fixed bets, mixed evenly, so that the order of groups changes nothing).
+it (Waudby-Smith and Ramdas 2023, section 4: the predictable plug-in bet, here averaged over fixed shuffles).
 
 Assumed: calibration and new units are exchangeable, and the network was not trained on them. Risk need not fall as the
 threshold rises. Geifman and El-Yaniv 2017 is the forerunner, with a bisection in the place of the tests.
@@ -37,11 +37,11 @@ GRID: tuple[float, ...] = (
 )
 """Thresholds in the order of testing: even in log-odds from 0.9999 down to 0.1, then every picture."""
 
-STARTS = (0.99, 0.95, 0.9, 0.8, 0.6, 0.0)
-"""Each brings an equal share of the allowed error to the nearest threshold of the grid."""
+STARTS, GROUP_STARTS = (0.99, 0.95, 0.9, 0.8, 0.6, 0.0), (0.95, 0.8, 0.0)
+"""Each brings an equal share of the allowed error to the nearest threshold of the grid; groups are few."""
 
-BETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95)
-"""Shares of the wealth that are bet against the hypothesis."""
+ORDERS, TUNED_FOR = 50, 0.03
+"""Shuffles of the groups that bets are averaged over, and the p-value that bets are sized to reach."""
 
 RISKS = (
     *(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1),
@@ -131,7 +131,7 @@ def fit_threshold(
     open_ = np.ones(len(sure), bool) if known is None else np.asarray(known, bool)
     shares = _Shares(sure, hit, open_, groups)
     chosen = _lowest(shares, risk, 1 - level)
-    least = next((r for r in RISKS if _lowest(shares, r, 1 - level) is not None), None)
+    least = next((r for r in RISKS if _can_promise(shares, r, 1 - level)), None)
     if chosen is None:
         return RiskThreshold(None, risk, level, 0.0, math.nan, least)
     accepted, wrong = shares.means(chosen)
@@ -153,18 +153,31 @@ def binomial_tail(k: int, n: int, p: float) -> float:
     return min(1.0, math.exp(top) * float(np.exp(terms - top).sum()))
 
 
-def betting_p(accepted: Floats, wrong: Floats, risk: float) -> float:
-    """A p-value of the hypothesis E[wrong - risk * accepted] > 0 from one pair of shares in [0, 1] a group.
+def betting_p(accepted: Any, wrong: Any, risk: float) -> float:
+    """A p-value of the hypothesis E[wrong - risk * accepted] > 0 from (G,) shares in [0, 1], one pair a group.
 
-    Each factor 1 + bet * (risk * accepted - wrong) / (1 - risk) is positive and has a mean of at most 1 under the
-    hypothesis, so the mean wealth is at most 1, and P(wealth >= 1 / p) <= p by Markov. p falls as ``risk`` rises.
+    The bet on a group depends on the groups before it alone and is at most 1, so each factor
+    1 + bet * (risk * accepted - wrong) is above 0 and has a mean of at most 1 under the hypothesis. The wealth at the
+    end, averaged over shuffles that know nothing of the values, then has a mean of at most 1, and one over it is a
+    p-value by Markov's inequality. As bets do not depend on ``risk``, p falls as ``risk`` rises.
     """
-    gain = (risk * accepted - wrong) / (1 - risk)
-    bets = np.array(BETS)[:, None]
-    logs = np.log1p(bets * gain[None]).sum(axis=1)
-    top = float(logs.max())
-    wealth = top + math.log(float(np.exp(logs - top).mean()))
-    return min(1.0, math.exp(-wealth))
+    given, missed = np.asarray(accepted, np.float64), np.asarray(wrong, np.float64)
+    if not len(given):
+        return 1.0
+    orders = np.argsort(np.random.default_rng(0).random((ORDERS, len(given))), axis=1)
+    given, missed = given[orders], missed[orders]  # ORDERS G
+    wealth = np.log1p(_bets(missed) * (risk * given - missed)).sum(axis=1)
+    top = float(wealth.max())
+    return min(1.0, math.exp(-top) / float(np.exp(wealth - top).mean()))
+
+
+def _bets(missed: Floats) -> Floats:
+    """(O, G) the bet before each group: large where the spread of the groups so far is small."""
+    seen = np.arange(1, missed.shape[1] + 1)
+    deviation = (missed - np.cumsum(missed, axis=1) / seen) ** 2
+    spread = (0.25 + np.cumsum(deviation, axis=1)) / (seen + 1)
+    before = np.concatenate([np.full((len(missed), 1), 0.25), spread[:, :-1]], axis=1)
+    return np.asarray(np.minimum(1.0, np.sqrt(2 * math.log(1 / TUNED_FOR) / (missed.shape[1] * before))))
 
 
 class _Shares:
@@ -203,7 +216,7 @@ class _Shares:
 
 def _lowest(shares: _Shares, risk: float, error: float) -> int | None:
     """Row of the lowest threshold that the fallback procedure rejects at ``error``; None where it rejects none."""
-    brought = _starts()
+    brought = _starts(GROUP_STARTS if shares.grouped else STARTS)
     carried, found = 0.0, None
     for row in range(len(GRID)):
         level = brought.get(row, 0.0) * error + carried
@@ -213,10 +226,16 @@ def _lowest(shares: _Shares, risk: float, error: float) -> int | None:
     return found
 
 
-def _starts() -> dict[int, float]:
+def _can_promise(shares: _Shares, risk: float, error: float) -> bool:
+    """Whether any threshold is rejected; the first one always is a start, at the error that it brings itself."""
+    places = _starts(GROUP_STARTS if shares.grouped else STARTS)
+    return any(shares.p(row, risk) <= share * error for row, share in places.items())
+
+
+def _starts(places: tuple[float, ...]) -> dict[int, float]:
     """Row -> share of the allowed error that it brings."""
     grid = np.array(GRID)
-    rows: list[int] = [int(np.abs(grid - start).argmin()) for start in STARTS]
+    rows = [int(np.abs(grid - start).argmin()) for start in places]
     return {row: 1 / len(rows) for row in rows}
 
 

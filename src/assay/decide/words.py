@@ -23,9 +23,14 @@ def risk_sentence(abstention: Abstention) -> str:
             if t.least_risk is not None
             else "no share of wrong answers can be promised with them"
         )
+        alone = (
+            " For new pictures by these same groups, counted one by one, --unit picture may promise more."
+            if made.unit == "group"
+            else ""
+        )
         return (
             f"It cannot be promised that at most {share(t.risk)} of its answers are wrong: {on} are too few for it, "
-            f"or the network is wrong too often; {could}. Until then every answer is held back."
+            f"or the network is wrong too often; {could}. Until then every answer is held back.{alone}"
         )
     new = f"new {made.unit}s" if made.unit == "group" else "new pictures"
     counted = ", every group counting alike" if made.unit == "group" else ""

@@ -26,8 +26,8 @@ from assay.explain.pictures import (
     run_pictures,
     spread,
     telling,
-    weights_digest,
 )
+from assay.explain.source import file_digest
 from assay.files import write_file
 from assay.metrics.interval import group_numbers
 from assay.preprocess import Preprocess
@@ -78,7 +78,9 @@ def explain(
     predictor = load_run(run)
     work = _Work(predictor, Path(out) if out is not None else predictor.folder / "explain")
     tested, drawn, source = _choose(predictor.folder, pictures, n, test_pictures)
-    work.key = fingerprint(tested, str(REVISION), weights_digest(predictor.folder), _face(predictor))
+    work.key = fingerprint(
+        tested, str(REVISION), file_digest(predictor.folder / "model.safetensors"), _face(predictor)
+    )
     whole = fingerprint(drawn, work.key, *names)
     earlier = _earlier(work.folder, whole)
     if earlier is None:

@@ -89,9 +89,8 @@ class Tap:
             return self._hooked(x)
         maps = self.model.features(x)
         if number > len(maps):
-            raise ConfigError(
-                f"the network has {len(maps)} stages", got=self.layer, fix=f"{STAGE}1 to {STAGE}{len(maps)}"
-            )
+            told = f"{STAGE}1 to {STAGE}{len(maps)}" if maps else f"{EMBEDDING}, or a name of `--list-layers`"
+            raise ConfigError(f"the network has {len(maps)} stages", got=self.layer, fix=told)
         return self.model(x), maps[number - 1]
 
     def _hooked(self, x: Tensor) -> tuple[Tensor, Tensor]:

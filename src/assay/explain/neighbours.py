@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from assay.errors import ConfigError, DatasetError
 from assay.explain.feature_files import FeatureSet, read_features
 from assay.explain.picture_stream import Picture
-from assay.explain.vectors import Source, open_source, probe, read_vectors
+from assay.explain.source import Source, open_source, probe
+from assay.explain.vectors import read_vectors
 from assay.preprocess import Preprocess
 
 _SAME_PROBE = 1e-2

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from assay.data.names import PICTURE_SUFFIXES
-from assay.errors import AssayError, ConfigError, DatasetError, ImageError
-from assay.image import FORMATS, read_image
+from assay.errors import ConfigError, DatasetError, ImageError
+from assay.image import read_image
 from assay.metrics.evaluation import Evaluation
 from assay.preprocess import Preprocess
+from assay.runtime.sources import Pictures
 from assay.train.predictor import CheckpointPredictor
 
 PARTS = ("validation", "test", "all")
@@ -78,26 +78,15 @@ def run_pictures(folder: Path) -> tuple[list[Picture], str]:
 
 
 def given_pictures(names: Iterable[str | Path]) -> list[Picture]:
-    """The pictures of the user: files, and what lies in folders, in the order of their names.
+    """The pictures of the user: files, folders, patterns, in order.
 
     Raises
     ------
     ConfigError : a name that does not exist, or no pictures at all.
     """
-    found: list[Picture] = []
-    for name in names:
-        place = Path(name)
-        if place.is_dir():
-            inside = sorted(
-                p for p in place.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()
-            )
-            found += [Picture(path, path.relative_to(place).as_posix()) for path in inside]
-        elif place.is_file():
-            found.append(Picture(place, place.name))
-        else:
-            raise ConfigError(f"{place} does not exist", fix="name pictures, or folders of pictures")
+    found = [Picture(Path(path), Path(path).name) for path in Pictures([str(name) for name in names])]
     if not found:
-        raise ConfigError("there are no pictures to explain", fix=f"formats read: {', '.join(FORMATS)}")
+        raise ConfigError("there are no pictures to explain", fix="name pictures, or folders of pictures")
     return found
 
 
@@ -152,20 +141,3 @@ def fingerprint(pictures: Sequence[Picture], *words: str) -> str:
         except OSError:
             told.append(f"{picture.path}|gone")
     return hashlib.blake2b("\0".join(told).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-
-
-def weights_digest(folder: Path) -> str:
-    """SHA-256 of a run's weights.
-
-    Raises
-    ------
-    AssayError : they cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with (folder / "model.safetensors").open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise AssayError(f"{folder}/model.safetensors cannot be read", got=error.strerror) from error
-    return digest.hexdigest()

@@ -23,7 +23,8 @@ from assay.explain.feature_files import FeatureSet, read_features
 from assay.explain.neighbours import nearest
 from assay.explain.picture_stream import own_pictures
 from assay.explain.projection import MOST, choose_evenly, project
-from assay.explain.vectors import features, file_digest
+from assay.explain.source import file_digest
+from assay.explain.vectors import features
 from assay.files import write_file
 from assay.metrics.evaluation import Evaluation
 from assay.types import Dataset

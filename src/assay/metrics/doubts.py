@@ -27,7 +27,7 @@ class Doubts:
 
     ``unsure``, ``unknown`` and ``holds`` (N,) bool: below the threshold, unlike known pictures, the set has the true
     class. ``known`` (N,) is the share of known pictures that look as strange, NaN where not measured; ``sizes`` (N,)
-    are classes a set.
+    are classes a set. ``thresholds`` tells those that were applied from others (``Abstention.digest``).
     """
 
     unsure: NDArray[np.bool_]
@@ -35,6 +35,7 @@ class Doubts:
     holds: NDArray[np.bool_]
     known: NDArray[np.float64]
     sizes: NDArray[np.int64]
+    thresholds: str = ""
 
     @property
     def answered(self) -> NDArray[np.bool_]:
@@ -43,10 +44,12 @@ class Doubts:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """For an npz file, under names of their own."""
-        return {_PREFIX + name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {_PREFIX + name: np.asarray(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
-def gather_doubts(doubts: Sequence[Doubt], targets: NDArray[np.int64], classes: ClassNames) -> Doubts:
+def gather_doubts(
+    doubts: Sequence[Doubt], targets: NDArray[np.int64], classes: ClassNames, thresholds: str = ""
+) -> Doubts:
     """The arrays of N answers; ``targets`` (N,) in the order of ``classes``."""
     return Doubts(
         np.array(["unsure" in d.reasons for d in doubts], dtype=bool),
@@ -54,6 +57,7 @@ def gather_doubts(doubts: Sequence[Doubt], targets: NDArray[np.int64], classes: 
         np.array([classes[int(t)] in d.labels for d, t in zip(doubts, targets, strict=True)], dtype=bool),
         np.array([d.known for d in doubts], dtype=np.float64),
         np.array([len(d.labels) for d in doubts], dtype=np.int64),
+        thresholds,
     )
 
 
@@ -63,9 +67,10 @@ def read_doubts(arrays: Mapping[str, NDArray[Any]], n: int) -> Doubts | None:
     if names["unsure"] not in arrays:
         return None
     found = {name: arrays[key] for name, key in names.items()}
+    thresholds = str(found.pop("thresholds"))
     if any(value.shape != (n,) for value in found.values()):
         raise ValueError("doubts are not one a picture")
-    return Doubts(**found)
+    return Doubts(**found, thresholds=thresholds)
 
 
 def measure_doubts(

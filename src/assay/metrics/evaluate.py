@@ -84,7 +84,9 @@ def evaluate(
         draws=draws,
         seed=seed,
         seconds=lambda: time.perf_counter() - began,
-        doubts=gather_doubts(table.doubts, targets[read], predictor.classes) if abstain else None,
+        doubts=gather_doubts(table.doubts, targets[read], predictor.classes, _thresholds(predictor))
+        if abstain
+        else None,
     )
 
 
@@ -218,6 +220,10 @@ def _columns(dataset: Dataset, read: NDArray[np.bool_]) -> tuple[list[str], list
     if "group" not in table.column_names or table["group"].null_count == len(table):
         return table["path"].to_pylist(), None
     return table["path"].to_pylist(), pc.cast(table["group"], "string").to_pylist()
+
+
+def _thresholds(predictor: Predictor) -> str:
+    return str(getattr(getattr(predictor, "abstention", None), "digest", ""))
 
 
 def _model_name(predictor: Predictor) -> str:

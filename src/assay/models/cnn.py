@@ -81,7 +81,7 @@ def build_cnn(config: ModelConfig, classes: int, channels: int = 3) -> Cnn:
     refuse_timm_options(config)
     if config.drop_path:
         raise ConfigError("cnn has no shortcuts, so drop_path does not apply", fix="use dropout")
-    width, depth = whole_width(config, WIDTH, MOST_CHANNELS), whole_depth(config, DEPTH, MOST_STAGES)
+    width, depth = whole_width(config, WIDTH, 1024), whole_depth(config, DEPTH, MOST_STAGES)
     if width * 2 ** (depth - 1) > MOST_CHANNELS:
         last = width * 2 ** (depth - 1)
         raise ConfigError(

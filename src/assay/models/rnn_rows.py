@@ -26,7 +26,7 @@ from assay.models.sizes import whole_depth, whole_width
 from assay.models.tokens import Rows, init_recurrent
 
 COLUMNS = 64
-DEPTH, MOST_LAYERS, MOST_UNITS = 2, 8, 2048
+DEPTH, MOST_LAYERS, MOST_UNITS = 2, 8, 1024
 CELLS: dict[str, tuple[type[nn.LSTM] | type[nn.GRU], int]] = {
     "rnn-bilstm": (nn.LSTM, 112),
     "rnn-bigru": (nn.GRU, 128),

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from assay import __version__
 from assay.audit.finding import Finding, Item
 from assay.audit.outcome import Audit
 from assay.files import write_file
 from assay.report.audit_figures import bars_of, plain_figures
-from assay.report.audit_text import failed, first_step
+from assay.report.audit_text import failed
 from assay.report.thumbnails import thumbnails
 
 PLACES, PICTURES = 12, 4
@@ -50,7 +50,9 @@ def render_audit(audit: Audit) -> str:
         lstrip_blocks=True,
     )
     styles = [pages.get_template(name).render() for name in ("style.css", "audit.css")]
+    pages.filters["coded"] = coded
     told = audit.of_level("error", "warning", "note")
+    worst = next(iter(audit.of_level("error", "warning")), None)
     return pages.get_template("audit.html").render(
         style=Markup("\n".join(styles)),
         version=__version__,
@@ -58,7 +60,7 @@ def render_audit(audit: Audit) -> str:
         source=audit.data,
         level=audit.worst,
         headline=headline(audit),
-        first=first_step(audit),
+        first=None if worst is None else _point(worst),
         missing=failed(audit),
         tiles=list(_tiles(audit)),
         todo=[_point(f) for f in audit.of_level("error", "warning")],
@@ -71,6 +73,14 @@ def render_audit(audit: Audit) -> str:
         checkups=", ".join(audit.checkups),
         seconds=_duration(audit.seconds),
     )
+
+
+def coded(text: str) -> Markup:
+    """The text with what stands between `backticks` as code."""
+    pieces = [str(escape(piece)) for piece in text.split("`")]
+    if len(pieces) % 2 == 0:  # a lone backtick is just a sign
+        return escape(text)
+    return Markup("".join(f"<code>{p}</code>" if i % 2 else p for i, p in enumerate(pieces)))
 
 
 def headline(audit: Audit) -> str:
@@ -173,6 +183,7 @@ def _section(audit: Audit, found: Finding) -> dict[str, Any]:
         "bars": bars_of(found),
         "figures": plain_figures(found.figures),
         "is_set": any(len(item.paths) > 1 for item in shown),
+        "is_blind": not any(pictures.get(path) for path in paths),
     }
 
 

@@ -42,11 +42,6 @@ def failed(audit: Audit) -> list[str]:
     return [str(f.figures.get("checkup", f.title)) for f in audit.findings if f.code == "checkup-failed"]
 
 
-def first_step(audit: Audit) -> str:
-    """What to do first: the mending of the worst finding; empty where nothing has to be done."""
-    return next((f.fix for f in audit.of_level("error", "warning") if f.fix), "")
-
-
 def _titles(found: Iterable[Finding]) -> str:
     titles = [_lower(f.title) for f in found]
     more = f" and {len(titles) - _NAMED} more" if len(titles) > _NAMED else ""
@@ -55,7 +50,7 @@ def _titles(found: Iterable[Finding]) -> str:
 
 def _lower(title: str) -> str:
     """A heading inside a sentence; names in capitals (EXIF) stay."""
-    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
 def summary_line(audit: Audit) -> str:

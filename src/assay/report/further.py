@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from assay.errors import AssayError
+from assay.report.abstain_section import abstain_section
+from assay.report.explain_section import explain_section
 from assay.report.map_section import map_section, neighbour_section
 from assay.report.material import Material
 
@@ -26,10 +27,8 @@ def further(material: Material, failed: Sequence[str] = ()) -> dict[str, Any]:
     found = {
         "map": _section("map of the pictures", lambda: map_section(folder), notes),
         "alike": _section("look-alikes of mistakes", lambda: neighbour_section(folder), notes),
-        "explain": _section("explanations", lambda: _other("explain_section")(folder), notes),
-        "abstain": None
-        if e is None
-        else _section("abstaining", lambda: _other("abstain_section")(folder, e), notes),
+        "explain": _section("explanations", lambda: explain_section(folder), notes),
+        "abstain": None if e is None else _section("abstaining", lambda: abstain_section(folder, e), notes),
     }
     return {**found, "notes": notes, "missing": _missing(found, folder, material, failed)}
 
@@ -40,18 +39,13 @@ def _section(
     """A section, or None and a note where its files are damaged."""
     try:
         return build()
+    except ImportError as error:  # a part may need torch to be read
+        notes.append(f"{name}: this needs {error.name}, which is not installed")
+        return None
     except (AssayError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         told = str(error).splitlines()[0] if str(error) else ""
         notes.append(f"{name}: {told if isinstance(error, AssayError) else f'{type(error).__name__} {told}'}")
         return None
-
-
-def _other(name: str) -> Callable[..., dict[str, Any] | None]:
-    try:
-        found: Callable[..., dict[str, Any] | None] = getattr(import_module(f"assay.report.{name}"), name)
-    except ModuleNotFoundError:
-        return lambda *_: None
-    return found
 
 
 def _missing(

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from assay.image import encode_image
 from assay.lettering import fit
-from assay.report.map_layout import EDGE, LEGEND_COLUMN, LEGEND_LINE, THUMB, MapLayout
+from assay.report.map_layout import EDGE, LEGEND_COLUMN, LEGEND_LINE, THUMB, MapLayout, short
 
 _INK, _MUTED, _PAPER, _BAD = "#1d2126", "#636a73", "#ffffff", "#d0342c"
 _STYLE = f"""\
@@ -49,7 +49,7 @@ def map_svg(layout: MapLayout, thumbs: Thumbs, *, alone: bool = False) -> str:
             ],
         ),
         _group("map-thumbs", _thumbs(layout, thumbs)),
-        _group("map-names", [_text(n.x, n.y, n.text) for n in layout.names]),
+        _group("map-names", [_text(n.x, n.y, n.text, layout.name_size) for n in layout.names]),
         _group("map-legend", _legend(layout)),
     ]
     return f"{head}>{ground}{''.join(pieces)}</svg>"
@@ -64,8 +64,9 @@ def _point(x: float, y: float, radius: float, colour: str, told: str) -> str:
     return f"{circle}<title>{escape(told)}</title></circle>"
 
 
-def _text(x: float, y: float, text: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, size: int | None = None) -> str:
+    style = "" if size is None else f' style="font-size:{size}px"'
+    return f'<text x="{x:.1f}" y="{y:.1f}"{style}>{escape(text)}</text>'
 
 
 def _thumbs(layout: MapLayout, thumbs: Thumbs) -> list[str]:
@@ -88,16 +89,12 @@ def _legend(layout: MapLayout) -> list[str]:
     for i, (colour, name, n) in enumerate(layout.legend):
         x, y = _legend_place(layout, i)
         found.append(f'<circle cx="{x + 6}" cy="{y}" r="6" fill="{colour}"/>')
-        found.append(_text(x + 18, y, f"{_short(name)} ({n})"))
+        found.append(_text(x + 18, y, f"{short(name, 15)} ({n})"))
     x, y = _last_line(layout)
     if layout.mistakes:
         found.append(f'<circle class="map-key" cx="{x + 6}" cy="{y}" r="6"/>')
     found.append(_text(x + (18 if layout.mistakes else 0), y, _last_words(layout)))
     return found
-
-
-def _short(name: str, most: int = 15) -> str:
-    return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 
 
 def _legend_place(layout: MapLayout, i: int) -> tuple[int, int]:
@@ -131,7 +128,7 @@ def map_png(layout: MapLayout, thumbs: Thumbs) -> bytes:
             draw.ellipse((x - wide, y - wide, x + wide, y + wide), outline=_BAD, width=4)
     _paste_thumbs(page, draw, layout, thumbs)
     for n in layout.names:
-        line, font = fit(n.text, 15 * _SCALE, 400)
+        line, font = fit(n.text, layout.name_size * _SCALE, 500)
         at = (_SCALE * n.x, _SCALE * n.y)
         draw.text(at, line, fill=_INK, font=font, anchor="mm", stroke_width=6, stroke_fill=_PAPER)
     _draw_legend(draw, layout)
@@ -160,7 +157,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, layout: MapLayout) -> None:
     for i, (colour, name, n) in enumerate(layout.legend):
         x, y = (_SCALE * v for v in _legend_place(layout, i))
         draw.ellipse((x, y - 12, x + 24, y + 12), fill=colour)
-        line, font = fit(f"{_short(name)} ({n})", 14 * _SCALE, _SCALE * (LEGEND_COLUMN - 24))
+        line, font = fit(f"{short(name, 15)} ({n})", 14 * _SCALE, _SCALE * (LEGEND_COLUMN - 24))
         draw.text((x + 36, y), line, fill=_MUTED, font=font, anchor="lm")
     x, y = (_SCALE * v for v in _last_line(layout))
     if layout.mistakes:

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 WIDTH, EDGE = 1000, 30
 THUMB = 54
-LEGEND_LINE, LEGEND_COLUMN = 24, 166
+LEGEND_LINE, LEGEND_COLUMN = 24, 188
 MOST_LEGEND = 30
+CROWD = 20
+"""With more classes than this their names are written smaller and shorter."""
 NO_LABEL = "no label"
 
 _PALETTE = (
@@ -85,6 +87,7 @@ class MapLayout:
     beyond: int = 0
     mistakes: int = 0
     title: str = ""
+    name_size: int = 15
     columns: int = field(default=(WIDTH - 2 * EDGE) // LEGEND_COLUMN)
 
 
@@ -125,6 +128,7 @@ def lay_out(
     legend = [(colours[name], name, counts[name]) for name in order[:MOST_LEGEND]]
     columns = (WIDTH - 2 * EDGE) // LEGEND_COLUMN
     lines = -(-len(legend) // columns) + 1
+    size = 15 if len(order) <= CROWD else 12
     return MapLayout(
         width=WIDTH,
         height=plot_height + lines * LEGEND_LINE + 20,
@@ -132,11 +136,12 @@ def lay_out(
         radius=5.0 if len(points) <= 300 else 4.2 if len(points) <= 900 else 3.4,
         points=points,
         thumbs=small,
-        names=_class_names(places, names, order, small, plot_height) if len(order) > 1 else [],
+        names=_class_names(places, names, order, small, plot_height, size) if len(order) > 1 else [],
         legend=legend,
         beyond=max(0, len(order) - MOST_LEGEND),
         mistakes=sum(wrong),
         title=title,
+        name_size=size,
     )
 
 
@@ -202,6 +207,7 @@ def _class_names(
     order: list[str],
     thumbs: list[MapThumb],
     height: int,
+    size: int,
 ) -> list[MapName]:
     """Each class's name at the middle of its pictures, or near it, where it covers no other name or picture."""
     half = THUMB / 2 + 1
@@ -212,12 +218,13 @@ def _class_names(
         own = places[code == name]
         middle = np.median(own, axis=0)
         start = own[int(np.abs(own - middle).sum(1).argmin())]
+        text = short(name, 40 if size == 15 else 17)
         for dx, dy in _TRIES:
-            box = _name_box(float(start[0]) + dx, float(start[1]) + dy, name)
+            box = _name_box(float(start[0]) + dx, float(start[1]) + dy, text, size)
             inside = box[0] > 2 and box[1] > 2 and box[2] < WIDTH - 2 and box[3] < height - 2
             if inside and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
-                found.append(MapName((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, name))
+                found.append(MapName((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, text))
                 break
     return found
 
@@ -228,10 +235,15 @@ _TRIES = [
 ]
 
 
-def _name_box(x: float, y: float, name: str) -> Box:
-    """A generous guess of where 15 px letters stand; wide scripts take twice the room."""
-    width = sum(15.0 if ord(letter) > 0x2E80 else 8.6 for letter in name)
-    return (x - width / 2, y - 10, x + width / 2, y + 10)
+def _name_box(x: float, y: float, name: str, size: int) -> Box:
+    """A generous guess of where letters of ``size`` px stand; wide scripts take twice the room."""
+    width = sum(1.0 if ord(letter) > 0x2E80 else 0.62 for letter in name) * size
+    return (x - width / 2, y - 0.65 * size, x + width / 2, y + 0.65 * size)
+
+
+def short(name: str, most: int) -> str:
+    """At most ``most`` letters."""
+    return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 
 
 def _overlap(a: Box, b: Box) -> bool:

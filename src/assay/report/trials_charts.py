@@ -122,7 +122,7 @@ def difference_chart(trials: Trials, tests: Sequence[PairTest]) -> str | None:
         return None
     tint = colours(trials)
     with drawing():
-        figure, axes = figure_of((5.6, 0.75 + 0.34 * len(tests)))
+        figure, axes = figure_of((7.6, 0.75 + 0.34 * len(tests)))
         axes.axvline(0, color=INK, linewidth=1)
         for y, test in enumerate(tests):
             colour = tint[test.a]

@@ -52,7 +52,7 @@ def render_trials(trials: Trials) -> str:
         curves=markup(charts.curve_chart(trials)),
         tuning=markup(charts.tuning_chart(trials)),
         studies=[_study(network, tint[network.name]) for network in trials.networks if network.tuned],
-        runs=[_run(trials, row) for row in trials.rows],
+        runs=[_run(row) for row in trials.rows],
         facts=_facts(trials),
     )
 
@@ -151,7 +151,7 @@ def _study(network: Network, colour: str) -> dict[str, Any]:
     return {"name": network.name, "colour": colour, "rows": rows, "note": study["note"]}
 
 
-def _run(trials: Trials, row: Any) -> dict[str, Any]:
+def _run(row: Any) -> dict[str, Any]:
     scores = {part: row.scores.get(part, {}).get("accuracy") for part in ("validation", "test")}
     return {
         "network": row.network,

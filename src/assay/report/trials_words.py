@@ -106,8 +106,8 @@ def _families(trials: Trials) -> str:
     if rival is None or test is None:
         return ""
     state = "which is shown" if test.better else "which may be chance"
-    way = "behind" if test.wide.value <= 0 else "ahead"
-    return f"The best {rival.family} is {rival.name}: {_points(test)} {way} of the best {family}, {state}."
+    way = "behind" if test.wide.value <= 0 else "ahead of"
+    return f"The best {rival.family} is {rival.name}: {_points(test)} {way} the best {family}, {state}."
 
 
 def _thrift(trials: Trials) -> str:
@@ -144,7 +144,8 @@ def _equal(trials: Trials) -> str:
     equal, options = trials.request.get("equal"), trials.request.get("options", {})
     budget = ""
     if options.get("epochs"):
-        budget = f"Each run sees the training pictures {options['epochs']} times."
+        times = "once" if options["epochs"] == 1 else f"{options['epochs']} times"
+        budget = f"Each run sees the training pictures {times}."
     elif options.get("minutes"):
         budget = f"Each run has {options['minutes']:g} minutes by the clock."
     what = {

@@ -9,10 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
-
-from assay import __version__
 from assay.errors import ConfigError
 from assay.files import write_file
 from assay.metrics.evaluation import Evaluation
@@ -22,6 +18,7 @@ from assay.report.completion import OnProgress, complete
 from assay.report.contents import BY_ANCHOR, contents
 from assay.report.further import further
 from assay.report.material import Material, read_material
+from assay.report.template import fill, markup
 
 
 def write_report(
@@ -72,17 +69,9 @@ def _material(source: str | Path | Evaluation) -> Material:
 
 def render(material: Material, failed: Sequence[str] = ()) -> str:
     """The page as text. ``failed`` says what could not be made for it, and why."""
-    pages = Environment(
-        loader=PackageLoader("assay.report", "pages"),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     values = {**_common(material), **_measured(material), **further(material, failed)}
-    return pages.get_template("report.html").render(
-        style=Markup(pages.get_template("style.css").render()),
-        version=__version__,
+    return fill(
+        "report.html",
         contents=contents(_present(values)),
         how={anchor: section.how for anchor, section in BY_ANCHOR.items()},
         **values,
@@ -108,9 +97,9 @@ def _common(material: Material) -> dict[str, Any]:
         "facts": sections.facts(material),
         "settings": sections.settings(run),
         "samples": sections.class_samples(material),
-        "loss_chart": _chart(charts.loss_chart(material.steps, material.epochs)),
-        "accuracy_chart": _chart(charts.accuracy_chart(material.epochs, _majority(material))),
-        "lr_chart": _chart(charts.lr_chart(material.steps)),
+        "loss_chart": markup(charts.loss_chart(material.steps, material.epochs)),
+        "accuracy_chart": markup(charts.accuracy_chart(material.epochs, _majority(material))),
+        "lr_chart": markup(charts.lr_chart(material.steps)),
     }
 
 
@@ -138,8 +127,8 @@ def _measured(material: Material) -> dict[str, Any]:
         ],
         "galleries": sections.galleries(e, material.root),
         "risk": [_risk_row(findings.risk_at(e, t)) for t in findings.THRESHOLDS],
-        "risk_chart": _chart(charts.risk_chart(*findings.risk_curve(e))),
-        "reliability_chart": _chart(
+        "risk_chart": markup(charts.risk_chart(*findings.risk_curve(e))),
+        "reliability_chart": markup(
             charts.reliability_chart(reliability_bins(e.probs, e.targets), e.confidence)
         ),
         "classes": sections.class_table(e),
@@ -178,7 +167,3 @@ def _majority(material: Material) -> float | None:
     accuracy = part.get("accuracy") if isinstance(part, dict) else None
     value = accuracy.get("value") if isinstance(accuracy, dict) else None
     return float(value) if isinstance(value, int | float) else None
-
-
-def _chart(svg: str | None) -> Markup | None:
-    return None if svg is None else Markup(svg)

@@ -25,7 +25,7 @@ from assay.train.material import Material
 from assay.train.settle import DEFAULT_MINUTES, settle
 from assay.trials.conclude import conclude
 from assay.trials.latency import measure_latency
-from assay.trials.lineup import Contender, line_up, sized
+from assay.trials.lineup import Contender, check_networks, line_up, sized
 from assay.trials.request import Request, ask_for
 from assay.trials.row import Row
 from assay.trials.series import Series, prepare, warm_up
@@ -90,6 +90,7 @@ def compare_models(
     )
     stem = data.name if isinstance(data, Dataset) else Path(data).expanduser().resolve().stem
     folder = Path(out) if out is not None else Path("comparisons") / (f"{stem}-{equal}" if equal else stem)
+    check_networks(request)
     earlier = _open(folder, request)
     with lock_folder(folder):
         comparison = _Comparison(request, folder, earlier, begun, show=show)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.configs import ModelConfig, Recipe
-from assay.errors import AssayError, ConfigError
+from assay.errors import AssayError, ConfigError, ModelError
 from assay.preprocess import Preprocess
 from assay.trials.entrant import Entrant
 from assay.trials.request import Request
@@ -37,14 +37,25 @@ class Contender:
 
 
 def line_up(request: Request, classes: int) -> list[Contender]:
-    """The networks with their sizes. One that cannot be built is told in its place; the others go on.
+    """The networks with their sizes. One that takes no such pictures is told in its place; the others go on.
 
     Raises
     ------
-    ConfigError : the first network shall give the common size and cannot be built.
+    ConfigError : a network is unknown or does not know one of its options, or the first one shall give the common size
+        and cannot be built.
     """
     target = common_size(request, classes)
     return [_contend(request, entrant, classes, target) for entrant in request.entrants]
+
+
+def check_networks(request: Request) -> None:
+    """Raise ConfigError for an unknown network, or an option that one of them does not know, before the data is read."""
+    for entrant in request.entrants:
+        config = Recipe.from_options(request.options_of(entrant)).model
+        try:
+            parameters_of(config, 2, 3)
+        except ConfigError as error:
+            raise ConfigError(f"{entrant.name}: {error.what}", got=error.got, fix=error.fix) from error
 
 
 def common_size(request: Request, classes: int) -> int | None:
@@ -80,7 +91,7 @@ def _contend(request: Request, entrant: Entrant, classes: int, target: int | Non
         if target is not None:
             options, note = resized(request, options, classes, target)
         return sized(Contender(entrant, options, note=note), classes)
-    except AssayError as error:
+    except ModelError as error:
         return Contender(entrant, options, failed=str(error).replace("\n  ", "; "))
 
 

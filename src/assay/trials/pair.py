@@ -18,7 +18,7 @@ from assay.metrics.compare import compare as compare_answers
 from assay.metrics.evaluation import Evaluation
 
 _PREFERRED = ("test", "all", "validation", "train")
-_UNTOLD = {"seed", "workers", "cache_gb", "checkpoint_s"}
+_UNTOLD = {"seed", "root", "workers", "cache_gb", "checkpoint_s"}
 """Settings that say nothing of how two networks differ, but for the seed, which is told by itself."""
 
 

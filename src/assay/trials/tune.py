@@ -92,8 +92,8 @@ def tune(
     folder.mkdir(parents=True, exist_ok=True)
     dials = read_dials(request, contender.options, len(dataset.classes))
     blind = dataset.select(np.asarray(pc.not_equal(dataset.table["part"].cast("string"), "test")))
-    search = _Search(dials, blind, folder / contender.entrant.slug, request.tune_minutes * 60)
     with _quiet():
+        search = _Search(dials, blind, folder / contender.entrant.slug, request.tune_minutes * 60)
         search.run(say)
     study = search.result()
     text = json.dumps(study.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)

@@ -101,7 +101,9 @@ def _tell(done: Calibrated) -> None:
         print(f"- {sentence if i or can else paint(sentence, 'yellow', sys.stdout)}")
     for text in done.warnings:
         print(f"\n{paint('warning:', 'yellow', sys.stdout)} {text}")
-    print(f"\nwritten to {done.folder / 'abstention.json'}; pack it with `assay export {done.folder}`")
+    print(f"\nwritten to {done.folder / 'abstention.json'}")
+    print(f"see what comes of it: assay evaluate {done.folder} --abstain", file=sys.stderr)
+    print(f"pack it into a Bundle: assay export {done.folder}", file=sys.stderr)
 
 
 COMMAND = Command(

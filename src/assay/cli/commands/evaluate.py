@@ -28,6 +28,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--part", default="test", metavar="NAME", help="train, validation, test, or all (default: test)"
     )
     parser.add_argument("--split", metavar="FILE", help="CSV or Parquet table with the columns path and part")
+    parser.add_argument(
+        "--abstain",
+        action="store_true",
+        help="also measure which answers are held back, and how often the given ones are wrong",
+    )
     parser.add_argument("--json", action="store_true", help="print the evaluation as JSON")
     parser.add_argument(
         "--out", metavar="FOLDER", help="where PART.json and PART.npz go (default: into the run)"
@@ -67,14 +72,24 @@ def _run(args: argparse.Namespace) -> int:
             draws=args.draws,
             seed=args.seed,
             model=_name(predictor, place),
+            abstain=args.abstain,
         )
     saved = _save(evaluation, args.out, place, own=own)
     if args.json:
-        print(json.dumps(evaluation.to_dict(), ensure_ascii=False, allow_nan=False))
+        told = evaluation.to_dict()
+        if args.abstain:
+            from assay.decide.words import promises  # noqa: PLC0415
+
+            told["promises"] = promises(predictor.abstention)
+        print(json.dumps(told, ensure_ascii=False, allow_nan=False))
     else:
         from assay.report.text import print_evaluation  # noqa: PLC0415
 
         print_evaluation(evaluation, sys.stdout)
+        if args.abstain:
+            from assay.report.abstain_text import print_abstention  # noqa: PLC0415
+
+            print_abstention(evaluation, predictor.abstention, sys.stdout)
         if saved is not None:
             print(f"written to {saved}")
     return 0
@@ -120,10 +135,14 @@ class _Shown:
     def classes(self) -> ClassNames:
         return self.inner.classes
 
-    def predict(self, sources: Iterable[str | Path]) -> Iterator[Prediction]:
+    @property
+    def abstention(self) -> Any:
+        return getattr(self.inner, "abstention", None)
+
+    def predict(self, sources: Iterable[str | Path], **options: bool) -> Iterator[Prediction]:
         from assay.cli.progress import track  # noqa: PLC0415
 
-        return track(self.inner.predict(sources), "evaluate", self.total)
+        return track(self.inner.predict(sources, **options), "evaluate", self.total)
 
 
 def _dataset(args: argparse.Namespace, place: Path) -> tuple[Dataset, bool]:
@@ -229,5 +248,6 @@ COMMAND = Command(
     epilog="""examples:
   assay evaluate runs/first                           the test part that the run kept aside
   assay evaluate first.bundle photos --part all --json
-  assay evaluate first.bundle photos --split split.csv --part test""",
+  assay evaluate first.bundle photos --split split.csv --part test
+  assay evaluate runs/first --abstain                 what `assay calibrate` promised, beside what is found""",
 )

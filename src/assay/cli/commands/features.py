@@ -255,7 +255,7 @@ def _list_layers(args: argparse.Namespace) -> int:
             info.to_dict() for info in list_layers(run.model, run.card.channels, run.card.preprocess.size)
         ]
     else:
-        from assay.explain.vectors import bundle_layers  # noqa: PLC0415
+        from assay.explain.source import bundle_layers  # noqa: PLC0415
 
         found = bundle_layers(place)
     if args.json:

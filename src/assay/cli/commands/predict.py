@@ -24,6 +24,7 @@ _EPILOG = """\
 examples:
   assay predict shop.bundle photo.jpg
   assay predict shop.bundle new-photos/ --csv answers.csv --out annotated/
+  assay predict shop.bundle new-photos/ --abstain      answers with a promise; the rest goes to a person
   find . -name '*.jpg' | assay predict shop.bundle - --json > answers.jsonl
 
 exit code: 0 all answered, 1 some pictures could not be read (each is told), 2 wrong usage
@@ -34,6 +35,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", help="the file that `assay export` wrote")
     parser.add_argument(
         "pictures", nargs="+", help="files, folders, patterns in quotes, or - for a list of paths on stdin"
+    )
+    parser.add_argument(
+        "--abstain",
+        action="store_true",
+        help="hold back answers that are unsure or of unknown pictures, as `assay calibrate` promised",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a picture, a line each")
     parser.add_argument("--csv", metavar="FILE", help="also write a table, whole or not at all")
@@ -65,17 +71,22 @@ def _run(args: argparse.Namespace) -> int:
         stack.enter_context(quiet_native())
         predictor = load(args.bundle, threads=args.threads)
         writers = [write(args, stack) for wanted, write in _WRITERS if wanted(args)]
-        answers = stack.enter_context(
-            contextlib.closing(predictor.predict(pictures, batch=args.batch, workers=args.workers))  # type: ignore[type-var]
-        )
-        done = failed = 0
+        walk = predictor.predict(pictures, batch=args.batch, workers=args.workers, abstain=args.abstain)
+        answers = stack.enter_context(contextlib.closing(walk))  # type: ignore[type-var]
+        done = failed = held = 0
         for prediction in _shown(answers, pictures):
             for writer in writers:
                 writer(prediction)
             done, failed = done + 1, failed + (prediction.error is not None)
-    if failed and done > 1 and not args.json:
-        print(f"{done - failed} of {done} pictures answered, {failed} could not be read", file=sys.stderr)
+            held += prediction.doubt is not None and prediction.doubt.abstains
+    if (failed or held) and done > 1 and not args.json:
+        _count(done, failed, held)
     return 1 if failed else 0
+
+
+def _count(done: int, failed: int, held: int) -> None:
+    told = f", {held} held back" * bool(held) + f", {failed} could not be read" * bool(failed)
+    print(f"{done - failed - held} of {done} pictures answered{told}", file=sys.stderr)
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
@@ -96,6 +107,7 @@ def _shown(answers: Iterator[Prediction], pictures: object) -> Iterator[Predicti
 
 def _text_writer(args: argparse.Namespace, _stack: contextlib.ExitStack) -> Writer:
     from assay.cli.terminal import paint  # noqa: PLC0415
+    from assay.postprocess import why_held_back  # noqa: PLC0415
 
     top = args.top or 1
 
@@ -104,7 +116,10 @@ def _text_writer(args: argparse.Namespace, _stack: contextlib.ExitStack) -> Writ
             sys.stdout.flush()  # both may go to one file: keep the order
             print(f"{paint('error:', 'red', sys.stderr)} {_printable(prediction.error)}", file=sys.stderr)
             return
-        told = "  ".join(f"{_printable(name)}  {100 * p:.1f} %" for name, p in prediction.top(top))
+        if prediction.doubt is not None and prediction.doubt.abstains:
+            told = f"no answer: {_printable(why_held_back(prediction))}"
+        else:
+            told = "  ".join(f"{_printable(name)}  {100 * p:.1f} %" for name, p in prediction.top(top))
         print(f"{_printable(prediction.path)}  {told}", flush=True)
 
     return write
@@ -125,7 +140,7 @@ def _json_writer(args: argparse.Namespace, _stack: contextlib.ExitStack) -> Writ
 def _csv_writer(args: argparse.Namespace, stack: contextlib.ExitStack) -> Writer:
     from assay.cli.answers import AnswerTable  # noqa: PLC0415
 
-    return stack.enter_context(AnswerTable(args.csv, args.top or 1)).write
+    return stack.enter_context(AnswerTable(args.csv, args.top or 1, abstain=args.abstain)).write
 
 
 def _picture_writer(args: argparse.Namespace, _stack: contextlib.ExitStack) -> Writer:
