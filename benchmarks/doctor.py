@@ -48,7 +48,7 @@ CODES: dict[str, tuple[str, ...]] = {
     "torn group": ("torn-group",),
     "shortcut": ("shortcut",),
     "rare class": ("imbalance",),
-    "class missing in test": ("class-missing-in-part",),
+    "class missing in test": ("class-missing-in-part", "untaught-class"),
     "wrong label": ("label-suspects",),
 }
 """Kind of a planted fault -> codes of the findings that may name it."""

@@ -47,8 +47,8 @@ METHODS = {
 }
 STEPS: dict[str, dict[int | None, int]] = {
     "frozen": {5: 60, 20: 60, 80: 75, None: 75},
-    "probe-then-all": {5: 100, 20: 150, 80: 200, None: 300},
-    "scratch": {5: 200, 20: 400, 80: 600, None: 825},
+    "probe-then-all": {5: 80, 20: 120, 80: 200, None: 300},
+    "scratch": {5: 200, 20: 400, 80: 600, None: 750},
 }
 """Updates of the weights, of 32 pictures each."""
 PLOT = ROOT / "docs" / "images" / "few-pictures.svg"

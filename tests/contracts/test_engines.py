@@ -56,6 +56,13 @@ def test_answers_of_any_batch(engine, graph, n):
     np.testing.assert_allclose(engine.embed(x), x.mean((2, 3)), atol=1e-6)
 
 
+def test_both_ends_in_one_pass(engine):
+    x = pictures(5)
+    logits, embedding = engine.outputs(x)
+    np.testing.assert_array_equal(logits, engine(x))
+    np.testing.assert_array_equal(embedding, engine.embed(x))
+
+
 def test_threads_change_nothing(build, graph):
     x = pictures(5)
     np.testing.assert_allclose(build(graph, threads=1)(x), build(graph)(x), atol=1e-6)

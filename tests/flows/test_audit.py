@@ -152,7 +152,7 @@ def test_strange_data_are_audited(cli, planted, tmp_path, name):
             (data / "train" / "nothing").mkdir()
         else:
             words = ["--group-pattern", "(jpg)"]
-    code, found, told = audit(cli, data, tmp_path / "out", *words)
+    code, _, told = audit(cli, data, tmp_path / "out", *words)
     assert code in (0, 1)
     assert told["n"] > 0
     failed = [f["what"] for f in told["findings"] if f["code"] == "checkup-failed"]

@@ -233,6 +233,14 @@ def test_ctrl_c(tiny_bundle, photos, tmp_path):
     assert not list(tmp_path.glob("*.csv")) + list(tmp_path.glob(".*.part"))
 
 
+def test_abstain_without_thresholds(cli, tiny_bundle, photos):
+    done = cli("predict", tiny_bundle, photos, "--abstain")
+    assert done.code == 2
+    assert "holds no thresholds, so it cannot abstain" in done.err
+    assert "assay calibrate" in done.err
+    assert done.out == ""
+
+
 def test_help_names_the_exit_codes(cli):
     done = cli("predict", "--help")
     assert done.code == 0

@@ -148,7 +148,7 @@ def test_groups_of_folders_and_what_is_left_to_the_user(photos, tmp_path):
     made = mend(audit_of(dataset, photos, ("imbalance", [0], None)), dataset, tmp_path / "m")
     assert rows_of(tmp_path / "m" / "groups.csv")[0] == {"path": "circle/0.png", "group": "0"}
     assert len(read_dataset(tmp_path / "m").classes) == 3, "the lists are no data set"
-    assert made.notes[0] == "left to you: imbalance. fix"
+    assert made.notes[0] == "left to you, as above: imbalance"
     assert "folders cannot hold groups" in made.notes[1]
 
 
@@ -193,6 +193,34 @@ def test_refusals(photos, tmp_path):
     with pytest.raises(DatasetError, match="of other data"):
         mend(audit, dataset.take([0]), tmp_path / "m")
     assert not (tmp_path / "m").exists()
+
+
+def test_rows_that_name_one_picture(tmp_path, photos):
+    table = tmp_path / "t.csv"
+    one, other = "photos/circle/0.png", "photos/square/0.png"
+    rows = [
+        f"{one},a,train",
+        f"{one},a,test",
+        f"{other},b,train",
+        f"{other},c,train",
+        "photos/circle/1.png,a,train",
+    ]
+    table.write_text("\n".join(["path,label,part", *rows]) + "\n")
+    dataset = read_dataset(table)
+    audit = audit_of(dataset, table, ("path-two-parts", [0, 1], None), ("path-two-labels", [2, 3], None))
+    made = mend(audit, dataset, tmp_path / "m")
+    kept = read_dataset(tmp_path / "m").table.select(["path", "part"]).to_pylist()
+    assert kept == [{"path": one, "part": "test"}, {"path": "photos/circle/1.png", "part": "train"}]
+    assert made.review == 2
+
+
+def test_near_copies_with_two_labels_stay_and_are_listed(photos, tmp_path):
+    dataset = read_dataset(photos)
+    made = mend(
+        audit_of(dataset, photos, ("near-duplicates-two-labels", [0, 16], None)), dataset, tmp_path / "m"
+    )
+    assert (made.n, made.review) == (24, 2)
+    assert [row["suggested"] for row in rows_of(tmp_path / "m" / "review.csv")] == ["square", "circle"]
 
 
 def test_classes_without_pictures_are_told(photos, tmp_path):

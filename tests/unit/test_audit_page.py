@@ -87,7 +87,7 @@ def test_text(make, tmp_path):
         text.index(word) for word in ("wrong: Leak", "look at: Wrong", "note: Too few", "in order: Files")
     ]
     assert places == sorted(places)
-    assert "    circle/0.png = circle/1.png: two of a kind" in text
+    assert "    circle/0.png, circle/1.png: two of a kind" in text
     assert "... and 27 more" in text
     assert "fix: Run `assay split`." in text
     assert f"lists: {tmp_path / 'audit' / 'findings'}" in text

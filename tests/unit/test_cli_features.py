@@ -45,9 +45,8 @@ def test_a_map_and_neighbours_leave_nothing_else(cli, tiny_bundle, photos, tmp_p
 
 def test_stored_features_are_used_again(cli, tiny_bundle, photos, tmp_path):
     cli("features", tiny_bundle, photos, "--out", tmp_path / "f.parquet")
-    got = cli(
-        "features", tiny_bundle, "--among", tmp_path / "f.parquet", "--neighbours", photos / "square" / "1.png", "--map", tmp_path / "m.png"
-    )  # fmt: skip
+    words = ("--neighbours", photos / "square" / "1.png", "--map", tmp_path / "m.png")
+    got = cli("features", tiny_bundle, "--among", tmp_path / "f.parquet", *words)
     assert got.code == 0, got.err
     assert "answer:" in got.out
     assert "on the flat map" in got.out

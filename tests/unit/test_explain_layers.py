@@ -65,7 +65,8 @@ class Odd(Classifier):
 
     def __init__(self):
         super().__init__()
-        self.row, self.rnn, self.unused, self.last = nn.Linear(8, 6), nn.GRU(6, 4, batch_first=True), nn.ReLU(), nn.Linear(4, 2)  # fmt: skip
+        self.row, self.rnn = nn.Linear(8, 6), nn.GRU(6, 4, batch_first=True)
+        self.unused, self.last = nn.ReLU(), nn.Linear(4, 2)
 
     def embed(self, x):
         rows = self.row(x[:, 0].reshape(-1, 8)).reshape(len(x), -1, 6)
@@ -86,7 +87,13 @@ def test_layers_that_give_no_output_a_picture_are_refused():
         Tap(Odd(), "row")(x)
     with pytest.raises(ModelError, match="takes no part"):
         Tap(Odd(), "unused")(x)
-    assert {info.name for info in list_layers(Odd(), 1, 8)} == {"stage1", "embedding", "logits", "rnn", "last"}
+    assert {info.name for info in list_layers(Odd(), 1, 8)} == {
+        "stage1",
+        "embedding",
+        "logits",
+        "rnn",
+        "last",
+    }
 
 
 def test_pooling_has_known_answers():
@@ -133,7 +140,9 @@ def test_the_runs_own_pictures_by_part(tiny_run, tmp_path):
 def test_broken_pictures_are_left_out_and_told(tiny_run, photos, tmp_path):
     (photos / "circle" / "3.png").write_bytes(b"no picture")
     steps = []
-    found = assay.features(tiny_run, photos, tmp_path / "f.npy", batch=4, on_progress=lambda *s: steps.append(s))
+    found = assay.features(
+        tiny_run, photos, tmp_path / "f.npy", batch=4, on_progress=lambda *s: steps.append(s)
+    )
     assert (len(found), found.about["left_out"]) == (23, 1)
     assert found.about["left_out_pictures"][0]["path"] == "circle/3.png"
     assert "circle/3.png" not in found.column("path")
@@ -219,5 +228,7 @@ def test_a_bundle_needs_no_torch(tiny_bundle, photos, tmp_path):
         "heavy = [m for m in ('torch', 'torchvision', 'timm', 'sklearn', 'matplotlib') if m in sys.modules]\n"
         "print('found', codes, heavy)"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     assert "found [0, 0, 0] []" in told.stdout, told.stderr

@@ -17,7 +17,9 @@ from assay.metrics.evaluation import Evaluation
 CLASSES = ClassNames(["a", "b", "c"])
 
 
-def answers(said: list[int], targets: list[int], name: str, *, classes: ClassNames = CLASSES, **about) -> Evaluation:
+def answers(
+    said: list[int], targets: list[int], name: str, *, classes: ClassNames = CLASSES, **about
+) -> Evaluation:
     probs = np.full((len(said), len(classes)), 0.1 / (len(classes) - 1), np.float32)
     probs[np.arange(len(said)), said] = 0.9
     about = {"part": "test", "split_hash": "s", "paths": [f"{i}.jpg" for i in range(len(said))]} | about

@@ -15,7 +15,9 @@ from assay.errors import ConfigError, ModelError
 from assay.image import ImageLimits, read_image
 from assay.labels import ClassNames
 from assay.pipeline import BATCHES_AHEAD, answer
+from assay.postprocess import probabilities
 from assay.preprocess import Preprocess
+from assay.types import Doubt
 
 
 @dataclass(frozen=True)
@@ -169,3 +171,34 @@ def test_every_bad_image_is_one_prediction(shared_data):
     assert [p.path for p in predictions] == [str(path) for path in paths]
     assert all("\n" not in p.error for p in predictions if p.error)
     assert sum(p.error is None for p in predictions) >= 210
+
+
+class Doubter:
+    """Unsure of everything; keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def doubt(self, probs, logits, embedding):
+        self.seen.append((probs, logits, embedding))
+        return [Doubt(("unsure",), known=float(i)) for i in range(len(probs))]
+
+
+def test_doubt_sees_logits_and_embedding_of_what_can_be_answered(greys, tmp_path):
+    engine, doubter = Engine(), Doubter()
+
+    def ends(x):
+        logits = engine(x)
+        if len(x) > 1:
+            logits[1] = np.nan
+        return logits, x.mean(axis=(2, 3))
+
+    sources = [greys[0], tmp_path / "gone.png", *greys[1:4]]
+    predictions = list(answer(sources, ends, CARD, batch=5, doubt=doubter))
+    assert [p.error is None for p in predictions] == [True, False, False, True, True]
+    assert [p.doubt.known for p in predictions if p.doubt] == [0, 1, 2]
+    assert [p.doubt is None for p in predictions] == [False, True, True, False, False]
+    ((probs, logits, embedding),) = doubter.seen
+    assert (probs.shape, logits.shape, embedding.shape) == ((3, 2), (3, 2), (3, 3))
+    assert np.array_equal(probs, probabilities(logits, CARD.temperature))
+    assert all(p.doubt is None for p in answer(greys, engine, CARD))

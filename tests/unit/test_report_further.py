@@ -161,7 +161,9 @@ def mistake(*labels, similarity=0.7):
 def test_mistakes_are_put_into_words():
     assert "one of the two labels may be wrong" in explain_mistake(mistake("said", similarity=0.99))
     assert "still it fails here" in explain_mistake(mistake("true", similarity=0.99))
-    assert "3 of the 4 training pictures most like it are “said”" in explain_mistake(mistake("said", "said", "true", "said"))
+    assert "3 of the 4 training pictures most like it are “said”" in explain_mistake(
+        mistake("said", "said", "true", "said")
+    )
     assert "weighs it wrongly" in explain_mistake(mistake("true", "true", "said"))
     assert "where the two classes meet" in explain_mistake(mistake("true", "said", "x", "y"))
     assert "seen few like this" in explain_mistake(mistake("x", "y", "z"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from assay.decide.unknown import MOST
 from assay.errors import BundleError, ConfigError, DatasetError
 from assay.report.abstain_section import abstain_section
 from assay.report.abstain_text import found_rows
+from assay.train.calibrate import own_pictures
 from assay.train.predictor import load_run
 from assay.train.reference import LEAST, reference_count
 
@@ -95,7 +97,7 @@ def test_run_and_bundle_hold_the_same_answers_back(run, photos, tmp_path):
     assert [p.doubt.labels for p in ours] == [p.doubt.labels for p in theirs]
     alone = packed(paths[0], abstain=True)
     assert alone.doubt.reasons == theirs[0].doubt.reasons
-    assert load_run(run)(paths[0], abstain=True).doubt == ours[0].doubt
+    assert load_run(run)(paths[0], abstain=True).doubt.reasons == ours[0].doubt.reasons
     assert packed(paths[0]).doubt is None
     assert next(iter(packed.predict(paths[:1]))).doubt is None
 
@@ -126,6 +128,17 @@ def test_training_pictures_that_are_gone(run, photos, tmp_path):
     assert "not where they were" in done.warnings[0]
     with pytest.raises(ConfigError):
         assay.calibrate(run)
+
+
+def test_pictures_that_were_trained_on_are_left_out(run, tmp_path):
+    own = json.loads((run / "run.json").read_text())["data"]
+    done = assay.calibrate(run, data=own)
+    assert done.abstention.calibration.pictures == 12
+    assert done.warnings[0] == "12 of these pictures were trained on and are left out."
+    dataset = assay.read_dataset(own)
+    trained_on = own_pictures(run).part("train")
+    with pytest.raises(ConfigError, match="trained on every picture"):
+        assay.calibrate(run, data=replace(dataset, table=trained_on.table.select(["path", "label"])))
 
 
 def test_unreadable_and_unlabelled_pictures(run, photos, tmp_path):

@@ -21,7 +21,11 @@ def test_values_are_read_by_their_type():
 
 
 def test_a_list_inside_an_option_does_not_split_the_names():
-    assert read_names("cnn:crop_scale=0.2,1.0, rnn-bigru,csp-nano") == ["cnn:crop_scale=0.2,1.0", "rnn-bigru", "csp-nano"]
+    assert read_names("cnn:crop_scale=0.2,1.0, rnn-bigru,csp-nano") == [
+        "cnn:crop_scale=0.2,1.0",
+        "rnn-bigru",
+        "csp-nano",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,8 @@ def test_mistakes_are_told(text, words):
 
 
 @pytest.mark.parametrize(
-    ("names", "word"), [([], "at least two"), (["cnn"], "only cnn"), (["cnn", "CNN"], "named twice"), (["cnn", "cnn"], "twice")]
+    ("names", "word"),
+    [([], "at least two"), (["cnn"], "only cnn"), (["cnn", "CNN"], "named twice"), (["cnn", "cnn"], "twice")],
 )
 def test_a_comparison_has_two_different_networks(names, word):
     with pytest.raises(ConfigError, match=word):

@@ -47,14 +47,27 @@ def test_a_width_of_its_own_contradicts_equal_sizes():
 
 def test_more_seeds_and_networks_go_on_with_it():
     earlier = ask_for("data", TWO, seeds=2, options={"epochs": 3}).to_dict()
-    assert ask_for("data", [*TWO, "csp-nano"], seeds=3, reference="cnn", options={"epochs": 3}).differences(earlier) == []
+    assert (
+        ask_for("data", [*TWO, "csp-nano"], seeds=3, reference="cnn", options={"epochs": 3}).differences(
+            earlier
+        )
+        == []
+    )
 
 
 def test_other_requests_say_what_differs():
     earlier = ask_for("data", TWO, equal="params", options={"epochs": 3}).to_dict()
-    other = ask_for("elsewhere", ["csp-nano", "cnn"], equal="params", seeds=1, options={"epochs": 4, "size": 32})
+    other = ask_for(
+        "elsewhere", ["csp-nano", "cnn"], equal="params", seeds=1, options={"epochs": 4, "size": 32}
+    )
     told = "; ".join(other.differences(earlier))
-    for words in ("data is", "epochs is 4, was 3", "size is 32, was not given", "rnn-bigru is not among", "seeds is 1, was 3"):
+    for words in (
+        "data is",
+        "epochs is 4, was 3",
+        "size is 32, was not given",
+        "rnn-bigru is not among",
+        "seeds is 1, was 3",
+    ):
         assert words in told
     turned = ask_for("data", ["rnn-bigru", "cnn"], equal="params", options={"epochs": 3})
     assert "which gives the size" in turned.differences(earlier)[0]

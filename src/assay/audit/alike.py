@@ -18,7 +18,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from assay.audit.facts import Facts
+from assay.audit.facts import BLANK_CONTRAST, Facts
 from assay.audit.fingerprint import prints, to_grey
 from assay.audit.near_prints import near_prints
 from assay.audit.same_scene import CUTS, Way, closeness
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     Rows = NDArray[np.int64]
 
 Progress = Callable[[str, int, int], None]
-
-BLANK_CONTRAST = 1.0
-"""A picture whose grey levels spread less than this is of one colour, and tells nothing of what it is a copy of."""
 
 _WAYS = (
     *(Way(cut, mirrored=False) for cut in CUTS),
@@ -76,7 +73,8 @@ class Copies:
         labels = connected_components(graph, directed=False)[1]
         first = np.full(n, n, np.int64)
         np.minimum.at(first, labels, np.arange(n))
-        return first[labels]
+        scene: Rows = first[labels]
+        return scene
 
 
 def groups_of(first: Rows) -> list[Rows]:
@@ -130,7 +128,9 @@ class _Found:
         close = closeness(self._thumbs, left, right, way)
         same = close > 0
         mirrored = np.full(same.sum(), way.mirrored)
-        self._blocks.append((np.minimum(left, right)[same], np.maximum(left, right)[same], close[same], mirrored))
+        self._blocks.append(
+            (np.minimum(left, right)[same], np.maximum(left, right)[same], close[same], mirrored)
+        )
         return same
 
     def pairs(self) -> Pairs:
@@ -168,9 +168,7 @@ def _leaders(rows: Rows, found: _Found) -> Rows:
     return np.array(leaders, np.int64)
 
 
-def _join_near_prints(
-    rows: Rows, facts: Facts, bits: int, found: _Found, progress: Progress
-) -> int:
+def _join_near_prints(rows: Rows, facts: Facts, bits: int, found: _Found, progress: Progress) -> int:
     """Checks all candidates; how many bits were allowed in the end."""
     targets = facts.column("print")[rows]
     most = max(_CANDIDATES_LEAST, _CANDIDATES_EACH * len(rows))

@@ -16,6 +16,7 @@ from assay.types import Dataset
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from assay.audit.alike import Copies
     from assay.audit.facts import Facts
     from assay.audit.vectors import Vectors
 
@@ -43,6 +44,13 @@ class Examination:
         from assay.audit.vectors import make_vectors  # noqa: PLC0415 - torch or scikit-learn, where wanted
 
         return make_vectors(self)
+
+    @cached_property
+    def copies(self) -> Copies:
+        """Which pictures are exact or near copies of others; worked out on first use, then kept."""
+        from assay.audit.alike import find_copies  # noqa: PLC0415 - scipy, where wanted
+
+        return find_copies(self.facts, self.config.near_bits, self.progress)
 
     @cached_property
     def readable(self) -> NDArray[np.bool_]:

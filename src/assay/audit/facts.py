@@ -32,6 +32,9 @@ Progress = Callable[[str, int, int], None]
 _VERSION = 1
 """Another number makes all that was kept by earlier versions of a look worthless."""
 
+BLANK_CONTRAST = 1.0
+"""A picture whose grey levels spread less than this is of one colour, and tells nothing of what it is a copy of."""
+
 _FEW = 256
 """So many pictures are looked at before a second process would have started."""
 
@@ -67,10 +70,13 @@ class Facts:
 
     def column(self, name: str) -> NDArray[Any]:
         """(N,) values of one column. Texts come as objects, None for null, each text once in memory; ``digest``
-        as (N, 16) uint8."""
+        as (N, 16) uint8.
+        """
         values = self.table[name]
         if name == "digest":
-            flat = [np.frombuffer(c.buffers()[1], np.uint8, len(c) * 16, c.offset * 16) for c in values.chunks]
+            flat = [
+                np.frombuffer(c.buffers()[1], np.uint8, len(c) * 16, c.offset * 16) for c in values.chunks
+            ]
             return np.concatenate([np.empty(0, np.uint8), *flat]).reshape(-1, 16)
         if not pa.types.is_string(values.type):
             return np.asarray(values)
@@ -138,17 +144,17 @@ def _jobs(dataset: Dataset, rows: NDArray[np.int64], keys: NDArray[np.uint64]) -
 def _keys_of(dataset: Dataset) -> NDArray[np.uint64]:
     """(N,) a number for the path, size and time of change of each file; the same row, unchanged, has the same."""
     keys = np.empty(len(dataset), np.uint64)
-    root, row = os.path.abspath(dataset.root), 0
+    root, row = str(dataset.root.absolute()), 0
     for batch in dataset.table.select(["path"]).to_batches(max_chunksize=ROWS):
         for path in batch["path"].to_pylist():
-            keys[row] = _key(os.path.join(root, path))
+            keys[row] = _key(os.path.join(root, path))  # noqa: PTH118 - a Path each costs more than the look at the disk
             row += 1
     return keys
 
 
 def _key(path: str) -> int:
     try:
-        status = os.stat(path)
+        status = os.stat(path)  # noqa: PTH116
         state = f"{status.st_size} {status.st_mtime_ns}"
     except (OSError, ValueError):
         state = "missing"

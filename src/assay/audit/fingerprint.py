@@ -52,15 +52,15 @@ class Cut(NamedTuple):
 WHOLE = Cut()
 
 
-def prints(
-    grey: NDArray[np.float32], cut: Cut = WHOLE
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def prints(grey: NDArray[np.float32], cut: Cut = WHOLE) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """(N, 32, 32) grey -> (N,) prints of what ``cut`` leaves, and (N,) prints of its mirror images."""
     rows, columns = cut.windows
     low = (_cosines() @ rows) @ grey @ (_cosines() @ columns).T  # N 8 8
     low[:, 0, 0] = 0.0
     signs = np.where(np.arange(_LOW) % 2, -1.0, 1.0).astype(np.float32)
-    return _bits(low), _bits(low * signs)  # mirrored left to right, the odd horizontal waves change their sign
+    return _bits(low), _bits(
+        low * signs
+    )  # mirrored left to right, the odd horizontal waves change their sign
 
 
 def _bits(low: NDArray[np.float32]) -> NDArray[np.uint64]:

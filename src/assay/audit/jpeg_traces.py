@@ -21,7 +21,7 @@ _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 
 def estimate_quality(table: Sequence[int] | None) -> float:
-    """The setting 1 to 100 of the Independent JPEG Group's encoder whose luminance table is nearest; NaN without one."""
+    """The setting 1 to 100 of the Independent JPEG Group's encoder with the nearest luminance table; NaN: no table."""
     if table is None or len(table) != 64:
         return float("nan")
     return _nearest_quality(tuple(table))

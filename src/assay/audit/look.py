@@ -174,7 +174,7 @@ def _note_metadata(seen: Look, image: ImageFile.ImageFile) -> None:
         inner = exif.get_ifd(_EXIF_FOLDER) if _EXIF_FOLDER in exif else {}
         seen.has_exif = seen.has_exif or len(inner) > 0
         seen.taken = _text(inner.get(_DATE_TAKEN)) or _text(exif.get(_DATE))
-    except Exception:  # noqa: BLE001 - damaged metadata raises anything, and must not cost the picture
+    except Exception:  # damaged metadata raises anything, and must not cost the picture
         return
 
 
@@ -194,5 +194,5 @@ def _tag_number(value: Any) -> int:
 def _count_frames(image: Any) -> int:
     try:
         return int(getattr(image, "n_frames", 1))
-    except Exception:  # noqa: BLE001 - a damaged later frame does not cost the first
+    except Exception:  # a damaged later frame does not cost the first
         return 1

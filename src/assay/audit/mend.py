@@ -253,8 +253,9 @@ def _notes(audit: Audit, dataset: Dataset, kept: Dataset, *, is_table: bool) -> 
         if found.code in REMEDIES and found.count > len(found.items):
             left = found.count - len(found.items)
             yield f"{found.title}: {left:,} places were not listed and are not mended; audit with --most {found.count}"
-        elif found.code not in REMEDIES:
-            yield f"left to you: {found.title}. {found.fix}".strip()
+    left_alone = [f.title for f in audit.of_level("error", "warning") if f.code not in REMEDIES]
+    if left_alone:
+        yield f"left to you, as above: {'; '.join(left_alone)}"
     gone = set(_held(dataset)) - set(_held(kept))
     if gone:
         yield f"no picture is left of: {', '.join(sorted(gone))}"

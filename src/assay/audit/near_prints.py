@@ -10,7 +10,7 @@ told twice and nothing has to be remembered.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,9 +27,7 @@ _AT_ONCE = 1 << 21
 """Comparisons that are held in memory."""
 
 
-def near_prints(
-    queries: NDArray[np.uint64], targets: NDArray[np.uint64], bits: int
-) -> Iterator[Found]:
+def near_prints(queries: NDArray[np.uint64], targets: NDArray[np.uint64], bits: int) -> Iterator[Found]:
     """Blocks of (query, target, distance) with distance <= ``bits``; each pair once, in no order.
 
     Parameters
@@ -57,7 +55,7 @@ def _bands(bits: int) -> list[tuple[int, int]]:
     """(shift, width) of the fewest bands in one of which two neighbours differ by at most two bits."""
     count = bits // 3 + 1
     edges = np.linspace(0, 64, max(count, 3) + 1).round().astype(int).tolist()
-    return [(low, high - low) for low, high in zip(edges, edges[1:], strict=False)]
+    return [(low, high - low) for low, high in pairwise(edges)]
 
 
 def _in_band(
@@ -75,13 +73,12 @@ def _in_band(
     wanted = wanted[by_key]
     for flips in _masks(band[1], reach):
         bucket = wanted ^ flips
-        for place, target in _expand(starts[bucket], starts[bucket + 1], order):
-            query = by_key[place]
-            apart = np.bitwise_count(queries[query] ^ targets[target])
-            near = apart <= bits
-            query, target, apart = query[near], target[near], apart[near]
-            new = ~_seen_before(queries[query] ^ targets[target], earlier, reach)
-            yield query[new], target[new], apart[new]
+        for place, goal in _expand(starts[bucket], starts[bucket + 1], order):
+            difference = queries[by_key[place]] ^ targets[goal]
+            apart = np.bitwise_count(difference)
+            new = np.flatnonzero(apart <= bits)
+            new = new[~_seen_before(difference[new], earlier, reach)]
+            yield by_key[place[new]], goal[new], apart[new]
 
 
 def _cut_out(values: NDArray[np.uint64], band: tuple[int, int]) -> NDArray[np.int64]:

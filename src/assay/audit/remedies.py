@@ -7,7 +7,7 @@ part that is worth most for measuring stays: test before validation before train
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -78,9 +78,9 @@ def _copies(decided: Decisions, found: Finding, item: Item, _told: Mapping[str, 
             decided.drop(row, f"{found.code}: a copy of {keeper[1]}")
 
 
-def _rename(decided: Decisions, _found: Finding, item: Item, told: Mapping[str, Any]) -> None:
+def _rename(decided: Decisions, _found: Finding, item: Item, _told: Mapping[str, Any]) -> None:
     for row, _ in decided.present(item):
-        decided.formats[row] = str(item.figures.get("format") or told["formats"].get(row) or "")
+        decided.formats[row] = str(item.figures.get("format") or "")
 
 
 def _judge(decided: Decisions, found: Finding, item: Item, told: Mapping[str, Any]) -> None:
@@ -95,7 +95,16 @@ def _judge(decided: Decisions, found: Finding, item: Item, told: Mapping[str, An
         )
 
 
+def _judge_all(decided: Decisions, found: Finding, item: Item, told: Mapping[str, Any]) -> None:
+    for row, path in decided.present(item):
+        others = sorted({str(told["labels"][r]) for r in item.rows} - {str(told["labels"][row])})
+        decided.judge(row, path, found.code, given=told["labels"][row] or "", suggested=" | ".join(others))
+
+
 REMEDIES: dict[str, Remedy] = {
+    "path-two-labels": _contradiction,
+    "path-two-parts": _across_parts,
+    "path-twice": _copies,
     "missing-file": _broken,
     "empty-file": _broken,
     "truncated": _broken,
@@ -105,6 +114,7 @@ REMEDIES: dict[str, Remedy] = {
     "near-duplicates-across-parts": _across_parts,
     "exact-duplicates": _copies,
     "wrong-extension": _rename,
+    "near-duplicates-two-labels": _judge_all,
     "label-suspects": _judge,
 }
 """Code of a finding -> what is done about each of its places, in this order."""
@@ -118,9 +128,25 @@ def decide(audit: Audit, dataset: Dataset) -> Decisions:
         order = {part: rank for rank, part in enumerate(PARTS, 1)}
         ranks = np.array([order.get(p, 0) for p in dataset.table["part"].to_pylist()], np.int8)
     decided = Decisions(ranks)
-    told: dict[str, Any] = {"labels": labels, "formats": {}}
+    told: dict[str, Any] = {"labels": labels}
+    homes = _rows_of_paths(audit, dataset)
     for code, remedy in REMEDIES.items():
         for found in (f for f in audit.findings if f.code == code):
             for item in found.items:
-                remedy(decided, found, item, told)
+                remedy(decided, found, _every_row(item, homes) if code.startswith("path-") else item, told)
     return decided
+
+
+def _rows_of_paths(audit: Audit, dataset: Dataset) -> dict[str, list[int]]:
+    """Path -> its rows, for paths that are listed more than once: an item names only the first rows of many."""
+    wanted = {i.paths[0] for f in audit.findings if f.code.startswith("path-") for i in f.items}
+    homes: dict[str, list[int]] = {path: [] for path in wanted}
+    for row, path in enumerate(dataset.table["path"].to_pylist() if wanted else ()):
+        if path in homes:
+            homes[path].append(row)
+    return homes
+
+
+def _every_row(item: Item, homes: Mapping[str, list[int]]) -> Item:
+    rows = homes[item.paths[0]]
+    return replace(item, rows=tuple(rows), paths=(item.paths[0],) * len(rows))

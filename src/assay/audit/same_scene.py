@@ -16,7 +16,7 @@ one side and the most alike pairs of different pictures on the other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -107,8 +107,8 @@ def _with_a_chance(over: Colours, under: Colours, way: Way) -> NDArray[np.int64]
 def _lay_over(over: Colours, cut: Cut, mirrored: bool) -> Colours:
     if cut != WHOLE:
         rows, columns = cut.windows
-        turned = np.moveaxis(over, 3, 1)  # N C H W
-        over = np.moveaxis(rows @ turned @ columns.T, 1, 3)
+        laid: NDArray[Any] = rows @ np.moveaxis(over, 3, 1) @ columns.T  # N C H W
+        over = np.moveaxis(laid, 1, 3)
     return over[:, :, ::-1] if mirrored else over
 
 
@@ -138,11 +138,13 @@ def _difference(a: Colours, b: Colours, grey_a: Grey, grey_b: Grey, gain: Grey) 
     chroma = np.minimum(
         *(np.abs(x - grey[..., None]).mean(axis=(1, 2, 3)) for x, grey in ((a, grey_a), (b, grey_b)))
     )
-    return np.where((chroma < _COLOURLESS)[:, None, None], in_grey, in_colour)
+    apart: Grey = np.where((chroma < _COLOURLESS)[:, None, None], in_grey, in_colour)
+    return apart
 
 
 def _centred(grey: Grey) -> Grey:
-    return grey - grey.mean(axis=(1, 2), keepdims=True)
+    centred: Grey = grey - grey.mean(axis=(1, 2), keepdims=True)
+    return centred
 
 
 def _power(grey: Grey) -> NDArray[np.float32]:

@@ -68,7 +68,7 @@ class Shards:
         return map_table(table), map_thumbs(thumbs)
 
     def _names(self, keys: NDArray[np.uint64]) -> tuple[Path, Path]:
-        digest = hashlib.blake2b(np.ascontiguousarray(keys), digest_size=8).hexdigest()
+        digest = hashlib.blake2b(keys.tobytes(), digest_size=8).hexdigest()
         return self.folder / f"facts-{digest}.arrow", self.folder / f"thumbs-{digest}.npy"
 
     def _sources(self) -> list[tuple[pa.Table, Any]]:

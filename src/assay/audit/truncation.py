@@ -7,8 +7,11 @@ format says in its bytes where it ends.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-_WORDS = re.compile(r"truncat|cut off|unexpected end|premature|broken data stream|buffer is not large|not enough", re.I)
+_WORDS = re.compile(
+    r"truncat|cut off|unexpected end|premature|broken data stream|buffer is not large|not enough", re.I
+)
 _HEADS = (
     (re.compile(rb"\xff\xd8\xff"), "JPEG"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
@@ -27,6 +30,14 @@ _HEADS = (
 )
 _JPEG_END = b"\xff\xd9"
 _ZEROS = 512
+_ENDS: dict[str | None, Callable[[bytes], bool]] = {
+    "JPEG": lambda data: _JPEG_END not in data,
+    "PNG": lambda data: b"IEND" not in data,
+    "WEBP": lambda data: int.from_bytes(data[4:8], "little") + 8 > len(data) + 1,
+    "BMP": lambda data: int.from_bytes(data[2:6], "little") > len(data),
+    "GIF": lambda data: len(data) > 13 and b";" not in data[-64:],
+}
+"""Format -> whether its mark of the end is missing, or it states more bytes than there are."""
 
 
 def sniff(head: bytes) -> str | None:
@@ -46,15 +57,7 @@ def is_cut_off(data: bytes, kind: str | None, reason: str) -> bool:
         return False
     if _WORDS.search(reason) or "beyond its end" in reason:
         return True
-    if kind == "JPEG":
-        return _JPEG_END not in data
-    if kind == "PNG":
-        return b"IEND" not in data
-    if kind == "WEBP":
-        return int.from_bytes(data[4:8], "little") + 8 > len(data) + 1
-    if kind == "BMP":
-        return int.from_bytes(data[2:6], "little") > len(data)
-    return kind == "GIF" and len(data) > 13 and b";" not in data[-64:]
+    return kind in _ENDS and _ENDS[kind](data)
 
 
 def ends_in_zeros(data: bytes) -> bool:

@@ -8,6 +8,7 @@ goes on. Their stderr leads nowhere, as libtiff writes there by itself. When the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -70,7 +71,7 @@ def _look_here(job: Job) -> pa.RecordBatch:
     return to_batch([look_at(Path(path)) for path in job.paths], job.keys)
 
 
-class _Gone(Exception):
+class _GoneError(Exception):
     """The process died at its work."""
 
 
@@ -86,15 +87,15 @@ class _Crew:
     def look(self, job: Job) -> pa.RecordBatch:
         try:
             return self._ask(job)
-        except _Gone:
+        except _GoneError:
             if self._closed:
                 raise
         if len(job.paths) == 1:
-            crashed = Look(fault="unreadable", reason="the decoder crashed", size=Path(job.paths[0]).stat().st_size)
+            crashed = Look(
+                fault="unreadable", reason="the decoder crashed", size=Path(job.paths[0]).stat().st_size
+            )
             return to_batch([crashed], job.keys)
-        alone = [
-            self.look(Job([path], job.keys[i : i + 1])) for i, path in enumerate(job.paths)
-        ]
+        alone = [self.look(Job([path], job.keys[i : i + 1])) for i, path in enumerate(job.paths)]
         return pa.Table.from_batches(alone).combine_chunks().to_batches()[0]
 
     def close(self) -> None:
@@ -106,28 +107,27 @@ class _Crew:
         for process in self._all:
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    try:
+                    with contextlib.suppress(OSError):
                         pipe.close()
-                    except OSError:
-                        pass
             process.wait()
 
     def _ask(self, job: Job) -> pa.RecordBatch:
         process = self._process()
+        give, take = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:
-            process.stdin.write(json.dumps([job.paths, job.keys.tolist()]).encode() + b"\n")
-            process.stdin.flush()
-            size = int.from_bytes(process.stdout.read(8), "little")
-            answer = process.stdout.read(size)
+            give.write(json.dumps([job.paths, job.keys.tolist()]).encode() + b"\n")
+            give.flush()
+            size = int.from_bytes(take.read(8), "little")
+            answer = take.read(size)
         except (OSError, ValueError) as error:
             raise self._lost() from error
         if not size or len(answer) < size:
             raise self._lost()
         return pa.ipc.open_stream(answer).read_next_batch()
 
-    def _lost(self) -> _Gone:
+    def _lost(self) -> _GoneError:
         self._own.process = None
-        return _Gone()
+        return _GoneError()
 
     def _process(self) -> subprocess.Popen[bytes]:
         process: subprocess.Popen[bytes] | None = getattr(self._own, "process", None)
@@ -138,8 +138,8 @@ class _Crew:
     def _start(self) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._closed:
-                raise _Gone
-            process = subprocess.Popen(  # noqa: S603
+                raise _GoneError
+            process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _START],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -40,7 +40,8 @@ _LARGE = 2
 """Pieces are cut from pictures this many times larger than the network sees them."""
 
 Progress = Callable[[str, int, int], None]
-_NAMES = ("Early: edges and colours", "Then: textures and repeated patterns", "Later: parts of things")
+_EXPECTED = ("edges and colours", "textures and repeated patterns", "parts of things")
+"""What textbooks let one expect of the stages; the pieces show whether it is so."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class _Look:
     def stage(self, number: int, maps: Tensor) -> Stage:
         """What excites the channels of one stage."""
         shape = tuple(int(n) for n in maps.shape[1:])
-        title = _NAMES[number] if number < len(_NAMES) else f"Stage {number + 1}"
+        title = f"Stage {number + 1}"
         if shape[2] == 1:
             rows = (
                 "This network reads rows, so its states belong to whole rows of the picture, and there are no "
@@ -173,7 +174,10 @@ class _Look:
                 )
             )
             channels.append({"channel": channel, "sentence": self._told(order)})
-        words = f"Each row is one channel and the pieces of your pictures that excite it most, {field_px} px a side."
+        words = (
+            f"Each row is one channel and the pieces of your pictures that excite it most, {field_px} px a side. "
+            f"Textbooks let one expect {_EXPECTED[number]} here: see whether it is so."
+        )
         return Stage(
             title, words, shape, field_px, self.save(f"stage-{number + 1}.png", sheet_rows), channels
         )

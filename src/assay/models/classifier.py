@@ -27,7 +27,10 @@ class Classifier(nn.Module):
         raise NotImplementedError
 
     def features(self, x: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:
-        """(B, C, H, W) -> feature maps (B, C_i, H / s_i, W / s_i) at strides 4, 8, 16, 32, those that exist."""
+        """(B, C, H, W) -> feature maps (B, C_i, H / s_i, W / s_i) at strides 4, 8, 16, 32, those that exist.
+
+        A network that reads whole rows has one map (B, C_i, H, 1): it knows which row, and no column.
+        """
         raise NotImplementedError
 
     @property

@@ -8,7 +8,9 @@ so the states are a linear recurrence and all steps are computed at once by a pa
 
 Patches of 8 x 8 pixels are one sequence along a path without jumps: the rows from left to right and back, and in
 every second block the columns down and up. Each block runs the path in both directions, then a small network of two
-layers, each behind a layer norm and beside a shortcut.
+layers, each behind a layer norm and beside a shortcut. The embedding is the mean beside the maximum over the map, as
+in the networks of rows: with the mean alone it learned slower (clothing, 64 px, 4 epochs: training loss 1.75, not
+1.65). Patches of 4 px cost three times the work for the same loss (1.74).
 
 What differs from the paper: both directions; the plain scan in place of the one in logarithms, so candidates may be
 negative; and gates that begin with memories of 1 to 64 steps (after Tallec and Ollivier 2018, chrono initialisation).
@@ -99,7 +101,7 @@ class MinGruBlock(nn.Module):
 
 
 class MinGru(Classifier):
-    """Patches, projected; blocks; layer norm, the mean over the map, dropout, linear.
+    """Patches, projected; blocks; layer norm, mean and maximum over the map, dropout, linear.
 
     Parameters
     ----------
@@ -125,7 +127,7 @@ class MinGru(Classifier):
             for i in range(depth)
         )
         self.norm = nn.LayerNorm(width)
-        self.linear = build_head(width, classes, dropout)
+        self.linear = build_head(2 * width, classes, dropout)
 
     def _map(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, H / 8, W / 8, F)."""
@@ -136,8 +138,9 @@ class MinGru(Classifier):
         return normed
 
     def embed(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
-        """(B, C, H, W) -> (B, F): the mean of the last map over space."""
-        return self._map(x).mean((1, 2))
+        """(B, C, H, W) -> (B, 2 width): mean, then maximum, of the last map over space."""
+        states = self._map(x)
+        return torch.cat((states.mean((1, 2)), states.amax((1, 2))), dim=1)
 
     def features(self, x: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         """The last map, at stride 8; all blocks work at this one."""

@@ -183,6 +183,7 @@ def _section(audit: Audit, found: Finding) -> dict[str, Any]:
         "bars": bars_of(found),
         "figures": plain_figures(found.figures),
         "is_set": any(len(item.paths) > 1 for item in shown),
+        "has_text": any(item.text for item in shown),
         "is_blind": not any(pictures.get(path) for path in paths),
     }
 

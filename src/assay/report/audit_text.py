@@ -88,7 +88,7 @@ def _print_finding(console: Console, found: Finding) -> None:
     console.print(head)
     console.print(_filled(found.what, "  "))
     for item in found.items[:_EXAMPLES]:
-        console.print(_example(item), style="dim")
+        console.print(_example(item, found.code), style="dim")
     left = found.count - min(len(found.items), _EXAMPLES)
     if found.items and left > 0:
         console.print(f"    ... and {left:,} more", style="dim")
@@ -96,8 +96,10 @@ def _print_finding(console: Console, found: Finding) -> None:
         console.print(_filled(f"fix: {found.fix}", "  "))
 
 
-def _example(item: Item) -> str:
-    named = " = ".join(item.paths[:3]) + (f" and {len(item.paths) - 3} more" if len(item.paths) > 3 else "")
+def _example(item: Item, code: str) -> str:
+    same = " = " if "duplicate" in code or "same-picture" in code else ", "
+    paths = list(dict.fromkeys(item.paths))
+    named = same.join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
     return f"    {': '.join(part for part in (named, item.text) if part)}"
 
 

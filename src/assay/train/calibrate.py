@@ -93,19 +93,21 @@ def calibrate(
     folder = Path(getattr(run, "folder", run))
     predictor = load_run(folder)
     record = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
-    chosen, own = _pictures(folder, record, data, part, read)
+    own, whole = data is None, _pictures(folder, record, data, read)
     if own and part == "train":
         raise ConfigError(
             "the network was trained on these pictures, so nothing could be promised of others",
             got="part train",
             fix="use the validation part, or give other pictures with --data",
         )
+    chosen = _part_of(whole, part, own=own)
+    chosen, strangers = (chosen, []) if own else _without_training(chosen, folder, record)
     seen, targets, unreadable = _look_at_labelled(predictor, chosen, on_progress)
     reference, told = _reference(predictor, folder, record, on_progress)
     about = {
-        "dataset": chosen.name,
+        "dataset": whole.name,
         "part": part or ("validation" if own else "all"),
-        "split_hash": chosen.split_hash,
+        "split_hash": whole.split_hash,
         "unreadable": unreadable,
         "chose_weights": own and (part or "validation") == "validation",
     }
@@ -120,7 +122,7 @@ def calibrate(
         about=about,
     )
     save_abstention(abstention, folder)
-    return Calibrated(folder, abstention, (*told, *cautions(abstention), *_of_test(own, part)))
+    return Calibrated(folder, abstention, (*strangers, *told, *cautions(abstention), *_of_test(own, part)))
 
 
 def own_pictures(folder: Path, record: dict[str, Any] | None = None) -> Dataset:
@@ -148,17 +150,17 @@ def _pictures(
     folder: Path,
     record: dict[str, Any],
     data: str | Path | Dataset | None,
-    part: str | None,
     read: ReadConfig | None,
-) -> tuple[Dataset, bool]:
-    """(the pictures to calibrate on, whether they are the run's own)."""
+) -> Dataset:
     if data is None:
-        return _part_of_own(own_pictures(folder, record), part or "validation"), True
-    dataset = data if isinstance(data, Dataset) else read_dataset(data, read or ReadConfig())
-    return (dataset if part in (None, "all") else dataset.part(str(part))), False
+        return own_pictures(folder, record)
+    return data if isinstance(data, Dataset) else read_dataset(data, read or ReadConfig())
 
 
-def _part_of_own(dataset: Dataset, part: str) -> Dataset:
+def _part_of(dataset: Dataset, part: str | None, *, own: bool) -> Dataset:
+    if not own:
+        return dataset if part in (None, "all") else dataset.part(str(part))
+    part = part or "validation"
     if part == "validation" and part not in dataset.parts:
         raise ConfigError(
             "this run has no validation part, so nothing was kept to calibrate on",
@@ -168,13 +170,34 @@ def _part_of_own(dataset: Dataset, part: str) -> Dataset:
     return dataset.part(part)
 
 
+def _without_training(dataset: Dataset, folder: Path, record: dict[str, Any]) -> tuple[Dataset, list[str]]:
+    """The pictures that the run did not train on, by their files' places, and what to tell of the others."""
+    try:
+        train = own_pictures(folder, record).part("train")
+    except AssayError:
+        return dataset, []
+    known = {(train.root / str(path)).resolve() for path in train.table["path"].to_pylist()}
+    paths = [(dataset.root / str(path)).resolve() for path in dataset.table["path"].to_pylist()]
+    fresh = np.array([path not in known for path in paths], dtype=bool)
+    if fresh.all():
+        return dataset, []
+    if not fresh.any():
+        raise ConfigError(
+            f"the network was trained on every picture of {dataset.name}, so nothing could be promised of others",
+            got=f"{len(dataset)} pictures",
+            fix="give labelled pictures that it has not seen",
+        )
+    left = int((~fresh).sum())
+    return dataset.select(fresh), [f"{left:,} of these pictures were trained on and are left out."]
+
+
 @dataclass(frozen=True)
 class _Targets:
     codes: NDArray[np.int64]
     groups: list[str | None] | None
 
 
-class _Watcher:
+class Watcher:
     """Stands where thresholds stand in the answer corridor, and keeps what they would see."""
 
     def __init__(self) -> None:
@@ -184,6 +207,7 @@ class _Watcher:
     def doubt(
         self, probs: NDArray[np.float32], logits: NDArray[Any], embedding: NDArray[Any]
     ) -> Sequence[Doubt | None]:
+        """Keep logits (B, K) and embedding (B, F); no opinion."""
         self.logits.append(logits)
         self.embedding.append(embedding)
         return [None] * len(probs)
@@ -193,7 +217,7 @@ def _look(
     predictor: CheckpointPredictor, dataset: Dataset, what: str, on_progress: Progress | None
 ) -> tuple[Ends, NDArray[np.bool_]]:
     """((logits, embedding) of the pictures that can be read, (N,) which these are)."""
-    watcher, read = _Watcher(), np.zeros(len(dataset), bool)
+    watcher, read = Watcher(), np.zeros(len(dataset), bool)
     paths = (dataset.root / str(path) for path in dataset.table["path"].to_pylist())
     for i, prediction in enumerate(predictor.observe(paths, watcher)):
         read[i] = prediction.error is None

@@ -106,8 +106,8 @@ def _folder_of(source: Any) -> Path | None:
     path = Path(getattr(source, "folder", source))
     if path.is_dir():
         return path
-    inside = path.parent.name == "evaluation" and (path.parent.parent / "run.json").is_file()
-    return path.parent.parent if inside else None
+    above = [path.parent.parent, path.parent.parent.parent]  # of other data than its own: a folder deeper
+    return next((run for run in above if (run / "evaluation").is_dir() and (run / "run.json").is_file()), None)
 
 
 def _parts_of(source: Any) -> list[str]:
