@@ -16,6 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from assay.explain.explain import REVISION, explain
+from assay.explain.source import file_digest
+from assay.tables import EXPLANATIONS
 from benchmarks.machine import RESULTS, append_line, read_lines, stamp
 
 FILE = RESULTS / "explanations.jsonl"
@@ -33,16 +36,15 @@ def find_runs(places: Iterable[Path]) -> list[Path]:
 
 def measure(run: Path, kinds: list[str], test_pictures: int, out: Path, known: set[tuple[str, str]]) -> int:
     """Test these kinds on one run; returns how many lines were written."""
-    from assay.explain.explain import REVISION, explain
-    from assay.explain.source import file_digest
-
     weights = file_digest(run / "model.safetensors")[:16]
     wanted = [kind for kind in kinds if (f"{weights}-{test_pictures}-{REVISION}", kind) not in known]
     if not wanted:
         print(f"{run}: measured already", flush=True)
         return 0
     about, begun = stamp(), time.monotonic()
-    found = explain(run, kinds=wanted, n=4, test_pictures=test_pictures, out=out / run.name)
+    found = explain(
+        run, kinds=wanted, n=4, test_pictures=test_pictures, out=out / f"{run.parent.name}-{run.name}"
+    )
     settings = json.loads((run / "run.json").read_text("utf-8"))
     for score in found.scores:
         line = {
@@ -123,8 +125,6 @@ def main() -> int:
         lines = read_lines(FILE)
         print("\n".join([*table(lines), "", *provenance(lines)] if lines else ["nothing was measured"]))
         return 0
-    from assay.tables import EXPLANATIONS
-
     known = {(line["job"], line["kind"]) for line in read_lines(FILE)}
     runs = find_runs(args.runs)
     if not runs:

@@ -343,3 +343,24 @@ def test_the_file_of_a_card_is_named(tmp_path):
     (tmp_path / "card.json").write_text("{")
     with pytest.raises(BundleError, match=r"card\.json: the card is not valid JSON"):
         Card.load(tmp_path / "card.json")
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "told"),
+    [
+        ({"abstain": {}}, "unknown field thresholds.abstain"),
+        ({"abstention": 3}, "thresholds.abstention is no object"),
+        ([], "thresholds is no object"),
+    ],
+)
+def test_thresholds_that_this_program_does_not_know(card, thresholds, told):
+    with pytest.raises(BundleError, match="the card is not valid") as error:
+        Card.from_dict({**card.to_dict(), "thresholds": thresholds})
+    assert told in error.value.got
+
+
+def test_thresholds_travel_with_their_member(card):
+    held = replace(card, thresholds={"abstention": {"format": 1}})
+    bundle = unpack_bundle(pack_bundle(held, {"network.onnx": b"graph", "abstention.safetensors": b"x"}))
+    assert bundle.card.thresholds == {"abstention": {"format": 1}}
+    assert bundle.member("abstention.safetensors") == b"x"

@@ -90,7 +90,7 @@ def test_true_explanations_pass(kind):
     assert score.deletion.value < score.chance["deletion"]
     assert score.insertion.value > score.chance["insertion"]
     assert score.over_centre.low > 0
-    assert set(score.likeness) == {name for name, _ in LEVELS}
+    assert set(score.likeness) == {name for name, _, _ in LEVELS}
 
 
 def test_a_map_of_the_picture_alone_is_caught_by_the_shuffled_weights():
@@ -155,7 +155,7 @@ def test_scores_travel_through_plain_values():
 
 def test_the_rule():
     good, none, bad = Estimate(0.2, 0.1, 0.3), Estimate(0.0, -0.1, 0.1), Estimate(-0.2, -0.3, -0.1)
-    changed = {name: 0.1 for name, _ in LEVELS}
+    changed = {name: 0.1 for name, _, _ in LEVELS}
 
     def verdict(deletion: Estimate, insertion: Estimate, gain: Estimate, alike: float = 0.1) -> str:
         likeness = {**changed, "everything": alike}

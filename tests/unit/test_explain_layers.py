@@ -96,6 +96,19 @@ def test_layers_that_give_no_output_a_picture_are_refused():
     }
 
 
+def test_maps_that_end_in_channels_are_turned():
+    class Last(nn.Module):
+        def forward(self, x):
+            return x.permute(0, 2, 3, 1)
+
+    net = Odd()
+    net.unused = Last()
+    net.embed = lambda x: net.unused(x).flatten(1)[:, :4]
+    x = np.arange(2 * 3 * 64, dtype=np.float32).reshape(2, 3, 8, 8)
+    np.testing.assert_array_equal(Tap(net, "unused")(x)[1], x)
+    assert next(i.shape for i in list_layers(net, 3, 8) if i.name == "unused") == (3, 8, 8)
+
+
 def test_pooling_has_known_answers():
     maps = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
     assert pooled(maps, "mean").tolist() == [[1.5, 5.5]]

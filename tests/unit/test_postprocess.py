@@ -12,8 +12,8 @@ from assay import lettering
 from assay.errors import ConfigError, ModelError
 from assay.labels import ClassNames
 from assay.lettering import fit
-from assay.postprocess import annotate, probabilities
-from assay.types import Prediction
+from assay.postprocess import annotate, probabilities, why_held_back
+from assay.types import Doubt, Prediction
 
 CLASSES = ClassNames(["shoe", "连衣裙", "платье", "a name " * 30, "tab\tand\nline", "👟 emoji"])
 
@@ -113,3 +113,16 @@ def test_long_names_are_shortened():
     assert font.getlength(line) <= 120
     assert fit("shoe", 14, 120)[0] == "shoe"
     assert fit("shoe", 14, 0)[0] == "…"
+
+
+def test_an_answer_that_is_held_back_is_not_shown_as_one(tmp_path):
+    picture = tmp_path / "plate.png"
+    Image.new("RGB", (300, 200), "white").save(picture)
+    probs = np.array([0.43, 0.38, 0.1, 0.05, 0.03, 0.01], np.float32)
+    given = Prediction(str(picture), CLASSES, probs, (200, 300))
+    held = Prediction(str(picture), CLASSES, probs, (200, 300), doubt=Doubt(("unknown", "unsure")))
+    assert why_held_back(given) == ""
+    assert why_held_back(held) == "unknown, unlike the training pictures; unsure (shoe 43 %, 连衣裙 38 %)"
+    shown, other = np.asarray(annotate(given)), np.asarray(annotate(held))
+    assert shown.shape == other.shape
+    assert not np.array_equal(shown, other)

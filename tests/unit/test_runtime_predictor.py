@@ -207,3 +207,54 @@ def test_answering_imports_neither_torch_nor_arrow(tiny_bundle, photos):
 )
 def test_what_golden_pictures_may_differ_by(predictor, parity, limit):
     assert golden_limit(replace(predictor.card, parity=parity)) == limit
+
+
+def with_thresholds(path, *, temperature=None, without=(), **changes):
+    """The tiny Bundle with thresholds fitted on made-up pictures."""
+    from assay.configs import AbstainConfig
+    from assay.decide.abstention import fit_abstention
+    from assay.decide.stored import to_parts
+
+    bundle = load_bundle(path)
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 3, 300)
+    logits = (6 * np.eye(3)[targets] + rng.standard_normal((300, 3))).astype(np.float32)
+    embedding = rng.standard_normal((300, 3)).astype(np.float32)
+    fitted = fit_abstention(
+        logits, embedding, targets, None, (logits, embedding), temperature or bundle.card.temperature,
+        AbstainConfig(), classes=bundle.card.classes,
+    )  # fmt: skip
+    plain, data = to_parts(fitted)
+    members = {name: bundle.member(name) for name in ("network.onnx", "golden.safetensors")}
+    members["abstention.safetensors"] = data
+    card = replace(bundle.card, thresholds={"abstention": {**plain, **changes}})
+    save_bundle(path, card, {name: data for name, data in members.items() if name not in without})
+    return fitted
+
+
+def test_a_bundle_with_thresholds_abstains(tiny_bundle, photos):
+    fitted = with_thresholds(tiny_bundle)
+    loaded = assay.load(tiny_bundle)
+    assert loaded.abstention.digest == fitted.digest
+    paths = sorted(photos.rglob("*.png"))
+    for prediction in loaded.predict(paths, abstain=True):
+        assert prediction.doubt.labels[0] == prediction.label
+        assert prediction.doubt.abstains is bool(prediction.doubt.reasons)
+    assert loaded(paths[0], abstain=True).doubt is not None
+    plain = list(loaded.predict(paths))
+    assert all(p.doubt is None for p in plain)
+    for ours, theirs in zip(plain, loaded.predict(paths, abstain=True), strict=True):
+        np.testing.assert_array_equal(ours.probs, theirs.probs)
+
+
+def test_thresholds_that_do_not_fit_are_told_when_loading(tiny_bundle):
+    with_thresholds(tiny_bundle, temperature=3.0)
+    with pytest.raises(BundleError, match=r"tiny\.bundle: the stored thresholds are not valid") as told:
+        assay.load(tiny_bundle)
+    assert "fitted at temperature 3, the card has 1.5" in told.value.got
+    with_thresholds(tiny_bundle, format=9)
+    with pytest.raises(BundleError, match="stored thresholds are not valid"):
+        assay.load(tiny_bundle)
+    with_thresholds(tiny_bundle, without=("abstention.safetensors",))
+    with pytest.raises(BundleError, match=r"has no abstention\.safetensors"):
+        assay.load(tiny_bundle)

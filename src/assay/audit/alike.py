@@ -1,10 +1,11 @@
 """Copies: files of the same bytes, and pictures of the same scene.
 
 Four steps, each on what the one before leaves: equal bytes (by their 128-bit BLAKE2 digest) become one; of pictures
-with one print, those that show the same scene become one; prints within a few bits of each other, also of the
-mirrored and the slightly cropped picture, are candidates; candidates are laid over each other (``same_scene``). So
-thousands of equal pictures cost no more than thousands of different ones, and memory is bounded by a number of
-candidates a picture. Where a set has more of them, fewer bits are allowed, and ``Copies.bits`` says so.
+with one print, or with one quarter of it in common with many, those that show the same scene become one; prints
+within a few bits of each other, also of the mirrored and the slightly cropped picture, are candidates; candidates are
+laid over each other (``same_scene``). So a hundred thousand frames of a camera that does not move cost no more than as
+many different pictures, and time and memory are bounded by a number of comparisons and candidates a picture. Where a
+set has more of them, fewer bits are allowed, and ``Copies.bits`` says so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from assay.audit.facts import BLANK_CONTRAST, Facts
 from assay.audit.fingerprint import prints, to_grey
-from assay.audit.near_prints import near_prints
+from assay.audit.near_prints import TooManyError, fewer_bits, near_prints
 from assay.audit.same_scene import CUTS, Way, closeness
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ _WAYS = (
 _CANDIDATES_EACH = 6
 _CANDIDATES_LEAST = 500_000
 _OF_ONE_PRINT = 24
+_QUARTER, _CROWD = 16, 64
+_COMPARISONS_EACH = 4000
+_COMPARISONS_LEAST = 100_000_000
 _BLOCK = 8192
 
 
@@ -81,8 +85,9 @@ def groups_of(first: Rows) -> list[Rows]:
     """The groups of two and more rows that share a first row, in order."""
     order = np.argsort(first, kind="stable")
     starts = np.flatnonzero(np.diff(first[order], prepend=-1))
-    ends = np.append(starts[1:], len(order))
-    return [order[start:end] for start, end in zip(starts, ends, strict=True) if end - start > 1]
+    sizes = np.diff(starts, append=len(order))
+    several = sizes > 1
+    return [order[start : start + size] for start, size in zip(starts[several], sizes[several], strict=True)]
 
 
 def find_copies(facts: Facts, near_bits: int, progress: Progress = lambda *_: None) -> Copies:
@@ -97,7 +102,11 @@ def find_copies(facts: Facts, near_bits: int, progress: Progress = lambda *_: No
     contrast = facts.column("contrast")
     rows = np.flatnonzero(facts.readable & (exact == np.arange(len(exact))) & (contrast >= BLANK_CONTRAST))
     found = _Found(facts.thumbs)
-    rows = _join_equal_prints(rows, facts.column("print"), found)
+    marks = facts.column("print")
+    rows = _join_equal(rows, marks, found, many=1, drop=True)
+    for shift in range(0, 64, _QUARTER):
+        quarter = (marks >> np.uint64(shift)) & np.uint64((1 << _QUARTER) - 1)
+        rows = _join_equal(rows, quarter, found, many=_CROWD, drop=False)
     bits = _join_near_prints(rows, facts, near_bits, found, progress)
     return Copies(exact, found.pairs(), bits)
 
@@ -147,25 +156,31 @@ class _Found:
         return Pairs(left[best], right[best], close[best], mirrored[best])
 
 
-def _join_equal_prints(rows: Rows, marks: NDArray[np.uint64], found: _Found) -> Rows:
-    """The rows without those that show the same scene as an earlier one with the same print."""
+def _join_equal(rows: Rows, marks: NDArray[np.uint64], found: _Found, *, many: int, drop: bool) -> Rows:
+    """The rows without those that show the same scene as an earlier one with the same mark.
+
+    Only marks of more than ``many`` rows are looked at. ``drop``: of a mark that stands for too many scenes, only the
+    first ones stay.
+    """
     order = rows[np.argsort(marks[rows], kind="stable")]
     starts = np.flatnonzero(np.append(True, np.diff(marks[order]) != 0)[: len(order)])
     sizes = np.diff(np.append(starts, len(order)))
-    kept = [order[starts[sizes == 1]]]
-    for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
-        kept.append(_leaders(order[start : start + size], found))
-    return np.sort(np.concatenate([np.empty(0, np.int64), *kept]))
+    crowded = sizes > many
+    kept = [order[np.repeat(~crowded, sizes)]]
+    for start, size in zip(starts[crowded], sizes[crowded], strict=True):
+        leaders, others = _leaders(order[start : start + size], found)
+        kept += [leaders] if drop else [leaders, others]
+    return np.sort(np.concatenate(kept))
 
 
-def _leaders(rows: Rows, found: _Found) -> Rows:
-    """One of each scene among rows of one print; of a print that stands for too many scenes, the first ones."""
+def _leaders(rows: Rows, found: _Found) -> tuple[Rows, Rows]:
+    """One of each scene among these rows, up to so many scenes; and the rows that show none of them."""
     leaders: list[int] = []
     while len(rows) and len(leaders) < _OF_ONE_PRINT:
         leader, rows = int(rows[0]), rows[1:]
         leaders.append(leader)
         rows = rows[~found.check(np.full(len(rows), leader), rows, Way("whole", mirrored=False))]
-    return np.array(leaders, np.int64)
+    return np.array(leaders, np.int64), rows
 
 
 def _join_near_prints(rows: Rows, facts: Facts, bits: int, found: _Found, progress: Progress) -> int:
@@ -195,6 +210,17 @@ def _candidates(
     queries: NDArray[np.uint64], targets: NDArray[np.uint64], bits: int, most: int, *, both_ways: bool
 ) -> tuple[Rows, Rows, int]:
     """(query, target) of prints within ``bits``, or within the fewer bits that ``most`` pairs allow."""
+    while bits >= 0:
+        try:
+            return _collect(queries, targets, bits, most, both_ways)
+        except TooManyError:
+            bits = fewer_bits(bits)
+    return np.empty(0, np.int64), np.empty(0, np.int64), 0
+
+
+def _collect(
+    queries: NDArray[np.uint64], targets: NDArray[np.uint64], bits: int, most: int, both_ways: bool
+) -> tuple[Rows, Rows, int]:
     blocks: list[tuple[Rows, Rows, NDArray[np.uint8]]] = []
     held = 0
     for query, target, apart in _new_ones(queries, targets, bits, both_ways):
@@ -212,7 +238,8 @@ def _candidates(
 def _new_ones(
     queries: NDArray[np.uint64], targets: NDArray[np.uint64], bits: int, both_ways: bool
 ) -> Iterator[tuple[Rows, Rows, NDArray[np.uint8]]]:
-    for query, target, apart in near_prints(queries, targets, bits):
+    most = max(_COMPARISONS_LEAST, _COMPARISONS_EACH * len(targets))
+    for query, target, apart in near_prints(queries, targets, bits, most):
         other = query != target if both_ways else query < target
         yield query[other], target[other], apart[other]
 

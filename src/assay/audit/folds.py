@@ -1,7 +1,8 @@
 """Folds for out-of-fold answers: every class in every fold as far as it goes, the pictures of a group in one fold.
 
 Dealing is scikit-learn's (StratifiedKFold, StratifiedGroupKFold). What is added: classes and groups may be fewer than
-folds, groups that hold one picture each are none, and no warning is raised for what the checkups tell in words.
+folds, pictures without company are dealt quickly by themselves, and no warning is raised for what the checkups tell
+in words.
 """
 
 from __future__ import annotations
@@ -26,24 +27,40 @@ def make_folds(targets: Ints, folds: int, *, groups: Ints | None = None, seed: i
     groups : (M,) number of each picture's group; a group lies in one fold. There may be fewer folds than asked for,
         where there are few groups.
     """
+    count = len(targets)
+    members = (
+        np.ones(count, np.int64) if groups is None else np.bincount(renumbered(groups))[renumbered(groups)]
+    )
+    alone, together = np.flatnonzero(members == 1), np.flatnonzero(members > 1)
+    found = np.zeros(count, np.int64)
+    found[alone] = _deal(targets[alone], folds, None, seed)
+    if len(together) and groups is not None:
+        dealt = _deal(targets[together], folds, renumbered(groups[together]), seed)
+        # where few groups fill only the first folds, the single pictures should not add to these first
+        found[together] = folds - 1 - dealt
+    return renumbered(found)
+
+
+def _deal(targets: Ints, folds: int, groups: Ints | None, seed: int) -> Ints:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # noqa: PLC0415 - half a second
 
     count = len(targets)
-    units = count if groups is None else len(np.unique(groups))
+    units = count if groups is None else int(groups.max()) + 1
     largest = int(np.bincount(targets).max()) if count else 0
-    wanted = min(folds, units, max(2, largest))
-    if wanted < 2 or largest < 2:
-        return np.arange(count, dtype=np.int64) % max(1, min(folds, count))
-    if groups is not None and units < count:
-        dealer: Any = StratifiedGroupKFold(wanted, shuffle=True, random_state=seed)
+    if units < folds or largest < folds:
+        order = np.random.default_rng(seed).permutation(max(units, 1))
+        dealt: Ints = order[np.arange(count) if groups is None else groups] % folds
+        return dealt
+    if groups is None:
+        dealer: Any = StratifiedKFold(folds, shuffle=True, random_state=seed)
     else:
-        dealer = StratifiedKFold(wanted, shuffle=True, random_state=seed)
+        dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     found = np.zeros(count, np.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class is smaller than the number of folds
         for number, (_, held_out) in enumerate(dealer.split(np.zeros((count, 1)), targets, groups)):
             found[held_out] = number
-    return renumbered(found)
+    return found
 
 
 def renumbered(values: NDArray[Any]) -> Ints:

@@ -27,20 +27,39 @@ _AT_ONCE = 1 << 21
 """Comparisons that are held in memory."""
 
 
-def near_prints(queries: NDArray[np.uint64], targets: NDArray[np.uint64], bits: int) -> Iterator[Found]:
+class TooManyError(Exception):
+    """More prints share parts than may be compared."""
+
+
+def fewer_bits(bits: int) -> int:
+    """The most bits for which far fewer buckets have to be looked at; -1 where there are none."""
+    return len(_bands(bits)) * (bits // len(_bands(bits))) - 1
+
+
+def near_prints(
+    queries: NDArray[np.uint64], targets: NDArray[np.uint64], bits: int, most: int | None = None
+) -> Iterator[Found]:
     """Blocks of (query, target, distance) with distance <= ``bits``; each pair once, in no order.
 
     Parameters
     ----------
-    queries, targets : (Q,) and (T,) prints. ``bits`` : 0 to 16.
+    queries, targets : (Q,) and (T,) prints. ``bits`` : 0 to 16. ``most`` : comparisons that may be made.
+
+    Raises
+    ------
+    TooManyError : ``most`` comparisons are not enough.
     """
     if len(targets) <= _FEW:
         yield from _each_with_each(queries, targets, bits)
         return
     bands = _bands(bits)
     reach = bits // len(bands)
-    for number, (shift, width) in enumerate(bands):
-        yield from _in_band(queries, targets, bits, (shift, width), bands[:number], reach)
+    left = most
+    for number, band in enumerate(bands):
+        for count, found in _Bucketed(queries, targets, band).compare(bits, bands[:number], reach):
+            if left is not None and (left := left - count) < 0:
+                raise TooManyError
+            yield from found
 
 
 def _each_with_each(queries: NDArray[np.uint64], targets: NDArray[np.uint64], bits: int) -> Iterator[Found]:
@@ -58,27 +77,44 @@ def _bands(bits: int) -> list[tuple[int, int]]:
     return [(low, high - low) for low, high in pairwise(edges)]
 
 
-def _in_band(
-    queries: NDArray[np.uint64],
-    targets: NDArray[np.uint64],
-    bits: int,
-    band: tuple[int, int],
-    earlier: list[tuple[int, int]],
-    reach: int,
-) -> Iterator[Found]:
-    keys, wanted = _cut_out(targets, band), _cut_out(queries, band)
-    order = np.argsort(keys, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=1 << band[1]))]).astype(np.int32)
-    by_key = np.argsort(wanted, kind="stable")  # neighbours in memory are asked for together
-    wanted = wanted[by_key]
-    for flips in _masks(band[1], reach):
-        bucket = wanted ^ flips
-        for place, goal in _expand(starts[bucket], starts[bucket + 1], order):
-            difference = queries[by_key[place]] ^ targets[goal]
+class _Bucketed:
+    """Queries and targets by the bits of one band."""
+
+    def __init__(
+        self, queries: NDArray[np.uint64], targets: NDArray[np.uint64], band: tuple[int, int]
+    ) -> None:
+        keys, self._wanted = _cut_out(targets, band), _cut_out(queries, band)
+        self._order = np.argsort(keys, kind="stable")
+        ends = np.cumsum(np.bincount(keys, minlength=1 << band[1]))
+        self._starts = np.concatenate([[0], ends]).astype(np.int32)
+        self._by_key = np.argsort(self._wanted, kind="stable")  # neighbours in memory are asked for together
+        self._wanted = self._wanted[self._by_key]
+        self._queries, self._targets, self._width = queries, targets, band[1]
+
+    def compare(
+        self, bits: int, earlier: list[tuple[int, int]], reach: int
+    ) -> Iterator[tuple[int, Iterator[Found]]]:
+        """For each distance and direction of buckets: how many comparisons it takes, and what they find."""
+        for flips in _masks(self._width, reach):
+            bucket = self._wanted ^ flips
+            starts, ends = self._starts[bucket], self._starts[bucket + 1]
+            count = int((ends - starts).sum(dtype=np.int64))
+            yield count, self._compare(starts, ends, bits, earlier, reach)
+
+    def _compare(
+        self,
+        starts: NDArray[np.int32],
+        ends: NDArray[np.int32],
+        bits: int,
+        earlier: list[tuple[int, int]],
+        reach: int,
+    ) -> Iterator[Found]:
+        for place, goal in _expand(starts, ends, self._order):
+            difference = self._queries[self._by_key[place]] ^ self._targets[goal]
             apart = np.bitwise_count(difference)
             new = np.flatnonzero(apart <= bits)
             new = new[~_seen_before(difference[new], earlier, reach)]
-            yield by_key[place[new]], goal[new], apart[new]
+            yield self._by_key[place[new]], goal[new], apart[new]
 
 
 def _cut_out(values: NDArray[np.uint64], band: tuple[int, int]) -> NDArray[np.int64]:

@@ -34,7 +34,7 @@ from assay.preprocess import Preprocess
 from assay.tables import EXPLANATIONS
 from assay.train.predictor import CheckpointPredictor, load_run
 
-REVISION = 1
+REVISION = 2
 """Raise it when the same pictures and weights give other scores or maps than before."""
 
 Progress = Callable[[str, int, int], None]
@@ -87,7 +87,8 @@ def explain(
         scores = work.test(tested, names, progress)
         earlier = work.draw(drawn, scores, source, len(tested), whole, begun)
     if show:
-        Image.open(work.folder / "kinds.png").show()
+        with Image.open(work.folder / "kinds.png") as page:
+            page.show()
     return earlier
 
 

@@ -74,8 +74,12 @@ class FeatureSet:
             for start in range(0, len(self), size):
                 yield np.asarray(self._whole[start : start + size], dtype=np.float32)
             return
-        for batch in pq.ParquetFile(self.path).iter_batches(batch_size=size, columns=["vector"]):
-            yield batch.column(0).flatten().to_numpy().reshape(-1, self.dim)
+        with pq.ParquetFile(self.path, memory_map=False) as file:
+            for group in range(file.num_row_groups):  # iter_batches keeps what it has read
+                chunk = file.read_row_group(group, columns=["vector"], use_threads=False)["vector"]
+                flat = chunk.combine_chunks().flatten().to_numpy().reshape(-1, self.dim)
+                for start in range(0, len(flat), size):
+                    yield flat[start : start + size]
 
     def vectors(self) -> NDArray[np.float32]:
         """(N, F) float32, all in memory."""

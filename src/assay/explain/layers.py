@@ -124,13 +124,23 @@ def _one_a_picture(layer: str, output: Any, batch: int) -> Tensor:
     """The tensor of a layer's output whose first axis counts pictures."""
     found = output[0] if isinstance(output, tuple | list) and output else output
     if isinstance(found, Tensor) and found.ndim >= 2 and len(found) == batch and found.is_floating_point():
-        return found
+        return _channels_first(found)
     got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
     raise ModelError(
         f"layer {layer} does not give one output a picture",
         got=f"{got} for a batch of {batch}",
         fix="choose the layer around it",
     )
+
+
+def _channels_first(output: Tensor) -> Tensor:
+    """(B, H, W, C), as transformers and recurrent networks hold maps, -> (B, C, H, W); others as they are.
+
+    Pictures are square here and so are maps: two equal sides before a different one are height and width.
+    """
+    if output.ndim != 4 or not output.shape[1] == output.shape[2] != output.shape[3]:
+        return output
+    return output.permute(0, 3, 1, 2)
 
 
 def list_layers(model: Classifier, channels: int, size: int) -> list[LayerInfo]:

@@ -18,8 +18,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from assay.models.classifier import Classifier
 
-LEVELS = (("the head", 0.0), ("the head and the later half", 0.5), ("everything", 1.0))
-"""What is replaced -> the share of the trunk's blocks, counted from its end."""
+LEVELS = (("the head", 0.0, 1), ("the head and the later half", 0.5, 1), ("everything", 1.0, 3))
+"""What is shuffled, the share of the trunk's blocks (counted from its end), and how many shuffles are looked at."""
 
 Floats = NDArray[np.float64]
 

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from assay.decide.abstention import Abstention
 from assay.decide.stored import load_abstention
+from assay.decide.threshold import risk_curve as curve_of
 from assay.decide.words import cautions, promises, share
 from assay.metrics.doubts import Doubts
 from assay.metrics.evaluation import Evaluation
@@ -51,6 +52,7 @@ def abstain_section(folder: Path, evaluation: Evaluation | None) -> dict[str, An
         "chart": Markup(risk_promise_chart(evaluation, abstention) or ""),
         "sizes": [] if doubts is None else _sizes(doubts, evaluation.right),
         "shots": [] if doubts is None else _shots(evaluation, doubts),
+        "aurc": f"{curve_of(evaluation.confidence, evaluation.right).aurc:.3f}",
         "held": 0 if doubts is None else int((~doubts.answered).sum()),
         "saved": 0 if doubts is None else int((~doubts.answered & ~evaluation.right).sum()),
     }

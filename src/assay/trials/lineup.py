@@ -49,7 +49,7 @@ def line_up(request: Request, classes: int) -> list[Contender]:
 
 
 def check_networks(request: Request) -> None:
-    """Raise ConfigError for an unknown network, or an option that one of them does not know, before the data is read."""
+    """Raise ConfigError for an unknown network, or an option that it does not know, before the data is read."""
     for entrant in request.entrants:
         config = Recipe.from_options(request.options_of(entrant)).model
         try:

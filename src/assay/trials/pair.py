@@ -107,7 +107,9 @@ def _folder_of(source: Any) -> Path | None:
     if path.is_dir():
         return path
     above = [path.parent.parent, path.parent.parent.parent]  # of other data than its own: a folder deeper
-    return next((run for run in above if (run / "evaluation").is_dir() and (run / "run.json").is_file()), None)
+    return next(
+        (run for run in above if (run / "evaluation").is_dir() and (run / "run.json").is_file()), None
+    )
 
 
 def _parts_of(source: Any) -> list[str]:

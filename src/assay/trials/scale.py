@@ -117,7 +117,9 @@ def _told(found: Fitted, target: int, unit: str, why: str) -> Fitted:
     off = found.size / target - 1
     if abs(off) <= TOLERANCE:
         return found
-    beside = f"{100 * abs(off):,.{0 if abs(off) > 0.2 else 1}f} % {'more' if off > 0 else 'fewer'} than {target:,}"
+    beside = (
+        f"{100 * abs(off):,.{0 if abs(off) > 0.2 else 1}f} % {'more' if off > 0 else 'fewer'} than {target:,}"
+    )
     return replace(found, note=f"{why} has {found.size:,} {unit}, {beside}")
 
 

@@ -157,17 +157,19 @@ class Trials:
                 f"{path} is no comparison", got=f"no {FILE}", fix="run `assay compare DATA --models A,B`"
             )
         try:
-            values = json.loads(file.read_text("utf-8"))
-            return cls(
-                folder=file.parent,
-                **{name: values[name] for name in ("request", "data", "part", "best", "status", "seconds")},
-                rows=tuple(Row.from_dict(row) for row in values["rows"]),
-                networks=tuple(Network.from_dict(network) for network in values["networks"]),
-                tests={
-                    k: tuple(PairTest.from_dict(t) for t in tests) for k, tests in values["tests"].items()
-                },
-                warnings=tuple(values["warnings"]),
-            )
+            return cls.from_dict(json.loads(file.read_text("utf-8")), file.parent)
         except (ValueError, KeyError, TypeError) as error:
             got = f"{type(error).__name__}: {error}"
             raise DatasetError(f"{file} is damaged", got=got, fix="start the comparison anew") from error
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], folder: str | Path = ".") -> Self:
+        """The inverse of ``to_dict``; ``folder`` is where the runs lie. Raises KeyError or TypeError."""
+        return cls(
+            folder=Path(folder),
+            **{name: values[name] for name in ("request", "data", "part", "best", "status", "seconds")},
+            rows=tuple(Row.from_dict(row) for row in values["rows"]),
+            networks=tuple(Network.from_dict(network) for network in values["networks"]),
+            tests={k: tuple(PairTest.from_dict(t) for t in tests) for k, tests in values["tests"].items()},
+            warnings=tuple(values["warnings"]),
+        )

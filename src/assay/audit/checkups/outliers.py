@@ -2,7 +2,7 @@
 
 By the median and the median absolute deviation (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993: a
 modified z-score beyond 3.5), and beyond a fixed bound too: in a set of night photos a dark one is no news, and in a
-very even set a little difference is none either.
+very even set a little difference is none either. Sharpness is taken in relation to the contrast.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def find_outliers(examination: Examination) -> Iterator[Finding]:
     if len(rows) < _LEAST:
         return
     light = facts.column("brightness")[rows].astype(np.float64)
-    sharp = facts.column("sharpness")[rows].astype(np.float64)
-    light_z, sharp_z = _modified_z(light), _modified_z(np.log(sharp + 0.5))
+    contrast = facts.column("contrast")[rows].astype(np.float64)
+    sharp = facts.column("sharpness")[rows] / (contrast + 2)  # a dark picture is not a blurred one
+    light_z, sharp_z = _modified_z(light), _modified_z(np.log(sharp + 0.01))
     sides = (
         _Side("very-dark", "Very dark pictures", "darker", *_beyond(rows, -light_z, light < _DARK)),
         _Side("very-bright", "Very bright pictures", "brighter", *_beyond(rows, light_z, light > _BRIGHT)),
