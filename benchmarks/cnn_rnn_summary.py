@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
 from assay.report.figure import compact
 from assay.trials.trials import Network, Trials
@@ -200,17 +200,34 @@ def cost_plot(found: Found) -> Figure | None:
             axes.plot([network.macs] * 2, [score.interval.low, score.interval.high], color=colour, alpha=0.4)
             mean = score.metrics["accuracy"].mean
             axes.plot([network.macs], [mean], marker="o" if network.family == "CNN" else "s", color=colour)
-            axes.annotate(
-                network.name, (network.macs, mean), (5, 4), textcoords="offset points", fontsize=7, color=INK
-            )
         axes.set_xscale("log")
-        axes.margins(x=0.18)
+        axes.margins(x=0.3)
+        label_points(axes, trials)
         axes.xaxis.set_major_formatter(FuncFormatter(compact))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_title(TITLES[name], fontsize=9, loc="left")
         axes.set_xlabel("multiply-adds a picture")
     return figure
+
+
+def label_points(axes: Any, trials: Trials) -> None:
+    """Names beside their points, moved up where they would lie on one another."""
+    ranked = sorted(trials.ranked, key=lambda n: n.accuracy("test") or 0.0)
+    low, high = axes.get_ylim()
+    at = -1.0
+    for network in ranked:
+        mean = network.accuracy("test") or 0.0
+        at = max(mean, at + (high - low) / 18)
+        axes.annotate(
+            network.name,
+            (network.macs, mean),
+            (network.macs * 1.13, at),
+            fontsize=7,
+            color=INK,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "#b9bec4", "linewidth": 0.6},
+        )
 
 
 def learning_plot(found: Found) -> Figure | None:
@@ -235,8 +252,16 @@ def learning_plot(found: Found) -> Figure | None:
             )
         axes.set_title(TITLES[name], fontsize=9, loc="left")
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     panels[0].set_ylabel("right on validation")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=7.5)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=len(labels) if len(shown) > 2 else 3,
+        frameon=False,
+        fontsize=7.5,
+    )
     return figure

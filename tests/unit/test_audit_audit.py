@@ -13,7 +13,7 @@ from assay.audit import audit as room
 from assay.audit.audit import audit, chosen_checkups
 from assay.audit.finding import Finding, Item, finding
 from assay.audit.intake import read_for_audit
-from assay.audit.outcome import Audit, list_of
+from assay.audit.outcome import Audit, list_names, list_of, sorted_findings
 from assay.configs import ReadConfig
 from assay.data.read import read_dataset
 from assay.errors import AssayError, ConfigError, DatasetError
@@ -224,6 +224,14 @@ def test_groups_from_names(checkups, photos, tmp_path):
     dataset = read_for_audit(photos, ReadConfig(), group_pattern=r"/(\d)")
     assert set(dataset.table["group"].to_pylist()) == {str(i) for i in range(8)}
     audit(photos, tmp_path / "out", group_pattern=r"/(\d)")
+
+
+def test_what_two_checkups_saw_alike_is_told_once():
+    rows = [Item(("a.png",), (0,))]
+    one, same = (finding(level, "unlabelled", "X", "x", items=rows) for level in ("error", "warning"))
+    other = finding("note", "unlabelled", "X", "x", items=[Item(("b.png",), (1,))])
+    assert sorted_findings([other, same, one]) == (one, other)
+    assert list_names([one, other]) == ["unlabelled.csv", "unlabelled-2.csv"]
 
 
 def test_lists_have_a_column_for_each_figure():

@@ -79,7 +79,7 @@ def test_every_kind_of_file_is_named(tmp_path: Path, examine: Examine) -> None:
     (tmp_path / "words.jpg").write_text("words")
     scene(40).save(tmp_path / "really.jpg", "PNG")
     scene(41).save(tmp_path / "turned.jpg", exif=turned)
-    scene(42, (20, 90)).save(tmp_path / "tiny.png")
+    scene(42, (24, 90)).save(tmp_path / "tiny.png")
     scene(43, (90, 480)).save(tmp_path / "long.png")
     scene(44).convert("CMYK").save(tmp_path / "print.jpg")
     Image.new("RGB", (60, 60), (9, 200, 30)).save(tmp_path / "blank.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -75,7 +76,10 @@ def test_the_verdict_names_the_worst(make):
     assert (
         verdict(make(FAILED)) == "Nothing serious was found in what could be examined. Not examined: labels."
     )
-    assert headline(make(ERROR, ERROR)) == "Not fit to measure with yet: 2 things are wrong."
+    assert (
+        headline(make(ERROR, replace(ERROR, code="other")))
+        == "Not fit to measure with yet: 2 things are wrong."
+    )
     assert headline(make(WARNING)) == "Fit to measure with, once you have looked at one thing."
     assert headline(make()) == "Fit to measure with: nothing serious was found."
     assert headline(make(FAILED)) == "Nothing serious was found in what could be examined."
@@ -111,7 +115,7 @@ def test_the_page_is_whole_and_asks_nobody(make, tmp_path):
     assert page.count("data:image/webp") == 12 * 2 + 1
     assert "<s>square</s> → <b>circle</b>?" in page
     assert "<code>assay split</code>" in page
-    assert "18 more are in <code>findings/leak.csv</code>" in page
+    assert "18 more; the list is <code>findings/leak.csv</code>" in page
     assert "größer 三角" in page
     assert "70 to 90" in page
     ids = re.findall(r'id="([^"]+)"', page)
@@ -160,6 +164,15 @@ def test_bars_and_figures():
         bars_of(Finding("note", "x", "x", "x", figures={"loss": {"value": 3.0, "low": 2.0, "high": 4.0}}))
         == []
     )
+
+
+def test_chance_is_drawn_beside_scores():
+    score = {"value": 0.6, "low": 0.5, "high": 0.7}
+    found = Finding("note", "x", "x", "x", figures={"random": score, "difference": score, "chance": 0.5})
+    bars = bars_of(found)
+    assert [bar["name"] for bar in bars] == ["pictures dealt at random", "always the commonest class"]
+    assert bars[1]["interval"] == ""
+    assert bars_of(Finding("note", "x", "x", "x", figures={"chance": 0.5})) == []
 
 
 def test_code_in_text():

@@ -149,8 +149,7 @@ def test_rows_without_label_or_part(tmp_path: Path, pictures: list[str]) -> None
     labels: list[Any] = ["a", "b", None] * 4
     found = check(tmp_path, pictures, labels, part=[*PARTS[:-1], None])
     assert found["no-part"].items[0].paths == ("11.png",)
-    assert found["unlabelled"].count == 4
-    assert found["unlabelled"].what == "4 pictures have no label (2 in train, 1 in validation)."
+    assert found["no-part"].what == "One picture belongs to no part, and the others do."
 
 
 def test_several_labels_a_row(tmp_path: Path, pictures: list[str]) -> None:
@@ -160,7 +159,6 @@ def test_several_labels_a_row(tmp_path: Path, pictures: list[str]) -> None:
     assert [item.text for item in found["class-missing-in-part"].items] == [
         "b is not in test; 4 in train, 2 in validation"
     ]
-    assert "unlabelled" not in found
 
 
 def in_shares(root: Path, shares: dict[str, tuple[int, int]]) -> dict[str, Finding]:

@@ -34,7 +34,7 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     (r"([^/_]+)_[^/]*$", "the file name before the first '_'"),
     (r"([^/]+)-[^-/]*$", "the file name before the last '-'"),
     (r"([^/-]+)-[^/]*$", "the file name before the first '-'"),
-    (r"([^/]*[^/\d _.(-])[ _.(-]*\d+\)?\.[^./]+$", "the file name without its last number"),
+    (r"([^/]*[^/\d _.()-])[^/a-zA-Z]*\.[^./]+$", "the file name without the numbers at its end"),
     (r"^(.*)/[^/]+$", "the folder of the picture"),
 )
 """Regular expressions on a picture's path, as ``assay split --group-pattern`` takes them, in words."""
@@ -100,9 +100,7 @@ def _all_guesses(examination: Examination, columns: Sequence[SideColumn]) -> Ite
     """Likeliest first."""
     dataset = examination.dataset
     if "group" in dataset.table.column_names:
-        yield Guess(
-            "group", "the data's own groups", numbered(dataset.table["group"].to_pylist()), sure=True
-        )
+        yield Guess("group", "the data's own groups", numbered(dataset.table["group"].to_pylist()), sure=True)
     named = [c for c in columns if _IDENTITY.search(c.name)]
     yield from map(_of_column, named)
     paths = dataset.table["path"].to_pylist()

@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,9 @@ class Audit:
         lists = folder / LISTS
         for earlier in lists.glob("*.csv") if lists.is_dir() else ():
             earlier.unlink()
-        for found in self.findings:
+        for name, found in zip(list_names(self.findings), self.findings, strict=True):
             if found.items:
-                write_file(lists / f"{found.code}.csv", list_of(found).encode("utf-8", "backslashreplace"))
+                write_file(lists / name, list_of(found).encode("utf-8", "backslashreplace"))
         told = {**self.to_dict(), "assay": __version__, "root": self.root, "seconds": round(self.seconds, 1)}
         text = json.dumps(plain(told), ensure_ascii=False, indent=1)
         write_file(folder / AUDIT_FILE, (text + "\n").encode("utf-8", "backslashreplace"))
@@ -132,9 +133,23 @@ class Audit:
             raise AssayError(f"{place} cannot be read as an audit", got=str(error)) from error
 
 
-def sorted_findings(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Worst first; within a level as the checkups told them."""
-    return tuple(sorted(findings, key=lambda f: LEVELS.index(f.level)))
+def sorted_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Worst first; within a level as the checkups told them. What two checkups saw alike is told once."""
+    told: dict[tuple[Any, ...], Finding] = {}
+    for found in sorted(findings, key=lambda f: LEVELS.index(f.level)):
+        same = (found.code, found.count, tuple(item.rows for item in found.items))
+        told.setdefault(same if found.items else (*same, found.what), found)
+    return tuple(told.values())
+
+
+def list_names(findings: Iterable[Finding]) -> list[str]:
+    """The file name of each finding's list: its code, numbered where two findings share it."""
+    seen: Counter[str] = Counter()
+    names = []
+    for found in findings:
+        seen[found.code] += 1
+        names.append(f"{found.code}{f'-{seen[found.code]}' if seen[found.code] > 1 else ''}.csv")
+    return names
 
 
 def plain(value: Any) -> Any:

@@ -41,7 +41,7 @@ two pictures are laid over each other."""
 
 _DETAIL, _WHOLE, _FIELDS, _DETAILED_FIELDS = 0.78, 0.85, 0.78, 0.75
 _NO_CHANCE = 0.45
-_LEVELS, _STRICT_LEVELS, _PLAIN = 12.0, 6.0, 0.4
+_LEVELS, _STRICT_LEVELS, _PLAIN = 12.0, 4.0, 0.4
 _HAS_DETAIL = 3.0
 _COLOURLESS = 3.0
 _AT_ONCE = 1024
@@ -119,7 +119,8 @@ def _compare(a: Colours, b: Colours) -> _Agreement:
     fine_a, fine_b = _detail(grey_a), _detail(grey_b)
     apart = _fields(_difference(a, b, grey_a, grey_b, gain))
     busy = np.maximum(_fields(np.abs(fine_a)) * gain[:, None], _fields(np.abs(fine_b))) > _HAS_DETAIL
-    levels = np.where(busy.mean(axis=1) < _PLAIN, _STRICT_LEVELS, _LEVELS)[:, None]
+    plain = np.maximum(0, 1 - busy.mean(axis=1) / _PLAIN)[:, None]  # 1: without any detail
+    levels = _LEVELS - (_LEVELS - _STRICT_LEVELS) * plain
     alike = apart < levels
     return _Agreement(
         _correlation(fine_a, fine_b, 0.25),

@@ -122,9 +122,7 @@ def _joined(table: str, rows: Rows, dataset: Dataset) -> list[SideColumn]:
     return found
 
 
-def _best_key(
-    names: Sequence[str], rows: Rows, dataset: Dataset
-) -> tuple[str, list[tuple[int, ...]]] | None:
+def _best_key(names: Sequence[str], rows: Rows, dataset: Dataset) -> tuple[str, list[tuple[int, ...]]] | None:
     """(the column that names the pictures, the pictures of each row); None where none names enough of them."""
     paths = [nfc(p) for p in dataset.table["path"].to_pylist()]
     best: tuple[int, str, list[tuple[int, ...]]] | None = None

@@ -39,7 +39,7 @@ def risk_sentence(abstention: Abstention) -> str:
     return (
         f"Of the answers it gives, at most {share(t.risk)} are wrong{counted} (holds with {share(t.confidence)} "
         f"confidence if {new} are like these {on}). It answers {share(t.coverage)} of pictures{found}: those with a "
-        f"probability of {100 * t.threshold:.4g} % or more{looks}."
+        f"probability of {_round(100 * t.threshold)} % or more{looks}."
     )
 
 
@@ -91,6 +91,11 @@ def cautions(abstention: Abstention) -> list[str]:
     if made.unreadable:
         found.append(f"Left out: {made.unreadable:,} pictures that cannot be read.")
     return found
+
+
+def _round(percent: float) -> str:
+    """As many digits as tell a threshold from 100 %."""
+    return f"{percent:.1f}".removesuffix(".0") if percent < 99 else f"{percent:.4g}"
 
 
 def share(value: float | None) -> str:

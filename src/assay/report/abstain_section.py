@@ -43,10 +43,13 @@ def abstain_section(folder: Path, evaluation: Evaluation | None) -> dict[str, An
         doubts = None  # measured before the thresholds were fitted anew
         evaluation = replace(evaluation, doubts=None)
     return {
-        "promises": promises(abstention),
+        "promises": [text.replace(" %", "\u202f%") for text in promises(abstention)],
         "can": t.threshold is not None,
         "cautions": [*_cautions(evaluation, abstention), *cautions(abstention)],
-        "rows": found_rows(evaluation, abstention),
+        "rows": [
+            {key: text.replace(" %", "\u202f%") for key, text in row.items()}
+            for row in found_rows(evaluation, abstention)
+        ],
         "part": evaluation.part,
         "measured": doubts is not None,
         "chart": Markup(risk_promise_chart(evaluation, abstention) or ""),

@@ -28,7 +28,7 @@ def found_rows(evaluation: Evaluation, abstention: Abstention) -> list[Row]:
     if found is None:
         return []
     t, by_group = abstention.threshold, abstention.calibration.unit == "group"
-    answered = "" if t.threshold is None else share(t.coverage)
+    answered = "" if t.threshold is None else f"about {share(t.coverage)}"
     rows = [_row("pictures that get an answer", answered, found["coverage"])]
     promised = "" if t.threshold is None else f"at most {share(t.risk)}"
     if by_group and "risk_by_group" in found:
@@ -46,7 +46,7 @@ def found_rows(evaluation: Evaluation, abstention: Abstention) -> list[Row]:
         least=sets.coverage,
     )
     size = found["set_size"]
-    rows += [held, _plain_row("classes a set names", f"{sets.mean_size:.2f}", size)]
+    rows += [held, _plain_row("classes a set names", f"about {sets.mean_size:.2f}", size)]
     if abstention.can_alarm:
         rows.append(_row("called unknown", f"at most {share(rate)}", found["called_unknown"], most=rate))
     return rows
@@ -101,7 +101,7 @@ def print_abstention(evaluation: Evaluation, abstention: Abstention, stream: Tex
         ("found", "right"),
         ("95 % interval", "left"),
     ):
-        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("")
     for row in found_rows(evaluation, abstention):
         table.add_row(row["what"], row["promised"], row["found"], row["interval"], row["verdict"])

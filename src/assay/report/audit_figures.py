@@ -11,6 +11,13 @@ from typing import Any
 from assay.audit.finding import Finding
 
 _MOST_BARS, _MOST_ROWS = 16, 80
+_WORDS = {
+    "random": "pictures dealt at random",
+    "grouped": "whole groups kept apart",
+    "chance": "always the commonest class",
+}
+_NO_BAR = frozenset({"difference", "lead"})
+"""Differences of two shares: no share themselves."""
 
 
 def bars_of(found: Finding) -> list[dict[str, Any]]:
@@ -25,7 +32,7 @@ def bars_of(found: Finding) -> list[dict[str, Any]]:
                 "low": round(100 * low, 2),
                 "width": round(100 * (high - low), 2),
                 "told": f"{100 * value:.0f}\u202f%",
-                "interval": f"{100 * low:.0f} to {100 * high:.0f}\u202f%",
+                "interval": f"{100 * low:.0f} to {100 * high:.0f}\u202f%" if high > low else "",
             }
         )
     return bars[:_MOST_BARS]
@@ -37,8 +44,15 @@ def _scores(figures: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, An
     if _is_score(figures):
         yield name, figures
         return
-    for key, held in figures.items():
+    inside = {key: held for key, held in figures.items() if key not in _NO_BAR}
+    for key, held in inside.items():
         yield from _scores(held, f"{name}, {_words(key)}" if name else _words(key))
+    chance = inside.get("chance")
+    if isinstance(chance, float) and 0 <= chance <= 1 and any(map(_is_score, inside.values())):
+        yield (
+            (f"{name}, " if name else "") + _WORDS["chance"],
+            dict.fromkeys(("value", "low", "high"), chance),
+        )
 
 
 def _is_score(held: Any) -> bool:
@@ -63,7 +77,7 @@ def _rows(figures: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, str
 
 
 def _words(name: Any) -> str:
-    return str(name).replace("_", " ")
+    return _WORDS.get(str(name), str(name).replace("_", " "))
 
 
 def _text(value: Any) -> str:

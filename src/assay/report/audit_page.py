@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from assay import __version__
 from assay.audit.finding import Finding, Item
-from assay.audit.outcome import Audit
+from assay.audit.outcome import Audit, list_names
 from assay.files import write_file
 from assay.report.audit_figures import bars_of, plain_figures
 from assay.report.audit_text import failed
@@ -67,7 +67,7 @@ def render_audit(audit: Audit) -> str:
         parts=[part for part in audit.parts if audit.counts.get(part)],
         classes=_classes(audit),
         more_classes=max(0, len(audit.classes) - _CLASSES),
-        sections=[_section(audit, found) for found in told],
+        sections=[_section(audit, found, name) for found, name in zip(told, list_names(told), strict=True)],
         good=[{"title": f.title, "what": f.what} for f in audit.of_level("good")],
         config=[(name.replace("_", " "), str(value)) for name, value in audit.config.items()],
         checkups=", ".join(audit.checkups),
@@ -163,7 +163,7 @@ def _classes(audit: Audit) -> list[dict[str, Any]]:
     return rows
 
 
-def _section(audit: Audit, found: Finding) -> dict[str, Any]:
+def _section(audit: Audit, found: Finding, list_name: str) -> dict[str, Any]:
     root = Path(audit.root)
     shown = [item for item in found.items if item.paths][:PLACES]
     paths = [path for item in shown for path in item.paths[:PICTURES]]
@@ -179,7 +179,7 @@ def _section(audit: Audit, found: Finding) -> dict[str, Any]:
         "count": found.count,
         "places": [_place(item, pictures) for item in shown],
         "more": found.count - len(shown) if shown else 0,
-        "in_list": len(found.items),
+        "list": list_name if found.items else "",
         "bars": bars_of(found),
         "figures": plain_figures(found.figures),
         "is_set": any(len(item.paths) > 1 for item in shown),

@@ -172,7 +172,7 @@ def curve_chart(trials: Trials) -> str | None:
             axes.set_title(family, fontsize=9.5, color=MUTED)
             axes.set_xlabel("minutes" if by_clock else "epoch")
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-            axes.xaxis.set_major_locator(MaxNLocator(5))
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=not by_clock))
             axes.margins(x=0.02)
             plain_axes(axes)
         panels[0][0].set_ylabel("right, validation")

@@ -6,12 +6,12 @@ which one holds nearly all pictures count as little more than one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assay.audit.class_names import plain_name
 from assay.audit.examination import Examination
 from assay.audit.finding import Finding, Item, finding
 from assay.data.names import some
@@ -104,7 +104,10 @@ def _small(names: list[str], counts: NDArray[np.int64]) -> Iterator[Finding]:
             "Take them out of the list of classes, or add pictures.",
             [Item((), (), name) for name in empty],
         )
-    for least, low, level, code in ((FEW, 1, "warning", "tiny-classes"), (SOME, FEW, "note", "small-classes")):
+    for least, low, level, code in (
+        (FEW, 1, "warning", "tiny-classes"),
+        (SOME, FEW, "note", "small-classes"),
+    ):
         held = sorted((int(c), n) for n, c in zip(names, counts, strict=True) if low <= c < least)
         if held:
             listed = some((f"{n} ({c})" for c, n in held), 8)
@@ -162,7 +165,12 @@ def _spellings(names: list[str], counts: NDArray[np.int64]) -> Iterator[Finding]
     for number, name in enumerate(names):
         alike.setdefault(plain_name(name), []).append(number)
     items = [
-        Item((), (), " / ".join(f"{names[i]} ({counts[i]:,})" for i in held), figures={"classes": [names[i] for i in held]})
+        Item(
+            (),
+            (),
+            " / ".join(f"{names[i]} ({counts[i]:,})" for i in held),
+            figures={"classes": [names[i] for i in held]},
+        )
         for held in alike.values()
         if len(held) > 1
     ]
@@ -171,28 +179,11 @@ def _spellings(names: list[str], counts: NDArray[np.int64]) -> Iterator[Finding]
             "warning",
             "class-spellings",
             "Class names that differ in spelling only",
-            f"One class seems to have several names: {items[0].text}.|{{n}} classes seem to have several names, such as "
+            f"One class seems to have two names: {items[0].text}.|{{n}} classes seem to have several names, such as "
             f"{_safe(items[0].text)}.",
             "Give them one name: rename the folders, or mend the labels in the table.",
             items,
         )
-
-
-def plain_name(name: str) -> str:
-    """What is left of a class name without case, spacing, punctuation and plural: "T-Shirts" -> "tshirt"."""
-    words = [_singular(word) for word in re.findall(r"[^\W_]+|/", name.casefold())]
-    return "".join(words) or name
-
-
-def _singular(word: str) -> str:
-    """English plurals only, and cautiously: "dress", "gas" and "lens" stay."""
-    if len(word) > 3 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 4 and word.endswith(("ches", "shes", "xes", "sses")):
-        return word[:-2]
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "ens")):
-        return word[:-1]
-    return word
 
 
 def _safe(text: str) -> str:

@@ -1,7 +1,7 @@
 """The parts train, validation and test: what leaks between them, what is missing in one, and whether they are alike.
 
-Leaks are looked for in ``leaks``. Here are the rows: classes that a part lacks, rows without a label or part, tiny
-parts, and shares of labels that differ more than chance explains.
+Leaks are looked for in ``leaks``. Here are the rows: classes that a part lacks, rows without a part, tiny parts,
+and shares of labels that differ more than chance explains.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy.stats import chi2_contingency
 from assay.audit.checkups.leaks import find_leaks, listed_twice
 from assay.audit.examination import Examination
 from assay.audit.finding import Finding, Item, finding
-from assay.audit.rows import label_codes, part_codes, paths_of
+from assay.audit.rows import part_codes, paths_of
 from assay.types import PARTS
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def check_parts(examination: Examination) -> Iterator[Finding]:
     parts = part_codes(dataset)
     yield from _without_part(examination, parts)
     yield from find_leaks(examination, parts)
-    yield from _unlabelled(examination, parts)
     yield from _tiny_parts(dataset.parts)
     if len(dataset.classes) > 1:
         counts = np.stack([_class_counts(examination, parts == code) for code in range(len(PARTS))])
@@ -62,52 +61,20 @@ def _no_parts(parts: dict[str, int]) -> Finding:
 
 
 def _without_part(examination: Examination, parts: Rows) -> Iterator[Finding]:
-    rows = np.flatnonzero(parts < 0)
+    rows, most = np.flatnonzero(parts < 0), examination.config.most
     if len(rows):
-        yield _rows_told(
-            examination,
-            rows,
+        kept = rows[:most].tolist()
+        paths = paths_of(examination.dataset, kept)
+        yield finding(
+            "warning",
             "no-part",
             "Rows without a part",
             "One picture belongs to no part, and the others do.|{n} pictures belong to no part, and the others do.",
             "Fill the part column, or deal all anew with `assay split --force`.",
+            (Item((path,), (row,)) for row, path in zip(kept, paths, strict=True)),
+            count=len(rows),
+            most=most,
         )
-
-
-def _unlabelled(examination: Examination, parts: Rows) -> Iterator[Finding]:
-    codes, _ = label_codes(examination.dataset)
-    bare = codes < 0
-    if not bare.any() or bare.all():
-        return
-    where = {part: int((bare & (parts == code)).sum()) for code, part in enumerate(PARTS)}
-    told = ", ".join(f"{n:,} in {part}" for part, n in where.items() if n)
-    yield _rows_told(
-        examination,
-        np.flatnonzero(bare),
-        "unlabelled",
-        "Rows without a label",
-        f"One picture has no label{f' ({told})' if told else ''}.|{{n}} pictures have no label"
-        f"{f' ({told})' if told else ''}.",
-        "Label them, or leave them out: training and scores pass over them.",
-        where,
-    )
-
-
-def _rows_told(
-    examination: Examination,
-    rows: Rows,
-    code: str,
-    title: str,
-    what: str,
-    fix: str,
-    figures: dict[str, int] | None = None,
-) -> Finding:
-    most = examination.config.most
-    kept = rows[:most].tolist()
-    items = (
-        Item((path,), (row,)) for row, path in zip(kept, paths_of(examination.dataset, kept), strict=True)
-    )
-    return finding("warning", code, title, what, fix, items, count=len(rows), most=most, figures=figures)
 
 
 def _tiny_parts(parts: dict[str, int]) -> Iterator[Finding]:
