@@ -49,7 +49,7 @@ CODES: dict[str, tuple[str, ...]] = {
     "shortcut": ("shortcut",),
     "rare class": ("imbalance",),
     "class missing in test": ("class-missing-in-part", "untaught-class"),
-    "wrong label": ("label-suspects",),
+    "wrong label": ("label-issues",),
 }
 """Kind of a planted fault -> codes of the findings that may name it."""
 

@@ -119,7 +119,7 @@ def test_contradictions_and_suspects_are_for_a_person(photos, tmp_path):
         dataset,
         photos,
         ("same-picture-two-labels", [0, 16], None),
-        ("label-suspects", [2], {"given": "circle", "suggested": "square"}),
+        ("label-issues", [2], {"given": "circle", "suggested": "square"}),
     )
     made = mend(audit, dataset, tmp_path / "m")
     rows = rows_of(tmp_path / "m" / "review.csv")
@@ -127,7 +127,7 @@ def test_contradictions_and_suspects_are_for_a_person(photos, tmp_path):
     assert [(r["path"], r["given"], r["suggested"], r["why"]) for r in rows] == [
         ("circle/0.png", "circle", "square", "same-picture-two-labels"),
         ("square/0.png", "square", "circle", "same-picture-two-labels"),
-        ("circle/2.png", "circle", "square", "label-suspects"),
+        ("circle/2.png", "circle", "square", "label-issues"),
     ]
     assert rows[2]["score"] == "0.5"
     assert (tmp_path / "m" / "circle" / "2.png").exists()

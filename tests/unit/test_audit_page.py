@@ -19,7 +19,7 @@ SUSPECT = Item(("square/0.png",), (16,), "sure", 0.8, {"given": "square", "sugge
 ERROR = Finding(
     "error", "leak", "Leak between parts", "The same picture.", "Run `assay split`.", 30, (PAIR,) * 20
 )
-WARNING = Finding("warning", "label-suspects", "Wrong labels", "Two look odd.", "Look.", 1, (SUSPECT,))
+WARNING = Finding("warning", "label-issues", "Wrong labels", "Two look odd.", "Look.", 1, (SUSPECT,))
 NOTE = Finding(
     "note",
     "power",

@@ -90,7 +90,7 @@ def _judge(decided: Decisions, found: Finding, item: Item, told: Mapping[str, An
             path,
             found.code,
             given=item.figures.get("given") or told["labels"][row] or "",
-            suggested=item.figures.get("suggested") or "",
+            suggested=item.figures.get("suggested") or item.figures.get("told") or "",
             score="" if item.score is None else round(item.score, 4),
         )
 
@@ -115,7 +115,8 @@ REMEDIES: dict[str, Remedy] = {
     "exact-duplicates": _copies,
     "wrong-extension": _rename,
     "near-duplicates-two-labels": _judge_all,
-    "label-suspects": _judge,
+    "label-issues": _judge,
+    "side-table-contradicts": _judge,
 }
 """Code of a finding -> what is done about each of its places, in this order."""
 

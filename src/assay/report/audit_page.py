@@ -23,7 +23,7 @@ from assay.report.thumbnails import thumbnails
 PLACES, PICTURES = 12, 4
 """Most places that are shown of one finding, and most pictures of one place."""
 
-_SIDE = 224
+_SIDE, _ALIKE, _LINES = 224, 3, 40
 _CLASSES = 60
 _CHIPS = {"error": "wrong", "warning": "look at this", "note": "good to know", "good": "in order"}
 
@@ -166,7 +166,7 @@ def _classes(audit: Audit) -> list[dict[str, Any]]:
 def _section(audit: Audit, found: Finding, list_name: str) -> dict[str, Any]:
     root = Path(audit.root)
     shown = [item for item in found.items if item.paths][:PLACES]
-    paths = [path for item in shown for path in item.paths[:PICTURES]]
+    paths = list(dict.fromkeys(path for item in shown for path in (*item.paths[:PICTURES], *_similar(item))))
     wanted = [] if found.code in ("missing-file", "empty-file") else paths
     pictures = dict(zip(wanted, thumbnails([root / p for p in wanted], _SIDE), strict=True))
     return {
@@ -182,20 +182,32 @@ def _section(audit: Audit, found: Finding, list_name: str) -> dict[str, Any]:
         "list": list_name if found.items else "",
         "bars": bars_of(found),
         "figures": plain_figures(found.figures),
-        "is_set": any(len(item.paths) > 1 for item in shown),
+        "lines": [item.text for item in found.items if not item.paths and item.text][:_LINES],
+        "is_set": any(len(set(item.paths)) > 1 or _similar(item) for item in shown),
         "has_text": any(item.text for item in shown),
         "is_blind": not any(pictures.get(path) for path in paths),
     }
 
 
 def _place(item: Item, pictures: Mapping[str, str | None]) -> dict[str, Any]:
-    shots = [{"path": path, "picture": pictures.get(path)} for path in item.paths[:PICTURES]]
+    unique = tuple(dict.fromkeys(item.paths))
     figures = item.figures
     return {
-        "shots": shots,
-        "more": len(item.paths) - len(shots),
+        "shots": [{"path": path, "picture": pictures.get(path)} for path in unique[:PICTURES]],
+        "similar": [{"path": path, "picture": pictures.get(path)} for path in _similar(item)],
+        "more": len(unique) - PICTURES,
         "text": item.text,
         "given": figures.get("given"),
-        "suggested": figures.get("suggested"),
+        "suggested": figures.get("suggested") or figures.get("told"),
         "path": item.paths[0],
     }
+
+
+def _similar(item: Item) -> tuple[str, ...]:
+    """Pictures that a suspect resembles, where the finding names some."""
+    held = item.figures.get("similar")
+    return (
+        tuple(path for path in held if isinstance(path, str))[:_ALIKE]
+        if isinstance(held, list | tuple)
+        else ()
+    )

@@ -48,13 +48,13 @@ def check_groups(examination: Examination) -> Iterator[Finding]:
 
 
 def _told(examination: Examination, vectors: Vectors, measured: list[Measured]) -> Iterator[Finding]:
-    """The worst leak of each kind of source, what stays at chance, and groups that do no harm."""
-    worst = sorted((m for m in measured if m.leaks), key=lambda m: (not m.guess.sure, -m.lead.value))
-    if worst:
-        yield _leak(examination, vectors, worst)
+    """Leaks, what stays at chance, and groups that do no harm."""
+    leaks = [m for m in measured if m.leaks]  # the likeliest guess first
+    if leaks:
+        yield _leak(examination, vectors, leaks)
     lost = [m for m in measured if m.at_chance and (m.leaks or m.guess.sure)]
     if lost:
-        yield _at_chance(min(lost, key=lambda m: (not m.guess.sure, -m.lead.value)))
+        yield _at_chance(lost[0])
     harmless = [m for m in measured if not m.leaks and m.guess.sure]
     for m in harmless:
         yield Finding(
@@ -66,11 +66,11 @@ def _told(examination: Examination, vectors: Vectors, measured: list[Measured]) 
         )
 
 
-def _leak(examination: Examination, vectors: Vectors, worst: list[Measured]) -> Finding:
-    m = worst[0]
+def _leak(examination: Examination, vectors: Vectors, leaks: list[Measured]) -> Finding:
+    m = leaks[0]
     torn = _torn(examination, m.guess)
     apart = bool(examination.dataset.parts) and torn == 0
-    bad = m.lead.value >= _BAD_LEAK and m.lead.low > _BAD_LEAK_LOW and not apart
+    bad = any(x.lead.value >= _BAD_LEAK and x.lead.low > _BAD_LEAK_LOW for x in leaks) and not apart
     what = (
         f"Pictures that share {m.guess.words} resemble each other ({m.count:,} groups). When such a group lies on both "
         f"sides of a split, the score is too good: {_pair(m)}; random folds gain {100 * m.lead.value:.0f} points "
@@ -80,6 +80,9 @@ def _leak(examination: Examination, vectors: Vectors, worst: list[Measured]) -> 
         what += f" In the parts of this data, {torn:,} groups lie in more than one part."
     elif apart:
         what += " The parts of this data keep these groups apart, as it should be."
+    if len(leaks) > 1:
+        others = (f"{x.guess.words} ({100 * x.lead.value:.0f} points)" for x in leaks[1:])
+        what += f" Other groups that may matter as much: {some(others, 3)}."
     return finding(
         "note" if apart else "error" if bad else "warning",
         "group-leak",
@@ -88,7 +91,7 @@ def _leak(examination: Examination, vectors: Vectors, worst: list[Measured]) -> 
         _fix(m.guess),
         _examples(examination, vectors, m),
         count=m.count,
-        figures={**figures_of(m), "torn_groups": torn, "candidates": [figures_of(x) for x in worst]},
+        figures={**figures_of(m), "torn_groups": torn, "candidates": [figures_of(x) for x in leaks]},
     )
 
 
@@ -111,8 +114,8 @@ def _at_chance(m: Measured) -> Finding:
     what = (
         f"When whole groups ({m.guess.words}) are held out, {m.grouped.value:.0%} [{m.grouped.low:.0%}, "
         f"{m.grouped.high:.0%}] of the pictures are told right. Always naming the commonest class gives "
-        f"{m.chance:.0%}: the grouped accuracy does not differ from chance (p = {m.p:.2f}). By these features the "
-        "pictures do not tell the classes of a new group."
+        f"{m.chance:.0%}: the grouped accuracy does not differ from chance (p = {m.p:.2f}, by groups). By these "
+        "features the pictures do not tell the classes of a new group."
     )
     if m.leaks:
         what += (
