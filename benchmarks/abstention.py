@@ -38,7 +38,7 @@ OPTIONS = (
     "--model mobilenetv2_100 --model-options pad_type=same --size 192 --crop-scale 0.2,1.0 "
     "--mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --seed 0"
 )
-RISKS = (0.02, 0.05, 0.1, 0.15)
+RISKS = (0.02, 0.05, 0.1, 0.2, 0.3)
 UNITS, HOWS = ("picture", "group", "naive"), ("redrawn", "halves")
 PLOT = ROOT / "docs" / "images" / "abstention.svg"
 Line = dict[str, Any]

@@ -130,11 +130,11 @@ def _false_alarms(told: Line, truth: dict[str, list[list[str]]]) -> dict[str, in
 def measure_planted(work: Path, n: int) -> Iterable[Line]:
     """A rendered shop with planted faults, and the clean one beside it."""
     table = plant(work / "planted", n=n)
-    truth = json.loads((table.parent / "truth.json").read_text("utf-8"))
+    truth = json.loads((work / "planted" / "truth.json").read_text("utf-8"))
     options = ("--group-column", "seller")
     told = run_audit(table, work / "audit-planted", *options)
     yield {"name": "planted", **_common(told), **score_planted(told, truth)}
-    told = run_audit(table.parent / "clean.csv", work / "audit-clean", *options)
+    told = run_audit(work / "planted" / "clean" / "labels.csv", work / "audit-clean", *options)
     yield {"name": "planted: the clean shop", **_common(told), **_counts(told)}
     mended = work / "mended"
     run_audit(table, work / "audit-planted", *options, "--fix", str(mended))

@@ -183,7 +183,12 @@ def _tiny_run(_drawn_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     parts = [("train", "train", "validation", "test")[i % 4] for i in range(len(data))]
     data = replace(data, table=data.table.append_column("part", pa.array(parts)))
     pq.write_table(data.table, folder / "split.parquet")
-    record = {"data": str(_drawn_photos), "classes": names, "status": "finished", "command": ["assay", "train"]}
+    record = {
+        "data": str(_drawn_photos),
+        "classes": names,
+        "status": "finished",
+        "command": ["assay", "train"],
+    }
     (folder / "run.json").write_text(json.dumps({**record, "dataset": "photos", "parts": data.parts}))
     for part in ("validation", "test"):
         evaluate(load_run(folder), data, part, draws=20).save(folder / "evaluation")

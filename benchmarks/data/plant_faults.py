@@ -187,31 +187,33 @@ def plant_structure(p: Planter) -> None:
 
 
 def plant(out: Path, n: int = 1200, seed: int = 0, k: int = 8, size: int = 192, workers: int = 2) -> Path:
-    """Render a shop, split it by seller, plant ``k`` faults of each kind; returns the table ``out/labels.csv``.
+    """Render a shop, split it by seller, plant ``k`` faults of each kind; returns the table, ``out/faulty/labels.csv``.
 
-    The clean shop with the same split stays beside it as ``out/clean.csv`` over ``out/shop``, for false alarms.
+    The clean shop with the same split is ``out/clean/labels.csv``, for false alarms; the truth is ``out/truth.json``.
+    None of the two lies beside the faulty table, where the doctor might read it.
     """
-    shop = out / "shop"
-    render_shop(shop, n=n, seed=seed, size=size, new=0, workers=workers)
+    clean, faulty = out / "clean", out / "faulty"
+    render_shop(clean, n=n, seed=seed, size=size, new=0, workers=workers)
     dataset = split_dataset(
-        read_dataset(shop / "labels.csv", ReadConfig(group_column="seller")), SplitConfig(salt=0)
+        read_dataset(clean / "labels.csv", ReadConfig(group_column="seller")), SplitConfig(salt=0)
     )
-    columns = ("path", "label", "part", "group")
     rows = [
-        {**{c: str(row[c]) for c in columns}, "seller": str(row["group"])}
-        for row in dataset.table.select(list(columns)).to_pylist()
+        {**{c: str(row[c]) for c in ("path", "label", "part")}, "seller": str(row["group"])}
+        for row in dataset.table.to_pylist()
     ]
-    for row in rows:
-        row.pop("group")
-    write_rows(out / "clean.csv", [{**row, "path": f"shop/{row['path']}"} for row in rows])
-    shutil.rmtree(out / "pictures", ignore_errors=True)
-    shutil.copytree(shop / "pictures", out / "pictures")
-    planter = Planter(out, rows, np.random.default_rng(seed + 1), k)
+    faulty.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(faulty / "pictures", ignore_errors=True)
+    shutil.copytree(clean / "pictures", faulty / "pictures")
+    for path in clean.iterdir():  # boxes.json and the like know the products
+        if path.is_file():
+            path.unlink()
+    write_rows(clean / "labels.csv", rows)
+    planter = Planter(faulty, rows, np.random.default_rng(seed + 1), k)
     for step in (plant_structure, plant_files, plant_copies, plant_labels):
         step(planter)
-    write_rows(out / "labels.csv", planter.rows)
+    write_rows(faulty / "labels.csv", planter.rows)
     (out / "truth.json").write_text(json.dumps(planter.truth, indent=1), "utf-8")
-    return out / "labels.csv"
+    return faulty / "labels.csv"
 
 
 def write_rows(path: Path, rows: list[Row]) -> None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from assay.configs import Config, ModelConfig, PreprocessConfig
+from assay.config import Config
+from assay.configs import ModelConfig, PreprocessConfig
 from assay.errors import AssayError, BundleError
 from assay.fields import field_type, fits, is_number
 from assay.files import write_file

@@ -58,18 +58,19 @@ def test_memory_counts_this_process():
 @pytest.mark.slow
 def test_what_is_planted_is_there(tmp_path):
     table = plant_faults.plant(tmp_path, n=300, seed=3, k=1, size=96, workers=1)
+    folder = table.parent
     truth = json.loads((tmp_path / "truth.json").read_text())
     assert set(truth) == set(doctor.CODES)
     rows = {row["path"]: row for row in read_dataset(table).table.to_pylist()}
     for kind in ("truncated", "empty", "not a picture", "missing"):
         with pytest.raises(ImageError):
-            read_image(tmp_path / truth[kind][0][0])
+            read_image(folder / truth[kind][0][0])
     one, other = (rows[path] for path in truth["leak, exact"][0])
     assert (one["part"], other["part"]) == ("train", "test")
-    assert (tmp_path / one["path"]).read_bytes() == (tmp_path / other["path"]).read_bytes()
+    assert (folder / one["path"]).read_bytes() == (folder / other["path"]).read_bytes()
     one, other = (rows[path] for path in truth["copy with another label"][0])
     assert one["label"] != other["label"]
-    assert min(read_size(tmp_path / truth["tiny"][0][0])) < 32
+    assert min(read_size(folder / truth["tiny"][0][0])) < 32
     assert not [r for r in rows.values() if r["label"] == plant_faults.UNTESTED and r["part"] == "test"]
-    clean = read_dataset(tmp_path / "clean.csv")
+    clean = read_dataset(tmp_path / "clean" / "labels.csv")
     assert all(sample.path.is_file() for sample in clean)

@@ -10,7 +10,8 @@ import pytest
 
 from assay.cli.command import Command, build_parser, parse
 from assay.cli.flags import add_config_flags, given_options, options_of, read_config
-from assay.configs import Config, PreprocessConfig, Recipe, TrainConfig, option, sections_of
+from assay.config import Config, option
+from assay.configs import PreprocessConfig, Recipe, TrainConfig, sections_of
 from assay.errors import ConfigError
 
 

@@ -23,7 +23,8 @@ from assay.audit.kept import KeptFindings
 from assay.audit.outcome import AUDIT_FILE, Audit, sorted_findings
 from assay.audit.overview import class_sizes, counts_by_part, overview_of
 from assay.audit.stages import stage_bar
-from assay.configs import AuditConfig, Config, ReadConfig
+from assay.config import Config
+from assay.configs import AuditConfig, ReadConfig
 from assay.errors import AssayError, ConfigError
 from assay.files import write_file
 from assay.tables import CHECKUPS, suggest

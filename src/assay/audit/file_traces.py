@@ -43,7 +43,7 @@ FAMILIES = (
     Family("shape", "the shape of the picture"),
     Family("format", "the file format"),
     Family("compression", "the compression"),
-    Family("bytes", "the bytes a pixel", content=True),
+    Family("bytes", "the number of bytes a pixel", content=True),
     Family("camera", "what the camera wrote", seen=False),
     Family("name", "the way files are named", seen=False),
     Family("light", "brightness and colour strength", content=True),
@@ -52,8 +52,8 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class Trace:
-    """One column of a family: ``values`` (M,) float32. ``words`` says what is so from ``is_`` a value on, or of a
-    word: ``word`` is the value whose presence the column tells, None for a number.
+    """One column of a family: ``values`` (M,) float32, in ``unit``. Of a column that tells the presence of one word,
+    ``word`` is that word (empty: that there is none); None for a number.
     """
 
     name: str
@@ -115,7 +115,7 @@ class _Facts:
     def of_name(self) -> Iterator[Trace]:
         """Names with letters and digits in runs, and without the class: "IMG_0123.jpg" is "a_9.jpg"."""
         dataset = self._examination.dataset
-        classes = [plain_name(name) for name in dataset.classes]
+        classes = [plain_name(name.rpartition("/")[2]) for name in dataset.classes]
         paths = paths_of(dataset, self._rows)
         targets = dataset.targets[self._rows]
         shapes = [name_shape(path, classes[int(t)]) for path, t in zip(paths, targets, strict=True)]

@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from assay.configs import Config, Recipe, sections_of
+from assay.config import Config
+from assay.configs import Recipe, sections_of
 from assay.errors import ConfigError
 from assay.fields import field_type
 

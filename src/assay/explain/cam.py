@@ -21,7 +21,7 @@ from assay.models.classifier import Classifier
 
 CHANNELS = 16
 """Channels that Score-CAM tries: a forward pass each."""
-AT_ONCE = 64
+AT_ONCE = 32
 """Pictures in one forward pass."""
 
 

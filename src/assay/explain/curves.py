@@ -29,7 +29,7 @@ SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 """Shares of the cells at which the network is asked; close together at the beginning, where curves fall."""
 VEIL = 1 / 10
 """Sigma of insertion's blur, as a share of the longer side."""
-AT_ONCE = 64
+AT_ONCE = 32
 """Pictures in one forward pass."""
 
 Floats = NDArray[np.float64]

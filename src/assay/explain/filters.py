@@ -183,14 +183,14 @@ class _Look:
         )
 
     def _told(self, order: list[int]) -> str:
-        """Which classes the strongest pieces come from, where labels are known."""
+        """The class that most of the strongest pieces come from; nothing where there is no such class."""
         names = Counter(self.pictures[i].label or self.pictures[i].answer for i in order)
         name, count = names.most_common(1)[0]
         if name is None:
             return ""
         if count >= max(3, len(order) * 2 // 3):
             return f"mostly from {name} ({count} of {len(order)})"
-        return f"from {len(names)} different classes"
+        return ""
 
     def _field(self, number: int) -> int:
         """Side in px of the square around a cell that holds ``HELD`` of the gradient at the picture."""

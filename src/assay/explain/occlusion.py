@@ -15,7 +15,7 @@ from assay.models.classifier import Classifier
 
 CELLS = 7
 """Cells a side; a window covers 2 x 2 of them, so a picture is asked about (CELLS - 1)² + 1 times."""
-AT_ONCE = 64
+AT_ONCE = 32
 """Pictures in one forward pass."""
 
 

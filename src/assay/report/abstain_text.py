@@ -102,7 +102,7 @@ def print_abstention(evaluation: Evaluation, abstention: Abstention, stream: Tex
         ("95 % interval", "left"),
     ):
         table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for row in found_rows(evaluation, abstention):
         table.add_row(row["what"], row["promised"], row["found"], row["interval"], row["verdict"])
     console.print(table)

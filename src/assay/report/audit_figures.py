@@ -21,21 +21,45 @@ _NO_BAR = frozenset({"difference", "lead"})
 
 
 def bars_of(found: Finding) -> list[dict[str, Any]]:
-    """A bar for each score among the figures, in their order; ``low`` to ``width`` is the interval, in percent."""
-    bars = []
-    for name, score in _scores(found.figures):
-        value, low, high = (min(1.0, max(0.0, float(score[key]))) for key in ("value", "low", "high"))
-        bars.append(
-            {
-                "name": name,
-                "value": round(100 * value, 1),
-                "low": round(100 * low, 2),
-                "width": round(100 * (high - low), 2),
-                "told": f"{100 * value:.0f}\u202f%",
-                "interval": f"{100 * low:.0f} to {100 * high:.0f}\u202f%" if high > low else "",
-            }
-        )
-    return bars[:_MOST_BARS]
+    """A bar for each score among the figures, in their order; ``low`` to ``width`` is the interval, in percent.
+
+    Where the places of a finding say how well a trait of the file tells a class (shortcuts), a bar for each of them.
+    """
+    bars = [
+        _bar(name, *(min(1.0, max(0.0, float(score[key]))) for key in ("value", "low", "high")))
+        for name, score in _scores(found.figures)
+    ]
+    return (bars or [_bar(name, value, value, value) for name, value in _traits(found)])[:_MOST_BARS]
+
+
+def _bar(name: str, value: float, low: float, high: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "value": round(100 * value, 1),
+        "low": round(100 * low, 2),
+        "width": round(100 * (high - low), 2),
+        "told": f"{100 * value:.0f}\u202f%",
+        "interval": f"{100 * low:.0f} to {100 * high:.0f}\u202f%" if high > low else "",
+    }
+
+
+def bars_note(found: Finding) -> str:
+    """What the bars of this finding are."""
+    if any(True for _ in _traits(found)) and not any(True for _ in _scores(found.figures)):
+        return "How well one trait of the file alone tells a class from all others; 50 % is guessing."
+    return "The bar is the score, the thin line its 95 % interval: how far it may be off by chance."
+
+
+def _traits(found: Finding) -> Iterator[tuple[str, float]]:
+    for item in found.items:
+        told = item.figures.get("balanced_accuracy")
+        if (
+            isinstance(told, float)
+            and 0 <= told <= 1
+            and "class" in item.figures
+            and "family" in item.figures
+        ):
+            yield f"{item.figures['class']}, by {_words(item.figures['family'])}", told
 
 
 def _scores(figures: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -16,8 +16,8 @@ from assay import __version__
 from assay.audit.finding import Finding, Item
 from assay.audit.outcome import Audit, list_names
 from assay.files import write_file
-from assay.report.audit_figures import bars_of, plain_figures
-from assay.report.audit_text import failed
+from assay.report.audit_figures import bars_note, bars_of, plain_figures
+from assay.report.audit_text import failed, shown_count
 from assay.report.thumbnails import thumbnails
 
 PLACES, PICTURES = 12, 4
@@ -176,11 +176,13 @@ def _section(audit: Audit, found: Finding, list_name: str) -> dict[str, Any]:
         "title": found.title,
         "what": found.what,
         "fix": found.fix,
-        "count": found.count,
+        "count": shown_count(found),
         "places": [_place(item, pictures) for item in shown],
         "more": found.count - len(shown) if shown else 0,
         "list": list_name if found.items else "",
         "bars": bars_of(found),
+        "bars_note": bars_note(found),
+        "is_judged": any(_similar(item) for item in shown),
         "figures": plain_figures(found.figures),
         "lines": [item.text for item in found.items if not item.paths and item.text][:_LINES],
         "is_set": any(len(set(item.paths)) > 1 or _similar(item) for item in shown),
@@ -190,13 +192,14 @@ def _section(audit: Audit, found: Finding, list_name: str) -> dict[str, Any]:
 
 
 def _place(item: Item, pictures: Mapping[str, str | None]) -> dict[str, Any]:
-    unique = tuple(dict.fromkeys(item.paths))
-    figures = item.figures
+    unique, figures = tuple(dict.fromkeys(item.paths)), item.figures
+    sure = figures.get("probability_suggested")
     return {
         "shots": [{"path": path, "picture": pictures.get(path)} for path in unique[:PICTURES]],
         "similar": [{"path": path, "picture": pictures.get(path)} for path in _similar(item)],
         "more": len(unique) - PICTURES,
-        "text": item.text,
+        "text": "" if sure is not None else item.text,
+        "sure": None if sure is None else f"{100 * sure:.0f}\u202f%",
         "given": figures.get("given"),
         "suggested": figures.get("suggested") or figures.get("told"),
         "path": item.paths[0],

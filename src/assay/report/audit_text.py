@@ -15,6 +15,7 @@ from assay.audit.outcome import Audit
 
 _WIDTH, _EXAMPLES, _NAMED = 100, 3, 4
 _COLOURS = {"error": "red", "warning": "yellow", "note": "blue", "good": "green"}
+_UNCOUNTED = frozenset({"group-leak", "shortcut"})
 _WORDS = {"error": "wrong", "warning": "look at", "note": "note", "good": "in order"}
 
 
@@ -40,6 +41,11 @@ def verdict(audit: Audit) -> str:
 def failed(audit: Audit) -> list[str]:
     """The checkups that could not be made."""
     return [str(f.figures.get("checkup", f.title)) for f in audit.findings if f.code == "checkup-failed"]
+
+
+def shown_count(found: Finding) -> int:
+    """How many places there are, where that is news: of groups that would leak, or traits, it is not."""
+    return 0 if found.code in _UNCOUNTED else found.count
 
 
 def _titles(found: Iterable[Finding]) -> str:
@@ -83,7 +89,7 @@ def print_audit(audit: Audit, stream: TextIO, page: Path | None = None) -> None:
 
 
 def _print_finding(console: Console, found: Finding) -> None:
-    count = f" ({found.count:,})" if found.count > 1 else ""
+    count = f" ({shown_count(found):,})" if shown_count(found) > 1 else ""
     head = Text.assemble((f"{_WORDS[found.level]}: ", _COLOURS[found.level]), (found.title + count, "bold"))
     console.print(head)
     console.print(_filled(found.what, "  "))

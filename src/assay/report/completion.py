@@ -68,7 +68,7 @@ def _filters(folder: Path, step: Callable[[int, int | None], None]) -> None:
     from assay.explain.filters import look_at_filters  # noqa: PLC0415 - torch
 
     step(0, None)
-    look_at_filters(folder, progress=lambda _what, done, total: step(done, total))
+    look_at_filters(folder, most=48, progress=lambda _what, done, total: step(done, total))
 
 
 PARTS = (

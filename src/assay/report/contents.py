@@ -24,7 +24,7 @@ SECTIONS = (
         "summary",
         "Summary",
         "How good is it?",
-        "Measured on pictures that were kept away from training. Beside each number stands its 95\u202f% interval: "
+        "Measured on labelled pictures, as a rule ones that were kept away from training. Below each number stands its 95\u202f% interval: "
         "what the number may well be on other pictures of the same kind.",
     ),
     Section(
@@ -52,7 +52,7 @@ SECTIONS = (
     Section(
         "map",
         "Map",
-        "Which pictures look alike to it?",
+        "What looks alike to it?",
         "Each point is a held-out picture in the colour of its class; hover over one to read its name. Pictures that "
         "look alike to the network stand close together, and mistakes are ringed. How far apart two groups are, and "
         "how large a group is drawn, means nothing.",
@@ -67,7 +67,7 @@ SECTIONS = (
     Section(
         "probabilities",
         "Probabilities",
-        "Can “90\u202f% sure” be believed?",
+        "Can “90\u202f%” be believed?",
         "Points on the dashed line keep their word: of the answers given with 80\u202f%, 80\u202f% are right. Points "
         "below it are too sure, points above it too modest.",
     ),
@@ -88,7 +88,7 @@ SECTIONS = (
     Section(
         "samples",
         "Samples",
-        "What do the classes look like?",
+        "How do the classes look?",
         "What the model was told that each class looks like. A wrong picture here taught it something wrong.",
     ),
     Section(

@@ -14,7 +14,7 @@ from assay.errors import ConfigError, DatasetError
 from assay.metrics.interval import Estimate
 from assay.report.thumbnails import thumbnail
 
-SHOWN = 12
+SHOWN = 16
 """Most pictures in the report."""
 EXPLAINED = {
     "grad-cam": "where the last inner map speaks for the answer",
@@ -144,7 +144,14 @@ def _filters(place: Path) -> dict[str, Any] | None:
             "pictures": told["pictures"],
             "first": told["first"],
             "first_sheet": _sheet(place, told["first_file"]),
-            "stages": [{**stage, "sheet": _sheet(place, stage["file"])} for stage in told["stages"]],
+            "stages": [
+                {
+                    **stage,
+                    "sheet": _sheet(place, stage["file"]),
+                    "channels": [row for row in stage["channels"] if row["sentence"]],
+                }
+                for stage in told["stages"]
+            ],
             "kept": told["kept"],
             "kept_sheet": _sheet(place, told["kept_file"]),
         }

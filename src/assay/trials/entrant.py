@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from assay.configs import Config, Recipe, sections_of
+from assay.config import Config
+from assay.configs import Recipe, sections_of
 from assay.errors import ConfigError
 from assay.fields import field_type
 from assay.tables import MODELS, suggest

@@ -92,7 +92,10 @@ def _summarise(run: Run, page: Path) -> None:
     show_table(
         [
             ("report", str(page)),
-            ("more", f"assay report {folder}: a map of the pictures, look-alikes of mistakes, where it looked"),
+            (
+                "more",
+                f"assay report {folder}: a map of the pictures, look-alikes of mistakes, where it looked",
+            ),
             ("pack", f"assay export {folder} --out {bundle}"),
             ("predict", f"assay predict {bundle} PHOTOS"),
         ]
