@@ -139,4 +139,5 @@ def _draw_unknown(axes: Any, lines: list[Line]) -> None:
     axes.set_xlabel("AUROC, known against unknown")
     axes.set_title("Unknown pictures", loc="left", fontsize=9.5, color=INK)
     axes.grid(visible=True, axis="x", color=LINE, linewidth=0.6)
-    axes.legend(frameon=False, loc="lower left", fontsize=8)
+    place = {"loc": "upper center", "bbox_to_anchor": (0.4, -0.16), "ncols": 2}
+    axes.legend(frameon=False, fontsize=8, **place)

@@ -120,9 +120,6 @@ class _Facts:
         targets = dataset.targets[self._rows]
         shapes = [name_shape(path, classes[int(t)]) for path, t in zip(paths, targets, strict=True)]
         yield from _words("file name", np.array(shapes, dtype=object))
-        yield Trace(
-            "length of the file name", "", np.array([len(PurePosixPath(p).stem) for p in paths], np.float32)
-        )
 
     def of_light(self) -> Iterator[Trace]:
         for name in ("brightness", "contrast", "colourfulness"):

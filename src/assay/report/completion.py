@@ -1,4 +1,4 @@
-"""What a full report needs beyond the run's own files: map, look-alikes, explanations, filters. Made once, kept there.
+"""What a full report needs beyond the run's own files: map, look-alikes, explanations. Made once, kept there.
 
 A part that fails is a word on the page, never a stop: a report is wanted most where something is wrong.
 """
@@ -61,18 +61,4 @@ def _explain(folder: Path, step: Callable[[int, int | None], None]) -> None:
     explain(folder, progress=lambda _what, done, total: step(done, total))
 
 
-def _filters(folder: Path, step: Callable[[int, int | None], None]) -> None:
-    made, weights = folder / "explain" / "filters.json", folder / "model.safetensors"
-    if made.is_file() and made.stat().st_mtime >= weights.stat().st_mtime:
-        return
-    from assay.explain.filters import look_at_filters  # noqa: PLC0415 - torch
-
-    step(0, None)
-    look_at_filters(folder, most=48, progress=lambda _what, done, total: step(done, total))
-
-
-PARTS = (
-    Part("map of the pictures", _make_map),
-    Part("explanations", _explain),
-    Part("early filters", _filters),
-)
+PARTS = (Part("map of the pictures", _make_map), Part("explanations", _explain))

@@ -24,8 +24,8 @@ SECTIONS = (
         "summary",
         "Summary",
         "How good is it?",
-        "Measured on labelled pictures, as a rule ones that were kept away from training. Below each number stands its 95\u202f% interval: "
-        "what the number may well be on other pictures of the same kind.",
+        "Measured on labelled pictures, as a rule ones that were kept away from training. Below each number stands "
+        "its 95\u202f% interval: what the number may well be on other pictures of the same kind.",
     ),
     Section(
         "mistakes",

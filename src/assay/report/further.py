@@ -62,6 +62,12 @@ def _missing(
     ]
     if wanted:
         lines.append({"what": " and ".join(wanted), "command": f"assay report {name}"})
+    if found["explain"] is not None and not found["explain"].get(
+        "filters"
+    ):  # these take minutes of their own
+        lines.append(
+            {"what": "what its early layers answer to", "command": f"assay explain {name} --filters"}
+        )
     if found["abstain"] is None and material.evaluation is not None:
         lines.append({"what": "when it should rather say nothing", "command": f"assay calibrate {name}"})
     return lines
