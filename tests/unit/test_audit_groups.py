@@ -71,7 +71,7 @@ def test_the_fix_is_what_split_takes(shoes: Path, examine: Callable[..., Any]) -
 def test_a_group_column_that_does_no_harm(
     tmp_path: Path, draw_patch: Callable[..., Image.Image], examine: Callable[..., Any]
 ) -> None:
-    lines = ["path,label,seller"]
+    lines = ["path,label,group"]
     for i in range(60):
         draw_patch(i % 2, i).save(tmp_path / f"{i}.png")
         lines.append(f"{i}.png,{'ab'[i % 2]},s{i // 5}")

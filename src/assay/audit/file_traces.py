@@ -128,14 +128,12 @@ class _Facts:
 
 def name_shape(path: str, label: str) -> str:
     """The pattern of a file name: runs of letters are "a", of digits "9"; the name of the class is nothing."""
-    name = PurePosixPath(path).name
-    stem, dot, ending = name.rpartition(".")
-    stem = stem or name
+    stem, ending = PurePosixPath(path).stem, PurePosixPath(path).suffix.lower()
     if label and label in plain_name(stem):
-        return f"(class){dot}{ending.lower()}"
+        return f"(class){ending}"
     if re.fullmatch(r"[0-9a-fA-F]{8,}(-[0-9a-fA-F]{4,})*", stem):
-        return f"(hex){dot}{ending.lower()}"
-    return re.sub(r"\d+", "9", re.sub(r"[^\W\d_]+", "a", stem)) + dot + ending.lower()
+        return f"(hex){ending}"
+    return re.sub(r"\d+", "9", re.sub(r"[^\W\d_]+", "a", stem)) + ending
 
 
 def _words(name: str, values: NDArray[Any]) -> Iterator[Trace]:

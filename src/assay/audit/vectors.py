@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-_VERSION = 1
+_VERSION = 2
 """Another number makes all that was kept by earlier versions worthless."""
 SIDE = 64
 MANY = 20_000

@@ -32,6 +32,7 @@ LEAST = 5
 """A class with fewer pictures cannot be learnt, so its labels are not judged."""
 _DOUBT, _TIMES_NOISE = 0.1, 1.5
 _STRONG, _STRONG_SHARE = 0.05, 0.003
+_FALSIFIED = 100
 _CONFUSED, _MOST_PAIRS = 0.25, 20
 
 
@@ -144,14 +145,17 @@ def _doubtful(examination: Examination, vectors: Vectors, judged: Judged) -> Fin
 
 
 def _found_on_purpose(judged: Judged, seed: int) -> float:
-    """The share of labels falsified at random that come onto the list."""
+    """The share of labels falsified at random, one in twenty at a time, that come onto the list."""
     rng = np.random.default_rng(seed)
-    count = len(judged.classes)
-    chosen = rng.choice(len(judged.given), max(1, min(500, len(judged.given) // 20)), replace=False)
-    given = judged.given.copy()
-    given[chosen] = (given[chosen] + rng.integers(1, count, len(chosen))) % count
-    found, _ = doubtful(replace(judged, given=given))
-    return float(np.isin(chosen, found).mean())
+    total, count = len(judged.given), len(judged.classes)
+    at_once = max(1, min(_FALSIFIED, total // 20))
+    shares = []
+    for _ in range(-(-_FALSIFIED // at_once) if total < 2000 else 1):
+        chosen = rng.choice(total, at_once, replace=False)
+        given = judged.given.copy()
+        given[chosen] = (given[chosen] + rng.integers(1, count, at_once)) % count
+        shares.append(np.isin(chosen, doubtful(replace(judged, given=given))[0]).mean())
+    return float(np.mean(shares))
 
 
 def _items(examination: Examination, vectors: Vectors, judged: Judged, listed: Ints) -> Iterator[Item]:

@@ -124,12 +124,13 @@ def half_width(accuracy: float, worth: float) -> float:
 
 def smallest_difference(worth: float, accuracy: float = USUAL) -> float:
     """The difference of two paired accuracies that is found in 80 % of all tries at a level of 5 %; at most 1."""
-    disagree = 2 * accuracy * (1 - accuracy) * _DIFFER
+    usual = 2 * accuracy * (1 - accuracy) * _DIFFER
     found = 0.0
     for _ in range(50):  # a fixed point: the spread depends on the difference itself
+        disagree = max(usual, found)
         spread = math.sqrt(max(disagree - found**2, 0.0))
-        found = (1.96 * math.sqrt(disagree) + 0.84 * spread) / math.sqrt(worth)
-    return min(1.0, found)
+        found = min(1.0, (1.96 * math.sqrt(disagree) + 0.84 * spread) / math.sqrt(worth))
+    return found
 
 
 def _has_labels(examination: Examination) -> NDArray[np.bool_]:
@@ -155,7 +156,11 @@ def _advice(part: MeasuredPart, level: Level) -> str:
     if part.groups:
         how = "Add groups rather than pictures of the same groups"
         return f"{how}: {wanted} independent test pictures give ± 5 points."
-    how = "Collect more pictures" if level == "warning" else "For finer comparisons and small classes collect more"
+    how = (
+        "Collect more pictures"
+        if level == "warning"
+        else "For finer comparisons and small classes collect more"
+    )
     more = "" if part.given else ", or give the test part a larger share (`assay split --test`)"
     return f"{how}{more}: {wanted} test pictures give ± 5 points. Until then, measure by cross-validation."
 
