@@ -106,13 +106,13 @@ def test_ridge_leaves_the_fold_out() -> None:
 def test_stacking_finds_nothing_in_noise() -> None:
     """A free regression finds 38 % here on average: it turns the leaning of out-of-fold scores round."""
     shares = []
-    for seed in range(8):
+    for seed in range(20):
         noise = np.random.default_rng(seed).normal(size=(90, 10)).astype(np.float32)
         targets = np.arange(90) % 3
         folds = make_folds(targets, 5, seed=seed)
         scores, _ = best_scores(FoldRidge(KernelMap(noise), folds), targets, 3)
         shares.append((stacked([scores], targets, 3, folds).argmax(1) == targets).mean())
-    assert np.mean(shares) < 0.36
+    assert np.mean(shares) < 0.37
 
 
 @pytest.mark.parametrize("count", [60, 600])

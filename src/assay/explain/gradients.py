@@ -1,8 +1,9 @@
-"""Input gradient: which pixels would move the logit, averaged over noisy copies (SmoothGrad, Smilkov et al. 2017).
+"""Input gradient: what each pixel adds to the logit, averaged over noisy copies (SmoothGrad, Smilkov et al. 2017).
 
-Gradient times input (Shrikumar et al. 2017) says what a pixel adds to the logit rather than how it could; the input is
-taken from the picture's mean colour, so that a pixel of that colour counts as nothing. Single pixels flicker, so the
-map is blurred by a hundredth of the side.
+Gradient times input (Shrikumar et al. 2017), with the input taken from the picture's mean colour, so that a pixel of
+that colour counts as nothing. Pixels for and against a class lie side by side; so they are blurred with their signs
+first, and only what then remains for the class is kept. Without signs the map follows the picture's edges whatever the
+weights are: with all weights shuffled its rank correlation was 0.54, and with signs 0.07 (csp-nano on clothing).
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ NOISE = 0.1
 """Standard deviation of the noise, as a share of the picture's range."""
 AT_ONCE = 8
 """Pictures in one backward pass: depthwise convolutions of larger batches are slower, not faster, on processors."""
-SOFT = 0.01
+SOFT = 0.03
 """Sigma of the blur, as a share of the longer side."""
 
 
 def input_gradient(model: Classifier, x: Tensor, classes: Tensor) -> Tensor:
-    """Gradient times input, smoothed. x (B, C, H, W), classes (B,) int64 -> (B, H, W) float32 in [0, 1]."""
+    """What adds to the logit, smoothed. x (B, C, H, W), classes (B,) int64 -> (B, H, W) float32 in [0, 1]."""
     with frozen(model), torch.enable_grad():
         gradient = torch.cat(
             [
@@ -33,10 +34,9 @@ def input_gradient(model: Classifier, x: Tensor, classes: Tensor) -> Tensor:
                 for part, labels in zip(x.detach().split(AT_ONCE), classes.split(AT_ONCE), strict=True)
             ]
         )
-    moved = gradient * (x - x.mean((2, 3), keepdim=True))  # B C H W
-    scores = moved.sum(1, keepdim=True).abs()
-    scores = torch.nan_to_num(blur(scores.float(), SOFT * max(x.shape[2:])), 0.0, 0.0, 0.0)
-    return unit(scores.squeeze(1), CALM)
+    added = (gradient * (x - x.mean((2, 3), keepdim=True))).sum(1, keepdim=True)  # B 1 H W
+    scores = torch.nan_to_num(blur(added.float(), SOFT * max(x.shape[2:])), 0.0, 0.0, 0.0)
+    return unit(scores.squeeze(1).clamp(min=0), CALM)
 
 
 def _smooth_gradient(model: Classifier, x: Tensor, classes: Tensor) -> Tensor:
