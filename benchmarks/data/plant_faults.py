@@ -165,14 +165,16 @@ def plant_labels(p: Planter) -> None:
 
 
 def plant_structure(p: Planter) -> None:
-    """A torn group, a class from another program, a class without test pictures, a class with very few."""
+    """Torn groups, a class from another program, a class without test pictures, a class with very few."""
     sellers = sorted({row["seller"] for row in p.rows if row["part"] == "train"})
+    moved = 0
     for seller in p.rng.permutation(sellers):
         own = [row for row in p.rows if row["seller"] == seller and row["part"] == "train"]
-        if len(own) > 2 and len(p.truth.get("torn group", [])) < p.k:
-            own[0]["part"] = "test"
-            p.used.add(own[0]["path"])
-            p.note("torn group", str(seller))
+        plain = [row for row in own if row["label"] not in (SHORTCUT, RARE, UNTESTED)]
+        if len(own) > 2 and plain and moved < p.k:
+            plain[0]["part"] = "test"
+            p.used.add(plain[0]["path"])
+            moved += 1
     for row in [row for row in p.rows if row["label"] == SHORTCUT]:
         p.overwrite(row, jpeg(p.image_of(row).resize((150, 150)), 38))
     p.note("shortcut", SHORTCUT)
@@ -184,6 +186,15 @@ def plant_structure(p: Planter) -> None:
         (p.folder / path).unlink(missing_ok=True)
     p.note("rare class", RARE)
     p.note("class missing in test", UNTESTED)
+
+
+def note_torn_groups(p: Planter) -> None:
+    """The sellers that were moved, and those whose pictures were copied into another part."""
+    homes: dict[str, set[str]] = {}
+    for row in p.rows:
+        homes.setdefault(row["seller"], set()).add(row["part"])
+    for seller in sorted(seller for seller, parts in homes.items() if len(parts) > 1):
+        p.note("torn group", seller)
 
 
 def plant(out: Path, n: int = 1200, seed: int = 0, k: int = 8, size: int = 192, workers: int = 2) -> Path:
@@ -211,6 +222,7 @@ def plant(out: Path, n: int = 1200, seed: int = 0, k: int = 8, size: int = 192, 
     planter = Planter(faulty, rows, np.random.default_rng(seed + 1), k)
     for step in (plant_structure, plant_files, plant_copies, plant_labels):
         step(planter)
+    note_torn_groups(planter)
     write_rows(faulty / "labels.csv", planter.rows)
     (out / "truth.json").write_text(json.dumps(planter.truth, indent=1), "utf-8")
     return faulty / "labels.csv"

@@ -10,7 +10,7 @@ import pytest
 
 from assay.audit.finding import Finding, Item
 from assay.audit.outcome import Audit, sorted_findings
-from assay.report.audit_figures import bars_of, plain_figures
+from assay.report.audit_figures import bars_note, bars_of, plain_figures
 from assay.report.audit_page import coded, headline, render_audit, write_audit_page
 from assay.report.audit_text import print_audit, verdict
 
@@ -98,6 +98,12 @@ def test_text(make, tmp_path):
     assert max(len(line) for line in told(make(ERROR)).splitlines()[2:9]) <= 100
 
 
+def test_commands_name_this_very_data(make, photos):
+    found = Finding("error", "x", "X", "x", "Run `assay split DATA --force`.")
+    assert f"Run `assay split {photos} --force`." in " ".join(told(make(found)).split())
+    assert f"assay split {photos} --force</code>" in render_audit(make(found))
+
+
 def test_text_of_one_of_each_and_any_sign(make):
     text = told(make(Finding("error", "x", "[bold]X[/]", "[red] %s {0}"), n=1, classes={"a": 1}, parts={}))
     assert "1 picture, 1 class\n" in text
@@ -114,7 +120,7 @@ def test_the_page_is_whole_and_asks_nobody(make, tmp_path):
     assert "default-src 'none'" in page
     assert page.count("data:image/webp") == 12 * 2 + 1
     assert "<s>square</s> → <b>circle</b>?" in page
-    assert "<code>assay split</code>" in page
+    assert '<code class="short">assay split</code>' in page
     assert "18 more; the list is <code>findings/leak.csv</code>" in page
     assert "größer 三角" in page
     assert "70 to 90" in page
@@ -175,6 +181,18 @@ def test_chance_is_drawn_beside_scores():
     assert bars_of(Finding("note", "x", "x", "x", figures={"chance": 0.5})) == []
 
 
+def test_intervals_of_power_and_traits_of_shortcuts_are_drawn():
+    power = Finding("note", "x", "x", "x", figures={"half_width": {"0.8": 0.1, "0.95": 0.08}})
+    assert [(bar["name"], bar["interval"]) for bar in bars_of(power)] == [
+        ("if 80\u202f% are right", "70 to 90\u202f%"),
+        ("if 95\u202f% are right", "87 to 100\u202f%"),
+    ]
+    told = {"class": "mug", "family": "size", "balanced_accuracy": 0.97}
+    shortcut = Finding("error", "shortcut", "x", "x", items=(Item((), (), "x", figures=told),))
+    assert [(bar["name"], bar["told"]) for bar in bars_of(shortcut)] == [("mug, by size", "97\u202f%")]
+    assert "50 % is guessing" in bars_note(shortcut)
+
+
 def test_code_in_text():
-    assert coded("run `a < b` now") == "run <code>a &lt; b</code> now"
+    assert coded("run `a < b` now") == 'run <code class="short">a &lt; b</code> now'
     assert coded("a ` alone <") == "a ` alone &lt;"

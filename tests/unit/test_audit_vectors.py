@@ -169,14 +169,22 @@ def test_vectors_leave_out_what_cannot_be_read(patches: Path, examine: Callable[
     assert examine(patches).dataset.table["path"][3].as_py() not in v.rows
 
 
-def test_small_networks_learn_and_are_kept(patches: Path, examine: Callable[..., Any]) -> None:
+def test_small_networks_learn_and_are_kept(
+    patches: Path, examine: Callable[..., Any], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("assay.audit.vectors._EASY", 2.0)
     steps: list[tuple[str, int, int]] = []
     examination = examine(patches, minutes=0.03, folds=2)
     object.__setattr__(examination, "progress", lambda *step: steps.append(step))
     v = make_vectors(examination)
-    assert "2 small networks at 64 px" in v.how
+    assert "2 small networks at 32 px" in v.how
     assert v.accuracy.value > 0.6
     assert ("training small networks", 200, 200) in steps
+
+
+def test_easy_pictures_need_no_network(patches: Path, examine: Callable[..., Any], monkeypatch: Any) -> None:
+    monkeypatch.setattr("assay.audit.vectors._EASY", 0.5)
+    assert make_vectors(examine(patches, minutes=1.0)).how == "edges and colours"
 
 
 def test_a_cut_is_even() -> None:

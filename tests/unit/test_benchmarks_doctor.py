@@ -24,7 +24,12 @@ from assay.image import read_image, read_size  # noqa: E402
 def told(*findings):
     return {
         "findings": [
-            {"code": code, "level": level, "items": [{"paths": paths} for paths in places], "figures": {}}
+            {
+                "code": code,
+                "level": level,
+                "items": [{"paths": paths, "figures": {}} for paths in places],
+                "figures": {},
+            }
             for code, level, *places in findings
         ]
     }

@@ -56,6 +56,8 @@ def side_columns(dataset: Dataset) -> list[SideColumn]:
     """The data set's own further columns, and those of tables in its root. A table that cannot be read is none."""
     found = list(_own_columns(dataset))
     for path in _tables_in(dataset.root):
+        if path.stem == dataset.name != dataset.root.resolve().name:
+            continue  # the data set's own table
         try:
             rows = _read(path)
         except (AssayError, OSError, ValueError, RecursionError):

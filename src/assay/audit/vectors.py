@@ -8,11 +8,8 @@ out of fold. What takes long is kept in the examination's folder under a key of 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,30 +17,31 @@ import numpy as np
 from assay.audit.examination import Examination
 from assay.audit.folds import joined, make_folds, renumbered
 from assay.audit.hand_features import colours, edges
+from assay.audit.kept_vectors import key_of, load_arrays, save_arrays
 from assay.audit.kernel_ridge import FoldRidge, KernelMap, best_scores
 from assay.audit.mapped_rows import fill_rows
 from assay.audit.stack import stacked
 from assay.audit.views import View, make_view, side_by_side
 from assay.errors import DatasetError, ImageError
-from assay.files import write_file
 from assay.image import read_image
 from assay.metrics.interval import Estimate, group_numbers, proportion
 from assay.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
 
-_VERSION = 2
-"""Another number makes all that was kept by earlier versions worthless."""
 SIDE = 64
 MANY = 20_000
 """Above this many pictures nothing is decoded again: all is worked out from the thumbs of the facts."""
 LEAST = 20
 _NET_SCALE = 0.2
+_EASY = 0.98
+"""Where so many are told right by hand-made features, no network is trained."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,12 @@ def make_vectors(examination: Examination) -> Vectors:
     if reason is not None:
         raise DatasetError("the pictures cannot be learnt from", got=reason)
     rows = np.flatnonzero(examination.readable & examination.labelled)
-    folder = examination.folder / "vectors" / _key(examination, rows)
-    return _load(folder, rows, examination) or _Maker(examination, rows, folder).make()
+    folder = examination.folder / "vectors" / key_of(examination, rows)
+    kept = load_arrays(folder, len(rows))
+    if kept is None:
+        return _Maker(examination, rows, folder).make()
+    arrays, how = kept
+    return _vectors(examination, rows, arrays["features"], np.asarray(arrays["probs"]), arrays["folds"], how)
 
 
 class _Maker:
@@ -126,21 +128,32 @@ class _Maker:
             ridge = FoldRidge(KernelMap(view.values, seed=self.config.seed), self.folds)
             scores.append(best_scores(ridge, self.targets, self.classes)[0])
         self.examination.progress("telling classes apart", len(views), len(views))
-        if self._wants_nets():
-            logits, told = self._nets(pixels)
+        probs = stacked(scores, self.targets, self.classes, self.folds, self.config.seed)
+        if self._wants_nets(probs):
+            logits, told = self._nets()
             scores.append(logits)
             how = f"{how} and {told}"
-        probs = stacked(scores, self.targets, self.classes, self.folds, self.config.seed)
+            probs = stacked(scores, self.targets, self.classes, self.folds, self.config.seed)
         weights = {"edges": 0.5, "colours": 0.5} if self.config.embedding else {}
         made = _vectors(self.examination, self.rows, side_by_side(views, weights), probs, self.folds, how)
-        _save(self.folder, made)
+        arrays: dict[str, NDArray[Any]] = {
+            "features": made.features,
+            "probs": made.probs,
+            "folds": made.folds,
+        }
+        save_arrays(self.folder, arrays, made.how, no_longer=("pixels.npy", "embedding.npy"))
         return made
+
+    def _thumbs(self) -> NDArray[np.uint8]:
+        """(M, 32, 32, 3) uint8."""
+        thumbs = self.examination.facts.thumbs
+        return thumbs if len(thumbs) == len(self.rows) else thumbs[self.rows]
 
     def _pixels(self) -> NDArray[np.uint8]:
         """(M, S, S, 3) uint8: small pictures, the whole of each squeezed into a square."""
-        thumbs = self.examination.facts.thumbs
         if self.many or self.config.minutes == 0:
-            return thumbs if len(thumbs) == len(self.rows) else thumbs[self.rows]
+            return self._thumbs()
+        thumbs = self.examination.facts.thumbs
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
         from assay.configs import PreprocessConfig  # noqa: PLC0415
@@ -198,12 +211,18 @@ class _Maker:
             )
         return found, embedder.how
 
-    def _wants_nets(self) -> bool:
-        return self.config.embedding is None and self.config.minutes > 0 and find_spec("torch") is not None
+    def _wants_nets(self, probs: NDArray[np.float32]) -> bool:
+        """Whether there is time, need and torch for them."""
+        easy = float((probs.argmax(axis=1) == self.targets).mean()) >= _EASY
+        wanted = self.config.embedding is None and self.config.minutes > 0
+        return wanted and not easy and find_spec("torch") is not None
 
-    def _nets(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], str]:
+    def _nets(self) -> tuple[NDArray[np.float32], str]:
         from assay.audit.small_nets import train_small_nets  # noqa: PLC0415 - torch
 
+        pixels = (
+            self._thumbs()
+        )  # at 64 px a fold sees a fifth of the pictures in the same time, and learns less
         told = train_small_nets(
             pixels,
             self.targets,
@@ -251,44 +270,3 @@ def _vectors(
     accuracy = proportion(right, _kept_together(examination, rows))
     chance = float(np.bincount(targets).max() / len(targets))
     return Vectors(rows, targets, features, probs, folds, how, accuracy, chance)
-
-
-def _key(examination: Examination, rows: Ints) -> str:
-    """Equal keys: the same pictures, labels, groups and options, so the same vectors."""
-    config = examination.config
-    asked: dict[str, Any] = {
-        name: getattr(config, name) for name in ("embedding", "minutes", "folds", "near_bits", "seed")
-    }
-    for place in (config.embedding or "", (config.embedding or "").partition(":")[2]):
-        path = Path(place).expanduser()
-        if place and path.exists():
-            asked["changed"] = path.stat().st_mtime_ns
-    told = json.dumps([_VERSION, examination.dataset.split_hash, asked], sort_keys=True)
-    digest = hashlib.blake2b(told.encode(), digest_size=12)
-    digest.update(rows.tobytes())
-    digest.update(np.ascontiguousarray(examination.facts.column("digest")[rows]).tobytes())
-    return digest.hexdigest()
-
-
-def _save(folder: Path, made: Vectors) -> None:
-    """The arrays first, the sentence last: where it is, all is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("features", "probs", "folds"):
-        np.save(folder / f"{name}.npy", getattr(made, name), allow_pickle=False)
-    write_file(folder / "vectors.json", json.dumps({"how": made.how}).encode())
-    for name in ("pixels.npy", "embedding.npy"):  # no longer needed, and the largest
-        (folder / name).unlink(missing_ok=True)
-
-
-def _load(folder: Path, rows: Ints, examination: Examination) -> Vectors | None:
-    try:
-        how = json.loads((folder / "vectors.json").read_text("utf-8"))["how"]
-        held = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in ("features", "probs", "folds")
-        }
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if any(len(values) != len(rows) for values in held.values()):
-        return None
-    return _vectors(examination, rows, held["features"], np.asarray(held["probs"]), held["folds"], str(how))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
-from assay.data.box_files import BoxedPicture
+from assay.data.box_rows import BoxedPicture
 from assay.data.names import nfc, some
 from assay.errors import DatasetError
 from assay.types import Dataset

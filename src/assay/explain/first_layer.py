@@ -21,6 +21,9 @@ from assay.explain.target import frozen
 from assay.models.classifier import Classifier
 from assay.models.tokens import Rows
 
+BAND = 4
+"""A row is drawn this many times wider than high."""
+
 Form = Literal["squares", "rows"]
 Floats = NDArray[np.float64]
 
@@ -38,8 +41,11 @@ class FirstLayer:
         return np.argsort(-np.square(self.weights).sum((1, 2, 3)), kind="stable")
 
     def pictures(self, most: int) -> list[NDArray[np.uint8]]:
-        """The strongest as (h, w, 3) uint8: grey is no weight; each has its own scale."""
-        return [_picture(self.weights[i]) for i in self.order()[:most]]
+        """The strongest as (h, w, 3) uint8: grey is no weight; each has its own scale. Rows are drawn as bands."""
+        found = [_picture(self.weights[i]) for i in self.order()[:most]]
+        if self.form == "squares":
+            return found
+        return [row.repeat(max(1, row.shape[1] // BAND), axis=0) for row in found]
 
 
 def find_first_layer(model: Classifier, x: Tensor) -> FirstLayer | None:

@@ -29,6 +29,10 @@ def bars_of(found: Finding) -> list[dict[str, Any]]:
         _bar(name, *(min(1.0, max(0.0, float(score[key]))) for key in ("value", "low", "high")))
         for name, score in _scores(found.figures)
     ]
+    bars += [
+        _bar(name, value, max(0.0, value - half), min(1.0, value + half))
+        for name, value, half in _widths(found)
+    ]
     return (bars or [_bar(name, value, value, value) for name, value in _traits(found)])[:_MOST_BARS]
 
 
@@ -45,9 +49,18 @@ def _bar(name: str, value: float, low: float, high: float) -> dict[str, Any]:
 
 def bars_note(found: Finding) -> str:
     """What the bars of this finding are."""
+    if next(_widths(found), None):
+        return "The thin line is what a measured score could mean: how far it may be off by chance."
     if any(True for _ in _traits(found)) and not any(True for _ in _scores(found.figures)):
         return "How well one trait of the file alone tells a class from all others; 50 % is guessing."
     return "The bar is the score, the thin line its 95 % interval: how far it may be off by chance."
+
+
+def _widths(found: Finding) -> Iterator[tuple[str, float, float]]:
+    """Accuracy -> half the width of the interval that this many pictures can give."""
+    told = found.figures.get("half_width")
+    for accuracy, half in told.items() if isinstance(told, Mapping) else ():
+        yield f"if {100 * float(accuracy):.0f}\u202f% are right", float(accuracy), float(half)
 
 
 def _traits(found: Finding) -> Iterator[tuple[str, float]]:

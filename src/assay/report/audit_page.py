@@ -17,13 +17,13 @@ from assay.audit.finding import Finding, Item
 from assay.audit.outcome import Audit, list_names
 from assay.files import write_file
 from assay.report.audit_figures import bars_note, bars_of, plain_figures
-from assay.report.audit_text import failed, shown_count
+from assay.report.audit_text import failed, remedy_text, shown_count
 from assay.report.thumbnails import thumbnails
 
 PLACES, PICTURES = 12, 4
 """Most places that are shown of one finding, and most pictures of one place."""
 
-_SIDE, _ALIKE, _LINES = 224, 3, 40
+_SIDE, _ALIKE, _LINES, _SHORT = 224, 3, 40, 32
 _CLASSES = 60
 _CHIPS = {"error": "wrong", "warning": "look at this", "note": "good to know", "good": "in order"}
 
@@ -60,10 +60,10 @@ def render_audit(audit: Audit) -> str:
         source=audit.data,
         level=audit.worst,
         headline=headline(audit),
-        first=None if worst is None else _point(worst),
+        first=None if worst is None else _point(audit, worst),
         missing=failed(audit),
         tiles=list(_tiles(audit)),
-        todo=[_point(f) for f in audit.of_level("error", "warning")],
+        todo=[_point(audit, f) for f in audit.of_level("error", "warning")],
         parts=[part for part in audit.parts if audit.counts.get(part)],
         classes=_classes(audit),
         more_classes=max(0, len(audit.classes) - _CLASSES),
@@ -80,7 +80,12 @@ def coded(text: str) -> Markup:
     pieces = [str(escape(piece)) for piece in text.split("`")]
     if len(pieces) % 2 == 0:  # a lone backtick is just a sign
         return escape(text)
-    return Markup("".join(f"<code>{p}</code>" if i % 2 else p for i, p in enumerate(pieces)))
+    return Markup("".join(_code(p) if i % 2 else p for i, p in enumerate(pieces)))
+
+
+def _code(text: str) -> str:
+    kind = ' class="short"' if len(text) <= _SHORT else ""  # a short command is not broken at its dashes
+    return f"<code{kind}>{text}</code>"
 
 
 def headline(audit: Audit) -> str:
@@ -97,14 +102,9 @@ def headline(audit: Audit) -> str:
     return "Fit to measure with: nothing serious was found."
 
 
-def _point(found: Finding) -> dict[str, Any]:
-    return {
-        "code": found.code,
-        "title": found.title,
-        "level": found.level,
-        "fix": found.fix,
-        "n": found.count,
-    }
+def _point(audit: Audit, found: Finding) -> dict[str, Any]:
+    told = {"code": found.code, "title": found.title, "level": found.level}
+    return {**told, "fix": remedy_text(audit, found), "n": shown_count(found)}
 
 
 def _tiles(audit: Audit) -> Iterable[dict[str, str]]:
@@ -175,7 +175,7 @@ def _section(audit: Audit, found: Finding, list_name: str) -> dict[str, Any]:
         "chip": _CHIPS[found.level],
         "title": found.title,
         "what": found.what,
-        "fix": found.fix,
+        "fix": remedy_text(audit, found),
         "count": shown_count(found),
         "places": [_place(item, pictures) for item in shown],
         "more": found.count - len(shown) if shown else 0,

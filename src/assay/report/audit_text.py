@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -43,6 +44,11 @@ def failed(audit: Audit) -> list[str]:
     return [str(f.figures.get("checkup", f.title)) for f in audit.findings if f.code == "checkup-failed"]
 
 
+def remedy_text(audit: Audit, found: Finding) -> str:
+    """What to do, with the name of this very data set in commands."""
+    return found.fix.replace(" DATA ", f" {shlex.quote(audit.data)} ")
+
+
 def shown_count(found: Finding) -> int:
     """How many places there are, where that is news: of groups that would leak, or traits, it is not."""
     return 0 if found.code in _UNCOUNTED else found.count
@@ -75,7 +81,7 @@ def print_audit(audit: Audit, stream: TextIO, page: Path | None = None) -> None:
     console.print(_filled(verdict(audit)))
     for found in audit.of_level("error", "warning", "note"):
         console.print()
-        _print_finding(console, found)
+        _print_finding(console, audit, found)
     good = audit.of_level("good")
     if good:
         console.print()
@@ -88,7 +94,7 @@ def print_audit(audit: Audit, stream: TextIO, page: Path | None = None) -> None:
         console.print(f"lists: {Path(audit.folder) / 'findings'}")
 
 
-def _print_finding(console: Console, found: Finding) -> None:
+def _print_finding(console: Console, audit: Audit, found: Finding) -> None:
     count = f" ({shown_count(found):,})" if shown_count(found) > 1 else ""
     head = Text.assemble((f"{_WORDS[found.level]}: ", _COLOURS[found.level]), (found.title + count, "bold"))
     console.print(head)
@@ -99,7 +105,7 @@ def _print_finding(console: Console, found: Finding) -> None:
     if found.items and left > 0:
         console.print(f"    ... and {left:,} more", style="dim")
     if found.fix:
-        console.print(_filled(f"fix: {found.fix}", "  "))
+        console.print(_filled(f"fix: {remedy_text(audit, found)}", "  "))
 
 
 def _example(item: Item, code: str) -> str:
