@@ -39,8 +39,8 @@ def examine(tmp_path: Path) -> Callable[..., Examination]:
     def make(data: Path, **options: Any) -> Examination:
         from assay.audit.examination import Examination
         from assay.audit.facts import gather_facts
-        from assay.configs import AuditConfig
         from assay.data.read import read_dataset
+        from assay.verb_configs import AuditConfig
 
         config = AuditConfig(**{"minutes": 0.0, "workers": 1, **options})
         dataset, work = read_dataset(data), tmp_path / "work"

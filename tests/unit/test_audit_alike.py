@@ -15,9 +15,9 @@ from assay.audit.alike import Copies, find_copies, groups_of
 from assay.audit.facts import Facts, gather_facts
 from assay.audit.fingerprint import prints, to_grey
 from assay.audit.near_prints import near_prints as find_near
-from assay.configs import AuditConfig
 from assay.labels import ClassNames
 from assay.types import Dataset
+from assay.verb_configs import AuditConfig
 
 
 def scene(seed: int, side: int = 160, cells: int = 9) -> Image.Image:

@@ -21,11 +21,11 @@ from assay.audit.fingerprint import Cut, prints, to_grey
 from assay.audit.jpeg_traces import estimate_quality
 from assay.audit.look import look_at
 from assay.audit.truncation import ends_in_zeros, is_cut_off, sniff
-from assay.configs import AuditConfig
 from assay.errors import ImageError
 from assay.image import read_image
 from assay.labels import ClassNames
 from assay.types import Dataset
+from assay.verb_configs import AuditConfig
 
 NO_BAR = lambda *_: None  # noqa: E731
 
@@ -290,7 +290,7 @@ def test_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
         shutil.copy(scene_file(tmp_path), tmp_path / f"{i}.png")
     program = (
         "import sys, os, signal, threading, time; from pathlib import Path; import pyarrow as pa\n"
-        "from assay.audit.facts import gather_facts; from assay.configs import AuditConfig\n"
+        "from assay.audit.facts import gather_facts; from assay.verb_configs import AuditConfig\n"
         "from assay.labels import ClassNames; from assay.types import Dataset\n"
         f"root = Path({str(tmp_path)!r}); names = [f'{{i}}.png' for i in range(40)] * 200\n"
         "data = Dataset(pa.table({'path': [f'{n}' for n in names], 'label': pa.nulls(len(names), pa.string())}),"

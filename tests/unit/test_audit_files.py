@@ -18,9 +18,9 @@ from assay.audit.checkups.parts import check_parts
 from assay.audit.examination import Examination
 from assay.audit.facts import gather_facts
 from assay.audit.finding import Finding
-from assay.configs import AuditConfig
 from assay.labels import ClassNames
 from assay.types import Dataset
+from assay.verb_configs import AuditConfig
 
 Examine = Callable[..., Examination]
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from assay.configs import CropsConfig, ReadConfig
+from assay.configs import ReadConfig
 from assay.data.box_files import read_boxes
 from assay.data.crop_frames import Boxes, background_frames, iou, target_frame
 from assay.data.crops import cut_crops, label_names
 from assay.data.read import read_dataset
 from assay.errors import AssayError, ConfigError, DatasetError
 from assay.image import read_image
+from assay.verb_configs import CropsConfig
 
 RNG = np.random.default_rng
 

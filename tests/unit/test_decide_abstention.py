@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 
-from assay.configs import AbstainConfig
 from assay.decide.abstention import fit_abstention
 from assay.decide.stored import (
     ARRAYS,
@@ -23,6 +22,7 @@ from assay.decide.words import cautions, promises, share
 from assay.errors import BundleError, ConfigError
 from assay.labels import ClassNames
 from assay.postprocess import probabilities
+from assay.verb_configs import AbstainConfig
 
 CLASSES = ClassNames(["bowl", "cup", "plate"])
 

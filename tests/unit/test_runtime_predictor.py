@@ -211,9 +211,9 @@ def test_what_golden_pictures_may_differ_by(predictor, parity, limit):
 
 def with_thresholds(path, *, temperature=None, without=(), **changes):
     """The tiny Bundle with thresholds fitted on made-up pictures."""
-    from assay.configs import AbstainConfig
     from assay.decide.abstention import fit_abstention
     from assay.decide.stored import to_parts
+    from assay.verb_configs import AbstainConfig
 
     bundle = load_bundle(path)
     rng = np.random.default_rng(0)

@@ -24,11 +24,12 @@ from assay.audit.outcome import AUDIT_FILE, Audit, sorted_findings
 from assay.audit.overview import class_sizes, counts_by_part, overview_of
 from assay.audit.stages import stage_bar
 from assay.config import Config
-from assay.configs import AuditConfig, ReadConfig
+from assay.configs import ReadConfig
 from assay.errors import AssayError, ConfigError
 from assay.files import write_file
 from assay.tables import CHECKUPS, suggest
 from assay.types import Dataset
+from assay.verb_configs import AuditConfig
 
 WORK, _SOURCE = "work", "source.txt"
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay.configs import AuditConfig
 from assay.types import Dataset
+from assay.verb_configs import AuditConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 from assay.audit.look_table import SCHEMA, THUMB_SHAPE
 from assay.audit.shards import ROWS, Shards
 from assay.audit.workers import JOB, Job, cores, look_at_all
-from assay.configs import AuditConfig
 from assay.types import Dataset
+from assay.verb_configs import AuditConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,6 +8,7 @@ then measured (``checkups.groups``).
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ _IDENTITY = re.compile(
 class Guess:
     """``groups`` (N,) numbers the group of each row, -1 where nothing is known. ``words`` says where it comes from.
 
-    ``options`` are what ``assay split`` needs for it; empty where it has no such option. ``sure`` is true of the
+    ``options`` are what ``assay split DATA`` needs for it; empty where it has no such option. ``sure`` is true of the
     data's own group column.
     """
 
@@ -112,10 +113,11 @@ def _all_guesses(examination: Examination, columns: Sequence[SideColumn]) -> Ite
 
 
 def _of_column(column: SideColumn) -> Guess:
+    name = shlex.quote(column.name)
+    options = f"--group-column {name}"
     if column.table:
-        options = f"--groups {column.table} --path-column {column.key} --group-column {column.name}"
-    else:
-        options = f"--group-column {column.name}"
+        table, key = shlex.quote(f"DATA/{column.table}"), shlex.quote(column.key)
+        options = f"--groups {table} --path-column {key} --group-column {name}"
     return Guess("column", column.where, numbered(column.values), options)
 
 

@@ -18,8 +18,8 @@ from assay import __version__
 from assay.audit.examination import Examination
 from assay.audit.finding import Finding
 from assay.audit.outcome import plain
-from assay.configs import AuditConfig
 from assay.files import write_file
+from assay.verb_configs import AuditConfig
 
 
 class KeptFindings:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from assay.configs import CropsConfig
 from assay.data.box_rows import Box, BoxedPicture, BoxFile, Fault
 from assay.data.crop_frames import Boxes, Frame, background_frames, clip, target_frame
 from assay.errors import ImageError
 from assay.image import encode_image, read_image, to_pillow
+from assay.verb_configs import CropsConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.configs import CropsConfig
+from assay.verb_configs import CropsConfig
 
 Frame = tuple[int, int, int, int]
 """x1, y1, x2, y2; x2 and y2 lie behind the last pixel."""

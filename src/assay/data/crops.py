@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.configs import CropsConfig, ReadConfig
+from assay.configs import ReadConfig
 from assay.data.box_files import BoxedPicture, BoxFile, Fault, read_boxes
 from assay.data.crop_cutter import BACKGROUND, TARGET, Crop, Cutter, Yield
 from assay.data.crop_sources import take_over
@@ -31,6 +31,7 @@ from assay.data.whole_folder import require_free, whole_folder
 from assay.errors import ConfigError, DatasetError
 from assay.tables import suggest
 from assay.types import Dataset
+from assay.verb_configs import CropsConfig
 
 _ENDINGS = {"jpeg": ".jpg", "png": ".png"}
 _COLUMNS = ("path", "label", "source", "x1", "y1", "x2", "y2", "role", "box_label", "group")

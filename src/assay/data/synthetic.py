@@ -21,13 +21,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from assay.configs import ShopConfig
 from assay.data.shop.labels import BoxesFile, Row, describe, write_rows
 from assay.data.shop.notes import RENDERER, read_notes, write_notes, write_readme
 from assay.data.shop.scene import render_picture
 from assay.data.shop.sellers import NEWCOMERS, SHOP
 from assay.data.whole_folder import whole_folder
 from assay.errors import AssayError, ConfigError
+from assay.verb_configs import ShopConfig
 
 _CHUNK = 16
 _FEW = 128

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.configs import AbstainConfig
 from assay.decide.conformal import PredictionSets, fit_sets
 from assay.decide.threshold import RiskThreshold, fit_threshold
 from assay.decide.unknown import Unknown, fit_unknown
@@ -31,6 +30,7 @@ from assay.labels import ClassNames
 from assay.metrics.interval import group_numbers
 from assay.postprocess import probabilities
 from assay.types import Doubt
+from assay.verb_configs import AbstainConfig
 
 
 @dataclass(frozen=True)

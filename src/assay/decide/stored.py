@@ -21,7 +21,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from assay.configs import AbstainConfig
 from assay.decide.abstention import Abstention, Calibration
 from assay.decide.conformal import KINDS, PredictionSets
 from assay.decide.threshold import RiskThreshold
@@ -29,6 +28,7 @@ from assay.decide.unknown import MOST, Unknown
 from assay.errors import AssayError, BundleError
 from assay.files import write_file
 from assay.labels import ClassNames
+from assay.verb_configs import AbstainConfig
 
 PLAIN, ARRAYS = "abstention.json", "abstention.safetensors"
 """Names of the two files in a run folder; the second is a Bundle's member too."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.configs import AbstainConfig, ReadConfig
+from assay.configs import ReadConfig
 from assay.data.read import read_dataset
 from assay.decide.abstention import Abstention, fit_abstention
 from assay.decide.stored import save_abstention, to_parts
@@ -28,6 +28,7 @@ from assay.train.folder import read_json
 from assay.train.predictor import CheckpointPredictor, load_run
 from assay.train.reference import Ends, group_names
 from assay.types import Dataset, Doubt
+from assay.verb_configs import AbstainConfig
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done, pictures done, pictures in all)."""

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from assay.configs import AbstainConfig
 from assay.decide.abstention import Abstention, fit_abstention
 from assay.decide.unknown import MOST, choose_reference
 from assay.models.classifier import Classifier
 from assay.train.material import Material
 from assay.types import Dataset
+from assay.verb_configs import AbstainConfig
 
 REFERENCE_SHARE = 0.02
 """Most of a time-boxed run's time that goes into the pass over training pictures."""

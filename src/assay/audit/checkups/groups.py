@@ -9,6 +9,7 @@ measured: see ``audit.group_measure``.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,21 +89,22 @@ def _leak(examination: Examination, vectors: Vectors, leaks: list[Measured]) -> 
         "group-leak",
         "A random split would flatter the score",
         what,
-        _fix(m.guess),
+        _fix(m.guess, examination.dataset.root),
         _examples(examination, vectors, m),
         count=m.count,
         figures={**figures_of(m), "torn_groups": torn, "candidates": [figures_of(x) for x in leaks]},
     )
 
 
-def _fix(guess: Guess) -> str:
+def _fix(guess: Guess, root: Path) -> str:
     if guess.sure:
         return (
             "Keep groups together: `assay split DATA --force --out split.csv` does so, as the data name them."
         )
     if guess.options:
+        options = guess.options.replace("DATA/", f"{root}/")
         return (
-            f"Keep them together: `assay split DATA --force {guess.options} --out split.csv`, then train and measure "
+            f"Keep them together: `assay split DATA --force {options} --out split.csv`, then train and measure "
             "on split.csv."
         )
     if guess.kind == "copies":
@@ -168,12 +170,12 @@ def _torn(examination: Examination, guess: Guess) -> int:
     return int((np.bincount(pairs[0]) > 1).sum()) if pairs.size else 0
 
 
-def _examples(examination: Examination, vectors: Vectors, m: Measured, most: int = 12) -> list[Item]:
-    """The largest groups, a few pictures of each."""
+def _examples(examination: Examination, vectors: Vectors, m: Measured) -> list[Item]:
+    """The groups, the largest first, a few pictures of each."""
     sizes = np.bincount(m.groups)
     names = examination.dataset.classes
     items = []
-    for group in np.argsort(-sizes, kind="stable")[:most]:
+    for group in np.argsort(-sizes, kind="stable")[: examination.config.most]:
         members = vectors.rows[m.rows[m.groups == group]]
         labels = sorted({names[int(k)] for k in examination.dataset.targets[members]})
         items.append(

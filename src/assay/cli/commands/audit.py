@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from assay.cli.command import Command
 from assay.cli.flags import add_config_flags, given_options
 from assay.cli.terminal import warn
-from assay.configs import AuditConfig, ReadConfig
+from assay.configs import ReadConfig
 from assay.errors import ConfigError
+from assay.verb_configs import AuditConfig
 
 if TYPE_CHECKING:
     from assay.audit.mend import Mended

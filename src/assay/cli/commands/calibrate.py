@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from assay.cli.command import Command
 from assay.cli.flags import add_config_flags, given_options, read_config
 from assay.cli.terminal import paint
-from assay.configs import AbstainConfig, ReadConfig
+from assay.configs import ReadConfig
 from assay.errors import ConfigError
+from assay.verb_configs import AbstainConfig
 
 if TYPE_CHECKING:
     from assay.train.calibrate import Calibrated

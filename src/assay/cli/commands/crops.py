@@ -12,7 +12,8 @@ from assay.cli.command import Command
 from assay.cli.flags import add_config_flags, read_config
 from assay.cli.progress import track
 from assay.cli.terminal import paint, show_table, warn
-from assay.configs import CropsConfig, ReadConfig
+from assay.configs import ReadConfig
+from assay.verb_configs import CropsConfig
 
 if TYPE_CHECKING:
     from assay.data.crops import Crops

@@ -8,7 +8,7 @@ import os
 from assay.cli.command import Command
 from assay.cli.flags import add_config_flags, read_config
 from assay.cli.progress import track
-from assay.configs import ShopConfig
+from assay.verb_configs import ShopConfig
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

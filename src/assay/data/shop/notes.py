@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import PIL
 
-from assay.configs import ShopConfig
+from assay.verb_configs import ShopConfig
 
 RENDERER = 1
 """Goes up whenever the same configuration gives other pictures."""
