@@ -11,6 +11,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from assay.audit.audit import audit as audit
+    from assay.data.crops import cut_crops as cut_crops
     from assay.data.read import read_dataset as read_dataset
     from assay.data.split import split_dataset as split_dataset
     from assay.data.write import write_dataset as write_dataset
@@ -34,9 +36,11 @@ _HOMES = {
     "Dataset": "assay.types",
     "Prediction": "assay.types",
     "Sample": "assay.types",
+    "audit": "assay.audit.audit",
     "calibrate": "assay.train.calibrate",
     "compare": "assay.trials.pair",
     "compare_models": "assay.trials.compare",
+    "cut_crops": "assay.data.crops",
     "evaluate": "assay.metrics.evaluate",
     "explain": "assay.explain.explain",
     "export": "assay.export.export",
@@ -62,7 +66,7 @@ def __dir__() -> list[str]:
 
 
 class _House(ModuleType):
-    """`assay.train` and `assay.export` are functions, whether or not the rooms of these names are imported.
+    """`assay.train`, `assay.export` and others are functions, whether or not the rooms of these names are imported.
 
     Python binds an imported room to its parent package and would hide the function of the same name.
     """

@@ -96,6 +96,14 @@ def test_unlabelled(found: Any) -> None:
     assert "40 pictures (25%) have no label" in told["unlabelled"].what
 
 
+def test_several_labels_a_picture(found: Any) -> None:
+    rows = [("cap|mug",)] * 60 + [("mug",)] * 50 + [("",)] * 10
+    told = found(check_classes, rows, "path,labels")
+    assert "one-class" not in told
+    assert told["unlabelled"].count == 10
+    assert told["balance"].figures["largest"] == "mug"
+
+
 def test_a_test_part_that_is_too_small(found: Any) -> None:
     told = found(check_power, rows_of(cap=50, mug=50))
     power = told["test-too-small"]

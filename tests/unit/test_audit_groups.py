@@ -82,6 +82,21 @@ def test_a_group_column_that_does_no_harm(
     assert told["groups-harmless"].level == "good"
 
 
+def test_one_group_says_nothing(
+    tmp_path: Path, draw_patch: Callable[..., Image.Image], examine: Callable[..., Any]
+) -> None:
+    lines = ["path,label,group"]
+    for i in range(40):
+        draw_patch(i % 2, i).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{'ab'[i % 2]},only")
+    (tmp_path / "data.csv").write_text("\n".join(lines))
+    examination = examine(tmp_path / "data.csv")
+    (found,) = check_groups(examination)
+    assert (found.level, found.code) == ("warning", "one-group")
+    assert "the same group, 'only'" in found.what
+    assert examination.vectors.accuracy.low > 0.7  # learnt and judged as if there were no groups
+
+
 def guess(values: list[Any], kind: str = "name", sure: bool = False) -> Guess:
     return Guess(kind, "x", numbered(values), sure=sure)
 

@@ -1,8 +1,8 @@
 """Neighbours in the space of features: pictures that carry a label and look alike, and pictures that have none near.
 
 Outliers by the mean distance to the k nearest neighbours (Ramaswamy, Rastogi and Shim 2000), against the spread of
-that distance over all pictures (median absolute deviation of its logarithm). Of large sets a sample serves as the
-neighbours.
+that distance over all pictures (median absolute deviation of its logarithm), and by how undecided the probabilities
+are. Of large sets a sample serves as the neighbours.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 _NEAREST, _REFERENCE, _BLOCK = 5, 8000, 1024
-_DEVIATIONS = 5.0
-_LEAST_RATIO = 1.3
+_VERY_FAR, _LEAST_RATIO = 4.5, 1.3
+_FAR, _STRANGE, _UNDECIDED = 1.0, 3.0, 2.3
+"""Deviations from which a picture counts as far; deviations and indecision that together count as strange."""
 
 
 def nearest_of_class(vectors: Vectors, places: Ints, wanted: Ints, most: int = SHOWN) -> list[Ints]:
@@ -44,17 +45,33 @@ def nearest_of_class(vectors: Vectors, places: Ints, wanted: Ints, most: int = S
     return found
 
 
-def find_outliers(vectors: Vectors, seed: int = 0) -> tuple[Ints, Floats]:
-    """((O,) places of pictures far from all others, (O,) times the usual distance), the farthest first."""
+def find_outliers(vectors: Vectors, *, knows: bool, seed: int = 0) -> tuple[Ints, Floats]:
+    """((O,) places of pictures that look like none of the classes, (O,) times the usual distance), the worst first.
+
+    ``knows``: the features are of a network that has seen the world. Then a picture that is rather far from all others
+    counts where the probabilities cannot decide either. Hand-made features place a picture of something else among the
+    others, so by them only what is very far counts.
+    """
     distances = neighbour_distances(vectors.features, seed)
     logs = np.log(np.maximum(distances, 1e-6))
     middle = float(np.median(logs))
-    spread = 1.4826 * float(np.median(np.abs(logs - middle)))
-    far = (logs > middle + _DEVIATIONS * max(spread, 0.02)) & (logs > middle + np.log(_LEAST_RATIO))
-    found = np.flatnonzero(far)
-    found = found[np.argsort(-logs[found], kind="stable")]
+    spread = max(1.4826 * float(np.median(np.abs(logs - middle))), 0.02)
+    far = (logs - middle) / spread
+    score = far + _UNDECIDED * _entropy(vectors.probs)
+    marked = (far > _VERY_FAR) & (logs > middle + np.log(_LEAST_RATIO))
+    if knows:
+        marked |= (far > _FAR) & (score > _STRANGE)
+    found = np.flatnonzero(marked)
+    found = found[np.argsort(-score[found], kind="stable")]
     ratios: Floats = np.exp(logs[found] - middle).astype(np.float32)
     return found, ratios
+
+
+def _entropy(probs: Floats) -> Floats:
+    """(M,) 0 where one class is certain, 1 where all are equally likely."""
+    present = np.maximum(probs, 1e-9)
+    found: Floats = -(present * np.log(present)).sum(axis=1) / np.log(max(2, probs.shape[1]))
+    return found
 
 
 def neighbour_distances(features: Floats, seed: int = 0) -> Floats:

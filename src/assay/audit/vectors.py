@@ -248,13 +248,17 @@ def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _kept_together(examination: Examination, rows: Ints) -> Ints | None:
-    """(M,) pictures that must not lie in two folds: those of one group, and copies of each other."""
+    """(M,) pictures that must not lie in two folds: those of one group, and copies of each other.
+
+    None where there are no such pictures, and where all are one group: that says nothing.
+    """
     table = examination.dataset.table
     named = group_numbers(
         table["group"].take(rows).to_pylist() if "group" in table.column_names else None, len(rows)
     )
     scenes = renumbered(examination.copies.scene[rows])
-    return joined(named, scenes if int(scenes.max()) + 1 < len(rows) else None)
+    together = joined(named, scenes if int(scenes.max()) + 1 < len(rows) else None)
+    return None if together is None or together.max() == 0 else together
 
 
 def _vectors(

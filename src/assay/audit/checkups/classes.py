@@ -28,16 +28,29 @@ _UNLABELLED = 0.2
 def check_classes(examination: Examination) -> Iterator[Finding]:
     """One class, hardly any pictures, small or empty classes, imbalance, spellings, missing labels."""
     names = list(examination.dataset.classes)
-    targets = examination.dataset.targets
-    counts = np.bincount(targets[targets >= 0], minlength=len(names)).astype(np.int64)
     several = "labels" in examination.dataset.table.column_names
     yield from _unlabelled(examination, several=several)
-    if several and not counts.any():
-        return
+    counts = _of_several(examination) if several else _of_one(examination)
     yield from _how_many(names, counts)
     yield from _small(names, counts)
     yield from _imbalance(names, counts)
     yield from _spellings(names, counts)
+
+
+def _of_one(examination: Examination) -> NDArray[np.int64]:
+    targets = examination.dataset.targets
+    counts = np.bincount(targets[targets >= 0], minlength=len(examination.dataset.classes))
+    return counts.astype(np.int64)
+
+
+def _of_several(examination: Examination) -> NDArray[np.int64]:
+    """(K,) pictures that carry each label; one picture may count for several."""
+    names = examination.dataset.classes
+    counts = np.zeros(len(names), np.int64)
+    for labels in examination.dataset.table["labels"].to_pylist():
+        for label in set(labels or ()):
+            counts[names.position(label)] += 1
+    return counts
 
 
 def _unlabelled(examination: Examination, *, several: bool) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from assay.audit.examination import Examination
 from assay.audit.finding import Finding, Item, finding
 from assay.audit.group_guesses import Guess, group_guesses
 from assay.audit.group_measure import Measured, measure
-from assay.audit.rows import paths_of
+from assay.audit.rows import group_codes, paths_of
 from assay.audit.side_tables import side_columns
 from assay.audit.vectors import Vectors, why_not_learn
 from assay.data.names import some
@@ -32,6 +32,7 @@ def check_groups(examination: Examination) -> Iterator[Finding]:
     """What groups there may be, what a random split would gain from them, and tables that contradict the labels."""
     columns = side_columns(examination.dataset)
     yield from contradictions(examination, columns)
+    yield from _one_group(examination)
     if why_not_learn(examination) is not None:
         return
     guesses = group_guesses(examination, columns)
@@ -46,6 +47,19 @@ def check_groups(examination: Examination) -> Iterator[Finding]:
             measured.append(found)
     examination.progress("comparing random and grouped folds", len(guesses), len(guesses))
     yield from _told(examination, vectors, measured)
+
+
+def _one_group(examination: Examination) -> Iterator[Finding]:
+    """A group column that says nothing. Where there are parts, the checkup of parts tells it."""
+    groups, names = group_codes(examination.dataset)
+    if len(names) == 1 and (groups >= 0).all() and not examination.dataset.parts:
+        what = (
+            f"Every picture has the same group, {names[0]!r}: a split by group would put all into one part."
+        )
+        fix = "Name a column whose values differ (--group-column), or none."
+        yield Finding(
+            "warning", "one-group", "All pictures are of one group", what, fix, 1, figures={"groups": 1}
+        )
 
 
 def _told(examination: Examination, vectors: Vectors, measured: list[Measured]) -> Iterator[Finding]:
