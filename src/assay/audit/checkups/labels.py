@@ -237,8 +237,8 @@ def _outliers(examination: Examination, vectors: Vectors) -> Iterator[Finding]:
         "note",
         "outliers",
         "Pictures that look like none of the classes",
-        f"One picture is unlike all others: {listed}.|{{n}} pictures are unlike the others and fit no class well, such as "
-        f"{listed}. They may be out of place, or merely rare.",
+        f"One picture is unlike all others: {listed}.|{{n}} pictures are unlike the others and fit no class well, such "
+        f"as {listed}. They may be out of place, or merely rare.",
         "Look at them, and take out what does not belong.",
         items,
         most=examination.config.most,
