@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assay.audit import vectors
 from assay.audit.embed import load_embedder
 from assay.audit.folds import joined, make_folds
 from assay.audit.hand_features import COLOURS, EDGES, colours, edges
@@ -154,7 +155,7 @@ def test_vectors_by_hand(patches: Path, examine: Callable[..., Any]) -> None:
 
 def test_vectors_are_kept(patches: Path, examine: Callable[..., Any], monkeypatch: Any) -> None:
     first = make_vectors(examine(patches))
-    monkeypatch.setattr("assay.audit.vectors._Maker.make", lambda _: pytest.fail("made again"))
+    monkeypatch.setattr(vectors._Maker, "make", lambda _: pytest.fail("made again"))
     again = make_vectors(examine(patches))
     assert np.array_equal(first.probs, again.probs)
     assert again.how == first.how
@@ -172,7 +173,7 @@ def test_vectors_leave_out_what_cannot_be_read(patches: Path, examine: Callable[
 def test_small_networks_learn_and_are_kept(
     patches: Path, examine: Callable[..., Any], monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("assay.audit.vectors._EASY", 2.0)
+    monkeypatch.setattr(vectors, "_EASY", 2.0)
     steps: list[tuple[str, int, int]] = []
     examination = examine(patches, minutes=0.03, folds=2)
     object.__setattr__(examination, "progress", lambda *step: steps.append(step))
@@ -183,7 +184,7 @@ def test_small_networks_learn_and_are_kept(
 
 
 def test_easy_pictures_need_no_network(patches: Path, examine: Callable[..., Any], monkeypatch: Any) -> None:
-    monkeypatch.setattr("assay.audit.vectors._EASY", 0.5)
+    monkeypatch.setattr(vectors, "_EASY", 0.5)
     assert make_vectors(examine(patches, minutes=1.0)).how == "edges and colours"
 
 
