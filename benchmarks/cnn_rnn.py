@@ -12,7 +12,7 @@ Protocol, the same for all networks of a set:
   included (pixels are decoded before the first run), so this needs a machine that does nothing else.
 
 The runs are those of ``assay compare``; a stopped benchmark goes on where it was. Each comparison is one line of
-``results/cnn_rnn.jsonl``; one whose line is there is skipped. About an hour in all on two cores.
+``results/cnn_rnn.jsonl``; one whose line is there is skipped. About an hour and a half in all on two cores.
 
     python -m benchmarks.data.make_clothing; python -m benchmarks.data.make_grocery
     python -m benchmarks.data.make_digits
@@ -66,7 +66,8 @@ def settings(name: str, mode: str) -> dict[str, Any]:
     """Options of the comparison, but for where things lie."""
     job = JOBS[name]
     if mode == "params":
-        return {**job.options, "equal": "params", "params": job.params, "epochs": job.epochs}
+        equal = {"equal": "params", "params": job.params, "precision": "fp32"}
+        return {**job.options, **equal, "epochs": job.epochs}
     return {**job.options, "equal": "minutes", "minutes": job.minutes}
 
 

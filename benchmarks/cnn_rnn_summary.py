@@ -64,6 +64,17 @@ def summarise(lines: list[dict[str, Any]], images: Path = IMAGES) -> str:
     """Draw the plots; returns the tables."""
     if not lines:
         return "nothing to summarise: benchmarks/results/cnn_rnn.jsonl holds no lines"
+    draw(lines, images)
+    return "\n".join([*tables(lines), *provenance(lines)])
+
+
+def tables(lines: list[dict[str, Any]]) -> list[str]:
+    """A table a comparison, as lines of Markdown."""
+    return [table(name, mode, trials) for (name, mode), trials in read(lines).items()]
+
+
+def draw(lines: list[dict[str, Any]], images: Path = IMAGES) -> None:
+    """The plots of docs/images."""
     found = read(lines)
     images.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
@@ -74,8 +85,6 @@ def summarise(lines: list[dict[str, Any]], images: Path = IMAGES) -> str:
         ):
             if figure is not None:
                 figure.savefig(images / f"cnn-vs-rnn-{name}.svg", metadata={"Date": None, "Creator": None})
-    texts = [table(name, mode, trials) for (name, mode), trials in found.items()]
-    return "\n".join([*texts, *provenance(lines)])
 
 
 def table(name: str, mode: str, trials: Trials) -> str:

@@ -250,7 +250,7 @@ def measure_bad_images(work: Path) -> Iterable[Line]:
     with (folder / "pillow13_outcomes.csv").open(encoding="utf-8", newline="") as file:
         outcomes = {row["file"].rpartition("/")[2]: row["outcome"] for row in csv.DictReader(file)}
     told = run_audit(folder, work / "audit-bad")
-    codes = ("truncated", "empty-file", "unreadable", "missing-file")
+    codes = ("truncated", "empty-file", "unreadable", "missing-file", "format-not-read")
     called = {Path(paths[0]).name for paths in found_paths(told, codes)}
     broken = {name for name, outcome in outcomes.items() if outcome == "error"}
     seen = {path.name for path in (folder / "files").iterdir()}

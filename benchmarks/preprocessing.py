@@ -119,6 +119,11 @@ def plot(lines: list[Line], path: Path) -> None:
     plt.close(figure)
 
 
+def draw(lines: list[Line]) -> None:
+    """The plot of docs/images."""
+    plot(lines, PLOT)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -131,7 +136,7 @@ def main() -> int:
             print(f"no lines in {args.results} yet")
             return 1
         print("\n".join(table(lines)))
-        plot(lines, PLOT)
+        draw(lines)
         return 0
     if why := obstacle(args.data, args.shared):
         print(f"skipped: {why}")

@@ -1,18 +1,18 @@
-"""The tables of docs/results.md from the JSON lines: means over seeds, and paired differences on the same pictures.
+"""The tables of the results pages from the JSON lines: means over seeds, and paired differences on the same pictures.
 
 For a pair of tools the difference of each picture is the mean over seeds of Assay's rights minus that of the peer's;
 its interval is a bootstrap over pictures and, where pictures have groups (senders), another over whole groups. The
 seeds are fixed in it, so their spread stands beside. McNemar's exact test is given seed by seed.
 
     python -m benchmarks.summarise             print the tables
-    python -m benchmarks.summarise --write     put them between the markers in docs/results.md
+    python -m benchmarks.summarise --write     put them between the markers of their pages, and draw the plots
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from assay.metrics.interval import bootstrap, mcnemar, wilson
 from benchmarks.machine import RESULTS, ROOT, median, read_lines
 
-PAGE = ROOT / "docs" / "results.md"
+DOCS = ROOT / "docs"
+PAGES = {"cnn-rnn": "results/cnn-vs-rnn.md"}
+"""Section -> the page it stands on, where that is not results.md."""
 SMALL = ("startup", "million_rows", "matmul_peak")
 Line = dict[str, Any]
 
@@ -182,7 +184,38 @@ def sections() -> dict[str, list[str]]:
         found["throughput"] = [*throughput_table(throughput), "", *provenance(throughput)]
     if small:
         found["small"] = [*plain_table(small), "", *provenance(small)]
-    return found
+    return found | _of_series()
+
+
+def _of_series() -> dict[str, list[str]]:
+    """The sections of benchmarks that have tables of their own."""
+    from benchmarks import cnn_rnn_summary, explanations, few_pictures, preprocessing  # noqa: PLC0415 - they use this file
+
+    tables: dict[str, Callable[[list[Line]], list[str]]] = {
+        "few_pictures": few_pictures.table,
+        "preprocessing": preprocessing.table,
+        "explanations": explanations.table,
+        "cnn_rnn": cnn_rnn_summary.tables,
+    }
+    read = {name: read_lines(RESULTS / f"{name}.jsonl") for name in tables}
+    return {
+        name.replace("_", "-"): [*tables[name](lines), "", *provenance(lines)]
+        for name, lines in read.items()
+        if lines
+    }
+
+
+def draw() -> None:
+    """The plots of the same benchmarks, in docs/images."""
+    from benchmarks import cnn_rnn_summary, few_pictures, preprocessing  # noqa: PLC0415 - they use this file
+
+    for module, name in (
+        (few_pictures, "few_pictures"),
+        (preprocessing, "preprocessing"),
+        (cnn_rnn_summary, "cnn_rnn"),
+    ):
+        if lines := read_lines(RESULTS / f"{name}.jsonl"):
+            module.draw(lines)
 
 
 def fill(page: str, found: dict[str, list[str]]) -> str:
@@ -208,14 +241,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--write", action="store_true", help="fill docs/results.md instead of printing")
-    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--write", action="store_true", help="fill the pages instead of printing")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="where the pages are")
     args = parser.parse_args()
     found = sections()
     if not found:
         print("nothing to summarise: benchmarks/results holds no lines")
     elif args.write:
-        args.page.write_text(fill(args.page.read_text("utf-8"), found), "utf-8")
+        for page in {PAGES.get(name, "results.md") for name in found}:
+            place = args.docs / page
+            mine = {name: rows for name, rows in found.items() if PAGES.get(name, "results.md") == page}
+            place.write_text(fill(place.read_text("utf-8"), mine), "utf-8")
+        draw()
     else:
         print("\n".join(text for name, lines in found.items() for text in (f"## {name}", "", *lines, "")))
     return 0

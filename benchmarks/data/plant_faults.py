@@ -28,6 +28,8 @@ from assay.data.synthetic import render_shop
 WRONG_LABELS = 0.04
 SHORTCUT, RARE, UNTESTED = "mug", "lamp", "watch"
 """Classes: one whose pictures all come from another program, one with very few pictures, one without test pictures."""
+UNREADABLE = ("truncated", "empty", "not a picture", "missing")
+"""Kinds of faults after which a picture tells nothing any more."""
 
 Row = dict[str, str]
 
@@ -189,10 +191,12 @@ def plant_structure(p: Planter) -> None:
 
 
 def note_torn_groups(p: Planter) -> None:
-    """The sellers that were moved, and those whose pictures were copied into another part."""
+    """The sellers that were moved, and those whose pictures were copied into another part; broken files do not count."""
+    broken = {path for kind in UNREADABLE for (path,) in p.truth.get(kind, [])}
     homes: dict[str, set[str]] = {}
     for row in p.rows:
-        homes.setdefault(row["seller"], set()).add(row["part"])
+        if row["path"] not in broken:
+            homes.setdefault(row["seller"], set()).add(row["part"])
     for seller in sorted(seller for seller, parts in homes.items() if len(parts) > 1):
         p.note("torn group", seller)
 

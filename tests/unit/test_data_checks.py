@@ -159,6 +159,13 @@ def test_what_was_left_out_is_told(photos, tmp_path):
     assert found(read_dataset(photos))["left-out-picture"].where == ("stray.png",)
 
 
+def test_formats_that_are_not_read_are_told(photos):
+    (photos / "circle" / "raw.dng").touch()
+    problem = found(read_dataset(photos))["format-not-read"]
+    assert problem.where == ("circle/raw.dng",)
+    assert "passed over" in str(problem)
+
+
 def test_progress_reaches_the_end(shop):
     calls = []
     check_dataset(shop(GOOD), on_progress=lambda done, total: calls.append((done, total)))

@@ -129,6 +129,18 @@ def test_stray_pictures_and_folders_are_left_out_and_told(tree):
         assert name in notes
 
 
+def test_formats_that_are_not_read_are_told(tree):
+    data = read_dataset(tree("a/1.jpg", "a/raw.NEF", "b/2.png", "icon.ico", "b/notes.txt"))
+    assert set(seen(data)) == {"a/1.jpg", "b/2.png"}
+    assert reading_notes(data, "not_read") == ["a/raw.NEF", "icon.ico"]
+
+
+def test_a_folder_of_raw_photos_alone_says_so(tree):
+    with pytest.raises(DatasetError, match="no pictures that can be read") as told:
+        read_dataset(tree("a/1.nef", "b/2.nef"))
+    assert (told.value.got, told.value.fix) == ("a/1.nef, b/2.nef", "export them as JPEG, PNG or TIFF")
+
+
 def test_names_are_nfc_and_paths_are_not_touched(tree):
     decomposed = unicodedata.normalize("NFD", "café")
     data = read_dataset(tree(f"train/{decomposed}/1.jpg", "val/café/2.jpg"))

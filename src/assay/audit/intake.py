@@ -7,6 +7,7 @@ files and duplicates are examined all the same. What it refuses for another reas
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow as pa
 from assay.configs import ReadConfig
 from assay.data.columns import Columns, Conform, asked_columns, column_named
 from assay.data.groups import groups_from_pattern, groups_from_table
-from assay.data.names import is_hidden, is_picture, natural_key, part_named
+from assay.data.names import is_hidden, is_other_picture, is_picture, natural_key, part_named
 from assay.data.read import read_dataset
 from assay.data.table_source import CSV, PARQUET, open_source
 from assay.errors import AssayError, ConfigError, DatasetError
@@ -65,20 +66,23 @@ def _read(path: str | Path, config: ReadConfig) -> Dataset:
 def _bare_folder(root: Path) -> Dataset | None:
     """All pictures below a folder that has no class folders, without labels; None where there are none."""
     found: list[tuple[str | None, str]] = []
+    not_read: list[str] = []
     for folder, below, files in os.walk(root):
         below[:] = sorted((name for name in below if not is_hidden(name)), key=natural_key)
         steps = Path(folder).relative_to(root).parts
         part = part_named(steps[0]) if steps else None
-        found += [
-            (part, "/".join((*steps, name))) for name in sorted(files, key=natural_key) if is_picture(name)
-        ]
+        files.sort(key=natural_key)
+        found += [(part, "/".join((*steps, name))) for name in files if is_picture(name)]
+        not_read += ["/".join((*steps, name)) for name in files if is_other_picture(name)]
     if not found:
         return None
     columns = {"path": pa.array([name for _, name in found], pa.string())}
     parts = [part for part, _ in found]
     if all(parts):
         columns["part"] = pa.array(parts, pa.string())
-    return _unlabelled(pa.table(columns), root, root.resolve().name or "pictures")
+    notes = {b"assay": json.dumps({"not_read": not_read}).encode()}
+    table = pa.table(columns).replace_schema_metadata(notes)
+    return _unlabelled(table, root, root.resolve().name or "pictures")
 
 
 def _bare_table(path: Path, config: ReadConfig) -> Dataset | None:

@@ -40,6 +40,7 @@ class KeptFindings:
                 asked,
             ),
             *(_embedding_mark(examination.config), sorted(dataset.table.column_names), str(dataset.split)),
+            str(dataset.table.schema.metadata),
         ]
         text = json.dumps(question, sort_keys=True, default=str)
         self._key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

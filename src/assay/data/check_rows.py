@@ -25,6 +25,7 @@ def check_rows(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
         yield problem("error", "no-pictures", "there are no pictures", "add some", ())
         return
     yield from _left_out(dataset)
+    yield from _not_read(dataset)
     yield from _labels(dataset, for_training)
     yield from _classes(dataset, for_training)
     yield from _same_paths(dataset)
@@ -33,8 +34,25 @@ def check_rows(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
         yield from _groups(dataset)
 
 
+def reading_notes(dataset: Dataset, name: str) -> list[str]:
+    """What the format noted while it read: ``left_out`` (pictures and folders, these with a ``/`` at their end, that
+    are no part of the data set), ``not_read`` (pictures in formats that are not read)."""
+    found = json.loads((dataset.table.schema.metadata or {}).get(b"assay", b"{}"))
+    noted: list[str] = found.get(name, [])
+    return noted
+
+
+def _not_read(dataset: Dataset) -> Iterator[Problem]:
+    if found := reading_notes(dataset, "not_read"):
+        what = (
+            "one picture is in a format that is not read, and is passed over"
+            "|{n} pictures are in formats that are not read, and are passed over"
+        )
+        yield problem("warning", "format-not-read", what, "export them as JPEG, PNG or TIFF", found)
+
+
 def _left_out(dataset: Dataset) -> Iterator[Problem]:
-    found = json.loads((dataset.table.schema.metadata or {}).get(b"assay", b"{}")).get("left_out", [])
+    found = reading_notes(dataset, "left_out")
     folders = [name for name in found if name.endswith("/")]
     pictures = [name for name in found if not name.endswith("/")]
     if folders:

@@ -51,6 +51,12 @@ PICTURE_SUFFIXES = frozenset(
 )
 """Lower-case file name endings that count as pictures."""
 
+OTHER_SUFFIXES = frozenset(
+    {".ico", ".cur", ".icns", ".tga", ".psd", ".xcf", ".pcx", ".sgi", ".jxl", ".hdr", ".exr", ".svg"}
+    | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw", ".dcm"}
+)
+"""Endings of pictures in formats that are not read: raw photos, icons, drawings. They are passed over, and told."""
+
 _LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"})
 _DIGITS = re.compile("([0-9]+)")
 
@@ -67,8 +73,17 @@ def is_hidden(name: str) -> bool:
 
 def is_picture(name: str) -> bool:
     """Whether a file name (not hidden) ends like a picture's."""
+    return _ending(name) in PICTURE_SUFFIXES and not is_hidden(name)
+
+
+def is_other_picture(name: str) -> bool:
+    """Whether a file name (not hidden) ends like that of a picture which Assay does not read."""
+    return _ending(name) in OTHER_SUFFIXES and not is_hidden(name)
+
+
+def _ending(name: str) -> str:
     _, dot, ending = name.rpartition(".")
-    return f"{dot}{ending.lower()}" in PICTURE_SUFFIXES and not is_hidden(name)
+    return f"{dot}{ending.lower()}"
 
 
 def nfc(text: str) -> str:

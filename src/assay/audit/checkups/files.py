@@ -12,6 +12,7 @@ from assay.audit.examination import Examination
 from assay.audit.facts import BLANK_CONTRAST
 from assay.audit.finding import Finding, Item, Level, finding
 from assay.audit.rows import paths_of
+from assay.data.check_rows import reading_notes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +40,24 @@ _FAULTS = {
         "Replace or remove them.",
     ),
 }
+_PASSED_OVER = (
+    (
+        "not_read",
+        "format-not-read",
+        "Pictures in formats that are not read",
+        "One picture is in a format that Assay does not read, and is passed over.|{n} pictures are in formats that "
+        "Assay does not read, and are passed over: raw photos, icons or drawings.",
+        "Export them as JPEG, PNG or TIFF, or leave them.",
+    ),
+    (
+        "left_out",
+        "left-out",
+        "Pictures outside the class folders",
+        "One picture or folder lies beside the class folders, and is passed over.|{n} pictures or folders lie beside "
+        "the class folders, and are passed over.",
+        "Move them into a class folder, or leave them.",
+    ),
+)
 _COMMON_MODES = ("RGB", "L", "P", "RGBA", "1")
 _MODES = {
     "CMYK": "CMYK: colours for print",
@@ -79,6 +98,7 @@ class _Kind(NamedTuple):
 def check_files(examination: Examination) -> Iterator[Finding]:
     """Every fault and every oddity of the files, kind by kind."""
     yield from _faults(examination)
+    yield from _passed_over(examination)
     kinds = [*_names_and_turns(examination), *_sizes(examination), *_contents(examination)]
     for kind in kinds:
         if len(kind.rows):
@@ -94,6 +114,17 @@ def _faults(examination: Examination) -> Iterator[Finding]:
         if len(rows):
             yield _told(
                 examination, _Kind("error", code, title, what, fix, rows, lambda row: reasons[row] or "")
+            )
+
+
+def _passed_over(examination: Examination) -> Iterator[Finding]:
+    """What lies in the folder and is no part of the data set."""
+    for noted, code, title, what, fix in _PASSED_OVER:
+        found = reading_notes(examination.dataset, noted)
+        if found:
+            items = [Item((name,)) for name in found[: examination.config.most]]
+            yield finding(
+                "warning", code, title, what, fix, items, count=len(found), figures={"pictures": len(found)}
             )
 
 

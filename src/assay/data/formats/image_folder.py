@@ -21,7 +21,16 @@ import pyarrow as pa
 
 from assay.configs import ReadConfig
 from assay.data.formats.folder_copy import copy_to_folders
-from assay.data.names import in_order, is_hidden, is_picture, natural_key, nfc, part_named, some
+from assay.data.names import (
+    in_order,
+    is_hidden,
+    is_other_picture,
+    is_picture,
+    natural_key,
+    nfc,
+    part_named,
+    some,
+)
 from assay.errors import ConfigError, DatasetError
 from assay.labels import ClassNames
 from assay.types import PARTS, Dataset
@@ -32,10 +41,14 @@ Steps = tuple[str, ...]
 
 @dataclass
 class _Tree:
-    """Every visible folder below the root, with the pictures that lie directly in it."""
+    """Every visible folder below the root, with the pictures that lie directly in it.
+
+    ``not_read``: paths of pictures in formats that are not read.
+    """
 
     names: dict[Steps, pa.Array] = field(default_factory=dict)
     below: dict[Steps, list[Steps]] = field(default_factory=dict)
+    not_read: list[str] = field(default_factory=list)
 
     def holds(self, folder: Steps) -> int:
         return len(self.names[folder])
@@ -69,6 +82,8 @@ def _scan(root: Path) -> _Tree:
                         folders.append((*steps, entry.name))
                 elif is_picture(entry.name):
                     files.append(entry.name)
+                elif is_other_picture(entry.name):
+                    tree.not_read.append("/".join((*steps, entry.name)))
         tree.names[steps] = _strings(sorted(files), steps)
         tree.below[steps] = sorted(folders, key=lambda s: natural_key(s[-1]))
         todo.extend(tree.below[steps])
@@ -167,6 +182,19 @@ def _is_below(steps: Steps, held: set[Steps]) -> bool:
     return any(steps[:n] in held for n in range(1, len(steps)))
 
 
+def _no_pictures(root: Path, tree: _Tree) -> DatasetError:
+    if tree.not_read:
+        return DatasetError(
+            f"{root} has no pictures that can be read",
+            got=some(sorted(tree.not_read, key=natural_key), 3),
+            fix="export them as JPEG, PNG or TIFF",
+        )
+    what = "is empty" if not any(root.iterdir()) else "has no pictures in it"
+    return DatasetError(
+        f"{root} {what}", fix="put each class's pictures into a folder with its name, or name a table"
+    )
+
+
 def _no_classes(root: Path, got: str) -> DatasetError:
     return DatasetError(
         f"{root} has no class folders",
@@ -187,7 +215,7 @@ def _table(tree: _Tree, layout: _Layout, classes: dict[Steps, str], names: Class
     if any(parts):
         codes = np.repeat([PARTS.index(p) for p in parts if p], counts).astype(np.int8)
         columns["part"] = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(PARTS))
-    notes = {"left_out": _left_out(tree, layout)}
+    notes = {"left_out": _left_out(tree, layout), "not_read": sorted(tree.not_read, key=natural_key)}
     return pa.table(columns).replace_schema_metadata({b"assay": json.dumps(notes).encode()})
 
 
@@ -223,10 +251,7 @@ class ImageFolder:
         tree = _scan(path)
         total = sum(map(tree.holds, tree.names))
         if not total:
-            what = "is empty" if not any(path.iterdir()) else "has no pictures in it"
-            raise DatasetError(
-                f"{path} {what}", fix="put each class's pictures into a folder with its name, or name a table"
-            )
+            raise _no_pictures(path, tree)
         layout = _layout(tree, path)
         classes = _class_of(tree, layout, config.class_depth)
         if not any(map(tree.holds, classes)):
