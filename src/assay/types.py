@@ -19,6 +19,7 @@ import numpy as np
 
 from assay.errors import ConfigError
 from assay.labels import ClassNames
+from assay.objects import Objects
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,14 +35,19 @@ class Sample:
     """One picture and what is known about it.
 
     ``label`` is a class index, or None where the picture is unlabelled; ``labels`` holds all indices of a
-    row with several labels. ``extra`` keeps every other column of the table.
+    row with several labels (tags), None where nobody looked for them. ``objects`` are the things in it, None where
+    nobody looked; ``pixels`` is the file that names the class of every pixel. ``size_hw`` is the upright picture's
+    size, where the data set says it. ``extra`` keeps every other column of the table.
     """
 
     path: Path
     label: int | None = None
-    labels: tuple[int, ...] = ()
+    labels: tuple[int, ...] | None = None
     part: str | None = None
     group: str | None = None
+    objects: Objects | None = None
+    pixels: Path | None = None
+    size_hw: tuple[int, int] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -64,10 +70,13 @@ class Dataset:
 
     Columns of ``table``: ``path`` (string, POSIX, relative to ``root`` or absolute), ``label`` (string or
     null), ``part`` (one of PARTS or null), ``group`` (string or null); optionally ``labels``
-    (list of string) and any other column of the user's. All of the five names may be absent but ``path``
-    and ``label``.
+    (list of string), ``objects`` (``objects.objects_type()``), ``pixels`` (path of a mask picture, as ``path``),
+    ``height_px`` and ``width_px`` (int32, of the upright picture) and any other column of the user's. All of these
+    names may be absent but ``path`` and ``label``. Null always says that nobody looked, an empty list that there is
+    nothing.
 
-    ``classes`` is the same for every part of one data set. ``split`` says how the parts came about (the
+    ``classes`` are those of ``label`` and ``labels``, ``object_classes`` those of ``objects``, ``pixel_classes`` those of
+    the values in ``pixels``, from 0 up; each is the same for every part of one data set. ``split`` says how the parts came about (the
     record that ``split_dataset`` writes, or ``{"by": "source"}`` where the user gave parts).
     """
 
@@ -76,6 +85,8 @@ class Dataset:
     root: Path
     name: str = "dataset"
     split: Mapping[str, Any] = field(default_factory=dict)
+    object_classes: ClassNames = ClassNames([])
+    pixel_classes: ClassNames = ClassNames([])
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -91,13 +102,19 @@ class Dataset:
         return self._sample(self.table.slice(i % len(self), 1).to_pylist()[0])
 
     def _sample(self, row: dict[str, Any]) -> Sample:
-        label, labels = row.pop("label", None), row.pop("labels", None) or ()
+        label, labels = row.pop("label", None), row.pop("labels", None)
+        things, pixels = row.pop("objects", None), row.pop("pixels", None)
+        height, width = row.pop("height_px", None), row.pop("width_px", None)
+        size_hw = None if height is None or width is None else (int(height), int(width))
         return Sample(
             path=self.root / row.pop("path"),
             label=None if label is None else self.classes.position(label),
-            labels=tuple(self.classes.position(name) for name in labels),
+            labels=None if labels is None else tuple(self.classes.position(name) for name in labels),
             part=row.pop("part", None),
             group=row.pop("group", None),
+            objects=None if things is None else Objects.from_rows(things, self.object_classes, size_hw),
+            pixels=None if pixels is None else self.root / pixels,
+            size_hw=size_hw,
             extra=row,
         )
 
