@@ -25,7 +25,7 @@ from benchmarks.machine import RESULTS, ROOT, median, read_lines
 DOCS = ROOT / "docs"
 PAGES = {"cnn-rnn": "results/cnn-vs-rnn.md"}
 """Section -> the page it stands on, where that is not results.md."""
-SMALL = ("startup", "million_rows", "matmul_peak")
+SMALL = ("startup", "million_rows", "matmul_peak", "coco_evaluation")
 Line = dict[str, Any]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assay.audit.audit import audit as audit
+    from assay.data.convert import convert_dataset as convert_dataset
     from assay.data.crops import cut_crops as cut_crops
     from assay.data.read import read_dataset as read_dataset
     from assay.data.split import split_dataset as split_dataset
@@ -40,6 +41,7 @@ _HOMES = {
     "calibrate": "assay.train.calibrate",
     "compare": "assay.trials.pair",
     "compare_models": "assay.trials.compare",
+    "convert_dataset": "assay.data.convert",
     "cut_crops": "assay.data.crops",
     "evaluate": "assay.metrics.evaluate",
     "explain": "assay.explain.explain",

@@ -83,12 +83,14 @@ def to_centres(boxes: Boxes, size_hw: tuple[int, int]) -> Boxes:
 
 def from_voc(boxes_voc: Boxes) -> Boxes:
     """First and last pixel, counted from 1 (Pascal VOC) -> corners."""
-    return boxes_voc - np.array([1.0, 1.0, 0.0, 0.0])
+    found: Boxes = boxes_voc - np.array([1.0, 1.0, 0.0, 0.0])
+    return found
 
 
 def to_voc(boxes: Boxes) -> Boxes:
     """The inverse of ``from_voc``."""
-    return boxes + np.array([1.0, 1.0, 0.0, 0.0])
+    found: Boxes = boxes + np.array([1.0, 1.0, 0.0, 0.0])
+    return found
 
 
 def upright(boxes: Boxes, stored_hw: tuple[int, int], orientation: int) -> Boxes:

@@ -45,6 +45,12 @@ class ReadConfig(Config):
         high=32,
         group="data",
     )
+    missing_labels: str = option(
+        "unlabelled",
+        "YOLO, VOC: what a picture without a label file is; background: looked at, with nothing in it",
+        choices=("unlabelled", "background"),
+        group="data",
+    )
 
 
 @dataclass(frozen=True)

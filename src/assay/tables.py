@@ -71,6 +71,10 @@ FORMATS = Table(
     {
         "image-folder": "assay.data.formats.image_folder:FORMAT",
         "table": "assay.data.formats.csv_table:FORMAT",
+        "coco": "assay.data.formats.coco:FORMAT",
+        "yolo": "assay.data.formats.yolo:FORMAT",
+        "voc": "assay.data.formats.voc:FORMAT",
+        "mask-png": "assay.data.formats.mask_png:FORMAT",
     },
 )
 
@@ -157,6 +161,7 @@ COMMANDS = Table(
         "show": "assay.cli.commands.show:COMMAND",
         "check": "assay.cli.commands.check:COMMAND",
         "split": "assay.cli.commands.split:COMMAND",
+        "convert": "assay.cli.commands.convert:COMMAND",
         "crops": "assay.cli.commands.crops:COMMAND",
         "render": "assay.cli.commands.render:COMMAND",
         "models": "assay.cli.commands.models:COMMAND",

@@ -127,6 +127,15 @@ class CropsConfig(Config):
 
 
 @dataclass(frozen=True)
+class ConvertConfig(Config):
+    """How careful a conversion is."""
+
+    strict: bool = option(
+        False, "stop where something would be left out, in place of telling it", group="convert"
+    )
+
+
+@dataclass(frozen=True)
 class AbstainConfig(Config):
     """When an answer is held back. Fitted on pictures that the network was not trained on; travels in the Bundle."""
 

@@ -1,4 +1,4 @@
-"""What every data format must do, asked of each entry of ``tables.FORMATS``: a newcomer is tested unasked."""
+"""What every data format of classes must do, asked of each such entry of ``tables.FORMATS``: newcomers unasked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ from assay.labels import ClassNames
 from assay.tables import FORMATS
 from assay.types import Dataset
 
-KINDS = [(name, suffix) for name in FORMATS for suffix in load_format(name).suffixes]
+KINDS = [
+    (name, suffix)
+    for name in FORMATS
+    for suffix in load_format(name).suffixes
+    if "label" in load_format(name).holds(Path(f"x{suffix}"))
+]
 
 
 @pytest.fixture(params=KINDS, ids=[f"{name}{suffix}" for name, suffix in KINDS])

@@ -1,10 +1,10 @@
-"""Tiny data sets for the doctor's tests: noisy patches in the colour of their class."""
+"""Tiny data: noisy patches in the colour of their class for the doctor, boxes and masks by chance for the metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,6 +12,9 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from assay.audit.examination import Examination
+    from assay.detections import Detections
+    from assay.labels import ClassNames
+    from assay.objects import Objects
 
 COLOURS = ((210, 60, 50), (50, 80, 210), (60, 190, 80), (200, 190, 60))
 
@@ -48,3 +51,76 @@ def examine(tmp_path: Path) -> Callable[..., Examination]:
         return Examination(dataset, facts, config, work, lambda *_: None)
 
     return make
+
+
+class Scene(NamedTuple):
+    """Truth and detections of some pictures; ``truth[i]`` is None where nobody looked."""
+
+    truth: list[Objects | None]
+    found: list[Detections]
+    classes: ClassNames
+
+
+@pytest.fixture
+def draw_scene() -> Callable[..., Scene]:
+    """``draw_scene(seed, pictures=8, classes=3, things=6, strays=6, ties=False, crowds=0.1, masks=False)``.
+
+    Detections are things moved a little, some with another class, and ``strays``; the last class has no things.
+    """
+
+    def draw(seed: int, pictures: int = 8, **options: Any) -> Scene:
+        from assay.labels import ClassNames
+
+        rng, classes = np.random.default_rng(seed), options.get("classes", 3)
+        drawn = [_draw_picture(rng, **{"classes": classes, **options}) for _ in range(pictures)]
+        names = ClassNames(f"class {k}" for k in range(classes))
+        return Scene([one for one, _ in drawn], [one for _, one in drawn], names)
+
+    return draw
+
+
+def _draw_picture(
+    rng: np.random.Generator,
+    classes: int,
+    things: int = 6,
+    strays: int = 6,
+    ties: bool = False,
+    crowds: float = 0.1,
+    masks: bool = False,
+    size_hw: tuple[int, int] = (240, 320),
+) -> tuple[Objects, Detections]:
+    from assay.detections import Detections
+    from assay.objects import Objects
+
+    n, m = int(rng.integers(things + 1)), int(rng.integers(strays + 1))
+    boxes, labels = _draw_boxes(rng, n, size_hw), rng.integers(max(1, classes - 1), size=n)
+    again = rng.integers(n, size=int(rng.integers(2 * n + 1))) if n else np.zeros(0, np.int64)
+    moved = boxes[again] + rng.normal(scale=4, size=(len(again), 4)).round(1)
+    moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
+    found = np.concatenate([moved, _draw_boxes(rng, m, size_hw)])
+    wrong = rng.integers(classes, size=len(found))
+    same = np.append(rng.random(len(again)) < 0.8, np.zeros(m, bool))
+    given = np.where(same, np.append(labels[again], np.zeros(m, np.int64)), wrong)
+    scores = np.round(rng.random(len(found)), 1 if ties else 9).astype(np.float32)
+    shapes, shapes_found = ((_draw_masks(b, size_hw, rng) if masks else ()) for b in (boxes, found))
+    truth = Objects(boxes, labels.astype(np.int64), shapes, rng.random(n) < crowds)
+    return truth, Detections(found, given.astype(np.int64), scores, shapes_found)
+
+
+def _draw_boxes(rng: np.random.Generator, n: int, size_hw: tuple[int, int]) -> Any:
+    """(n, 4) whole pixels: small, medium and large ones."""
+    sides = rng.choice([20, 60, 150], size=(n, 1)) * rng.uniform(0.6, 1.4, size=(n, 2))
+    corner = rng.random((n, 2)) * (np.array(size_hw[::-1]) - 60)
+    return np.concatenate([corner, corner + sides], axis=1).round()
+
+
+def _draw_masks(boxes: Any, size_hw: tuple[int, int], rng: np.random.Generator) -> tuple[Any, ...]:
+    """An ellipse in each box, some with a hole."""
+    from assay.masks import encode
+
+    y, x = np.mgrid[: size_hw[0], : size_hw[1]] + 0.5
+    masks = []
+    for x1, y1, x2, y2 in boxes:
+        away = ((x - (x1 + x2) / 2) / (x2 - x1)) ** 2 + ((y - (y1 + y2) / 2) / (y2 - y1)) ** 2
+        masks.append(encode((away <= 0.25) & (away >= rng.choice([-1, 0.02]))))
+    return tuple(masks)

@@ -10,6 +10,9 @@ from assay.configs import ReadConfig
 from assay.data.read import read_dataset
 from assay.data.write import write_dataset
 from assay.errors import ConfigError, DatasetError
+from assay.labels import ClassNames
+from assay.objects import objects_type
+from assay.types import Dataset
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_delimiters_marks_and_line_ends(table, delimiter, encoding, newline):
 def test_semicolons_between_labels_are_not_the_delimiter(table):
     data = read_dataset(table("path,labels\na.jpg,red;large\nb.jpg, red | round |\nc.jpg,red\nd.jpg,\n"))
     assert list(data.classes) == ["large", "red", "round"]
-    assert [s.labels for s in data] == [(1, 0), (1, 2), (1,), ()]
+    assert [s.labels for s in data] == [(1, 0), (1, 2), (1,), None]
     assert [s.label for s in data] == [None, None, 1, None]
 
 
@@ -221,3 +224,130 @@ def test_paths_are_relative_to_the_table_where_pictures_lie_below_it(table, tmp_
     write_dataset(data, tmp_path.parent / "above.csv")
     assert f'"{tmp_path.name}/sub/a"' in (tmp_path.parent / "above.csv").read_text()
     assert read_dataset(tmp_path.parent / "above.csv")[0].path == tmp_path / "sub/a"
+
+
+def boxed(label, *box, mask=None, crowd=False):
+    return {"label": label, "box": [float(v) for v in box], "mask": mask, "crowd": crowd}
+
+
+@pytest.fixture
+def street(tmp_path):
+    """Five pictures: with class, tags, boxes, masks and pixels; with some of them; with none."""
+    objects = [
+        [boxed("hat", 0.1, 1 / 3, 7, 9, mask="0B0"), boxed("größer", -1, 0, 99.5, 2, crowd=True)],
+        [],
+        None,
+        [boxed("hat", 1, 2, 3, 4)],
+        None,
+    ]
+    table = pa.table(
+        {
+            "path": [f"p/{i}.jpg" for i in range(5)],
+            "label": ["a", None, None, None, None],
+            "labels": pa.array([["x"], [], None, None, None], pa.list_(pa.string())),
+            "objects": pa.array(objects, objects_type()),
+            "pixels": ["m/0.png", None, "m/2.png", None, None],
+            "height_px": pa.array([9, 9, None, 12, 1], pa.int32()),
+            "width_px": pa.array([100, 9, None, 12, 1], pa.int32()),
+        }
+    )
+    return Dataset(
+        table,
+        ClassNames(["x", "a"]),
+        tmp_path,
+        object_classes=ClassNames(["größer", "never", "hat"]),
+        pixel_classes=ClassNames(["sky", "road"]),
+    )
+
+
+def test_parquet_holds_classes_tags_objects_pixels_and_sizes(street, tmp_path):
+    write_dataset(street, tmp_path / "t.parquet")
+    again = read_dataset(tmp_path / "t.parquet")
+    assert again.table.to_pylist() == street.table.to_pylist()
+    assert again.table.schema.field("objects").type == objects_type()
+    assert again.table.schema.field("height_px").type == pa.int32()
+    assert (again.classes, again.object_classes, again.pixel_classes) == (
+        street.classes,
+        street.object_classes,
+        street.pixel_classes,
+    )
+    first, second, third, *_ = again
+    assert first.objects.boxes_xyxy[0].tolist() == [0.1, 1 / 3, 7, 9]
+    assert (len(second.objects), second.labels) == (0, ())
+    assert (third.objects, third.labels, third.size_hw) == (None, None, None)
+    assert third.pixels == tmp_path / "m" / "2.png"
+
+
+def test_paths_of_masks_follow_the_table(street, tmp_path):
+    write_dataset(street, tmp_path / "below" / "t.parquet")
+    assert read_dataset(tmp_path / "below" / "t.parquet")[0].pixels == tmp_path / "m" / "0.png"
+    (tmp_path / "p").mkdir()
+    inside = Dataset(street.table, street.classes, tmp_path / "p", pixel_classes=street.pixel_classes)
+    write_dataset(inside, tmp_path / "u.parquet")
+    assert read_dataset(tmp_path / "u.parquet").table["pixels"][0].as_py() == "p/m/0.png"
+
+
+def test_a_table_of_objects_alone_needs_no_labels(street, tmp_path):
+    only = Dataset(
+        street.table.drop_columns(["labels", "label"]),
+        ClassNames([]),
+        tmp_path,
+        object_classes=ClassNames(["hat"]),
+    )
+    pq.write_table(only.table, tmp_path / "t.parquet")
+    data = read_dataset(tmp_path / "t.parquet")
+    assert list(data.object_classes) == ["größer", "hat"], "natural order, where nobody said another"
+    assert data.table["label"].null_count == 5
+    assert len(data.classes) == 0
+    assert data[0].extra == {"source_pixels": "m/0.png"}, "values without names mean nothing"
+
+
+def test_objects_of_others_in_a_looser_type(tmp_path):
+    objects = [[{"box": [1, 2, 3, 4], "label": "cafe\u0301", "score": 0.5}], []]
+    pq.write_table(pa.table({"path": ["a", "b"], "objects": objects}), tmp_path / "t.parquet")
+    data = read_dataset(tmp_path / "t.parquet")
+    assert data.table["objects"].to_pylist() == [
+        [{"label": "caf\u00e9", "box": [1.0, 2.0, 3.0, 4.0], "mask": None, "crowd": None}],
+        [],
+    ]
+    assert data[0].objects.boxes_xyxy.tolist() == [[1, 2, 3, 4]]
+
+
+def test_a_column_of_the_users_own_keeps_its_values(table, tmp_path):
+    data = read_dataset(table("path,label,objects,pixels\na,x,3,900\n"))
+    assert data[0].extra == {"source_objects": "3", "source_pixels": "900"}
+    assert data[0].objects is None
+
+
+def test_objects_without_label_or_box_are_told(tmp_path):
+    objects = [
+        [boxed("a", 1, 2, 3, 4)],
+        [{**boxed("a", 1, 2, 3, 4), "label": None}],
+        [boxed("a", 1, 2, 3, 4), {**boxed("a", 1, 2, 3, 4), "box": None}],
+        [{**boxed("a", 1, 2, 3, 4), "box": [1.0, None, 3.0, 4.0]}],
+    ]
+    table = pa.table({"path": list("abcd"), "objects": pa.array(objects, objects_type())})
+    pq.write_table(table, tmp_path / "t.parquet")
+    assert "objects without a label or a box in 3 rows of t.parquet (row 2, 3, 4)" in told(
+        tmp_path / "t.parquet", DatasetError
+    )
+    loose = [[{"label": "a", "box": [1.0, 2.0, 3.0]}]]
+    pq.write_table(pa.table({"path": ["a"], "objects": loose}), tmp_path / "u.parquet")
+    assert "a column of u.parquet cannot be used" in told(tmp_path / "u.parquet", DatasetError)
+
+
+def test_csv_refuses_what_it_cannot_hold_and_keeps_sizes(street, tmp_path):
+    with pytest.raises(DatasetError, match="CSV cannot hold the column objects, pixels") as error:
+        write_dataset(street, tmp_path / "t.csv")
+    assert error.value.fix == "write a .parquet table"
+    plain = Dataset(street.table.drop_columns(["objects", "pixels"]), street.classes, tmp_path)
+    with pytest.raises(DatasetError, match="CSV cannot tell a picture without labels"):
+        write_dataset(plain, tmp_path / "t.csv")
+    plain = plain.take([0, 2, 3])
+    write_dataset(plain, tmp_path / "t.csv")
+    again = read_dataset(tmp_path / "t.csv")
+    assert [s.size_hw for s in again] == [(9, 100), None, (12, 12)]
+    assert again.table["height_px"].type == pa.int32()
+    empty = plain.table.append_column("pixels", pa.nulls(3, pa.string()))
+    write_dataset(Dataset(empty, street.classes, tmp_path), tmp_path / "u.csv")
+    assert "pixels" not in read_dataset(tmp_path / "u.csv").table.column_names

@@ -18,11 +18,14 @@ from assay.configs import ReadConfig
 from assay.data.columns import Columns, Conform, asked_columns, column_named
 from assay.data.groups import groups_from_pattern, groups_from_table
 from assay.data.names import is_hidden, is_other_picture, is_picture, natural_key, part_named
-from assay.data.read import read_dataset
+from assay.data.read import load_format, read_dataset, recognise
 from assay.data.table_source import CSV, PARQUET, open_source
 from assay.errors import AssayError, ConfigError, DatasetError
 from assay.labels import ClassNames
 from assay.types import PARTS, Dataset
+
+_OF_CLASSES = ("image-folder", "table")
+"""Formats that may be refused for want of labels alone."""
 
 
 def read_for_audit(
@@ -57,6 +60,8 @@ def _read(path: str | Path, config: ReadConfig) -> Dataset:
         return read_dataset(path, config)
     except DatasetError as refusal:
         place = Path(path).expanduser()
+        if recognise(place, config.format) not in map(load_format, _OF_CLASSES):
+            raise refusal  # broken boxes are no pictures without labels
         bare = _bare_folder(place) if place.is_dir() else _bare_table(place, config)
         if bare is None:
             raise refusal

@@ -22,6 +22,7 @@ VERBS = {
     "show": "draw a contact sheet of a data set, augmented if wanted",
     "check": "find what is broken or contradicts itself in a data set",
     "split": "deal a data set to train, validation and test, and write the split down",
+    "convert": "write a data set in another format: coco, yolo, voc, masks, a table, folders",
     "crops": "cut boxes out of pictures: a data set of targets and backgrounds",
     "render": "render the picture set of a small shop, to try things on",
     "models": "list the networks",

@@ -34,3 +34,20 @@ def track(items: Iterable[T], what: str, total: int | None = None, *, quiet: boo
             yield item
             speed = bar.tasks[task].speed
             bar.update(task, advance=1, rate="" if speed is None else f"{speed:,.0f}/s")
+
+
+class Steps:
+    """A bar for work that calls back with (done, of how many), begun when the number is known."""
+
+    def __init__(self, what: str, *, quiet: bool = False) -> None:
+        self._what, self._quiet, self._steps = what, quiet, iter(range(0))
+
+    def __call__(self, done: int, total: int) -> None:
+        """Move the bar; it goes away when all is done."""
+        if done == 1:
+            self._steps = track(range(total + 1), self._what, total, quiet=self._quiet)
+            next(self._steps, None)
+        next(self._steps, None)
+        if done == total:
+            for _ in self._steps:
+                pass

@@ -25,7 +25,7 @@ LARGE_BYTES = 32 << 20
 """Source files above this size go through the cache."""
 
 _KEEP_BYTES = 16 << 30
-_VERSION = 1
+_VERSION = 2
 
 Batches = Callable[[], tuple[pa.Schema, Iterator[pa.RecordBatch]]]
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from assay.configs import ReadConfig
 from assay.data.box_json import read_json
-from assay.data.box_rows import CORNERS, SIZES, Box, BoxedPicture, BoxFile, Fault, take_records
+from assay.data.box_rows import CORNERS, SIZES, Box, BoxedPicture, BoxFile, take_records
+from assay.data.faults import Fault
 from assay.data.table_source import CSV, PARQUET, open_source
 from assay.errors import ConfigError
 

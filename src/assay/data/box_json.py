@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from assay.configs import ReadConfig
-from assay.data.box_rows import BoxedPicture, BoxFile, add_box, take_records, text_of
-from assay.data.names import nfc, part_named, some
+from assay.data.box_rows import BoxFile, add_box, take_records
+from assay.data.coco_json import CocoImage, coco_annotations, coco_images, coco_names, is_coco, is_crowd
+from assay.data.json_file import read_json_file
+from assay.data.names import nfc, some
 from assay.data.picture_index import PictureIndex
 from assay.errors import DatasetError
 
 
 def read_json(place: Path, read: ReadConfig, found: BoxFile) -> None:
     """Add the boxes of a JSON file to ``found``. Raises DatasetError where it has no known form."""
-    try:
-        told = json.loads(place.read_text("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{place.name} cannot be read as JSON", got=str(error)[:200]) from error
-    if isinstance(told, dict) and "annotations" in told and "images" in told:
+    told = read_json_file(place)
+    if is_coco(told):
         _read_coco(told, place, found)
     elif isinstance(told, dict) and isinstance(told.get("boxes_xyxy_pixels"), dict):
         _read_by_picture(told["boxes_xyxy_pixels"], place, found)
@@ -37,29 +35,20 @@ def read_json(place: Path, read: ReadConfig, found: BoxFile) -> None:
 
 
 def _read_coco(told: Mapping[str, Any], place: Path, found: BoxFile) -> None:
-    """https://cocodataset.org/#format-data: bbox is x, y, width, height, from the upper left corner."""
-    names = {row.get("id"): text_of(row.get("name")) for row in _dicts(told.get("categories"))}
-    images: dict[Any, BoxedPicture] = {}
-    for number, row in enumerate(_dicts(told["images"]), 1):
-        path = text_of(row.get("file_name"))
-        if path is None:
-            found.fault(f"{place.name} image {number}", "no file_name", "fill in its path")
-            continue
-        picture = found.picture(nfc(path.replace("\\", "/")), f"{place.name} image {row.get('id', number)}")
-        picture.part = part_named(text_of(row.get("part") or row.get("split")) or "")
-        picture.group = text_of(row.get("group"))
-        images[row.get("id")] = picture
-    for number, row in enumerate(_dicts(told["annotations"]), 1):
-        where = f"{place.name} annotation {row.get('id', number)}"
-        owner, values = images.get(row.get("image_id")), row.get("bbox")
-        if owner is None:
-            found.fault(where, f"no image has the id {row.get('image_id')}", "correct image_id")
-        elif not isinstance(values, list) or len(values) != 4:
-            found.fault(where, "bbox is not x, y, width, height", "fill in four numbers")
+    """As boxes: ``bbox`` is x, y, width, height, from the upper left corner."""
+    images: dict[Any, CocoImage] = {}
+    for image in coco_images(told, place.name, found.fault):
+        picture = found.picture(nfc(image.file_name), image.place)
+        picture.part, picture.group = image.part, image.group
+        images[image.id] = image
+    for annotation in coco_annotations(told, place.name, images, coco_names(told), found.fault):
+        values = annotation.row.get("bbox")
+        if not isinstance(values, list) or len(values) != 4:
+            found.fault(annotation.place, "bbox is not x, y, width, height", "fill in four numbers")
         else:
-            label = names.get(row.get("category_id"))
-            crowd = bool(row.get("iscrowd"))
-            add_box(found, owner, values, label, where, is_size=True, is_crowd=crowd)
+            owner = found.pictures[nfc(annotation.image.file_name)]
+            crowd = is_crowd(annotation.row)
+            add_box(found, owner, values, annotation.label, annotation.place, is_size=True, is_crowd=crowd)
 
 
 def _read_by_picture(told: Mapping[str, Any], place: Path, found: BoxFile) -> None:
@@ -82,7 +71,3 @@ def _read_by_picture(told: Mapping[str, Any], place: Path, found: BoxFile) -> No
                 found.fault(
                     f"{where} box {number}", "it is not [label, x1, y1, x2, y2]", "fill in four numbers"
                 )
-
-
-def _dicts(rows: Any) -> list[Mapping[str, Any]]:
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []

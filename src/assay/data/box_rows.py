@@ -6,15 +6,16 @@ and a group. Each box is checked when it is added.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from assay.configs import ReadConfig
+from assay.data.box_values import corners_of
 from assay.data.columns import column_named
-from assay.data.names import nfc, part_named, some
+from assay.data.faults import Fault
+from assay.data.names import nfc, part_named, some, text_of
 from assay.errors import ConfigError, DatasetError
 from assay.tables import suggest
 
@@ -53,18 +54,6 @@ class BoxedPicture:
     boxes: list[Box] = field(default_factory=list)
     part: str | None = None
     group: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A box or picture that could not be used: where, what and how to mend it."""
-
-    place: str
-    what: str
-    fix: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.what}"
 
 
 @dataclass
@@ -155,41 +144,9 @@ def add_box(
     """Check four values and add the box; a row whose four cells are all empty is a picture without boxes."""
     if all(text_of(value) is None for value in values):
         return
-    numbers = [_number(value) for value in values]
-    if any(number is None for number in numbers):
-        shown = ", ".join(str(value) for value in values)
-        found.fault(where, f"the box ({shown}) is not four numbers", "fill in four numbers")
-        return
-    x1, y1, x2, y2 = (float(number or 0.0) for number in numbers)
-    if is_size:
-        x2, y2 = x1 + x2, y1 + y2
-    if x2 <= x1 or y2 <= y1:
-        _refuse_empty(found, where, (x1, y1, x2, y2), is_size=is_size)
-        return
-    picture.boxes.append(Box((x1, y1, x2, y2), label, where, is_crowd))
-
-
-def _refuse_empty(found: BoxFile, where: str, box: tuple[float, ...], *, is_size: bool) -> None:
-    x1, y1, x2, y2 = box
-    shown = f"({x1:g}, {y1:g}, {x2 - x1:g}, {y2 - y1:g})" if is_size else f"({x1:g}, {y1:g}, {x2:g}, {y2:g})"
-    if is_size or (x2 == x1 or y2 == y1):
-        found.fault(where, f"the box {shown} has no area", "draw it again, or remove it")
-    else:
-        fix = "swap the corners; if the last two are width and height, name the columns x,y,w,h"
-        found.fault(where, f"the box {shown} ends before it begins", fix)
-
-
-def text_of(value: Any) -> str | None:
-    """A cell as text, 7.0 as "7"; None where it is empty."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    return text or None
-
-
-def _number(value: Any) -> float | None:
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
+        xyxy = corners_of(values, is_size=is_size)
+    except DatasetError as error:
+        found.fault(where, error.what, error.fix or "")
+        return
+    picture.boxes.append(Box(xyxy, label, where, is_crowd))

@@ -1,4 +1,5 @@
-"""From a user's table to the columns that ``types.Dataset`` names: path, label, labels, part, group.
+"""From a user's table to the columns that ``types.Dataset`` names: path, label, labels, part, group, and what is in a
+picture (``object_columns``).
 
 Columns are found by option or by the names people use; all others are kept. Everything is done batch by batch
 on Arrow arrays, so a table of any length passes through in constant memory; what is wrong is collected and
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from assay.configs import ReadConfig
 from assay.data.names import PART_ALIASES, part_named, some
+from assay.data.object_columns import NAMES, broken_objects, conform_objects, our_type
 from assay.errors import ConfigError, DatasetError
 from assay.tables import suggest
 
@@ -68,7 +70,7 @@ def find_columns(names: list[str], config: ReadConfig, table: str) -> Columns:
     Raises
     ------
     ConfigError : an option names a column that is not there.
-    DatasetError : no column looks like the paths, or none like the labels.
+    DatasetError : no column looks like the paths, or none like the labels, objects or pixel masks.
     """
     found = {ours: _find(ours, names, getattr(config, f"{ours}_column")) for ours in ALIASES}
     wrong = {o: n for o, n in found.items() if n is not None and n not in names}
@@ -79,7 +81,10 @@ def find_columns(names: list[str], config: ReadConfig, table: str) -> Columns:
             fix="; ".join(f"--{ours}-column: {suggest(name, names)}" for ours, name in wrong.items()),
         )
     _settle_labels(found, config)
-    if found["path"] is None or (found["label"] is None and found["labels"] is None):
+    says_nothing = (
+        found["label"] is None and found["labels"] is None and not {"objects", "pixels"} & set(names)
+    )
+    if found["path"] is None or says_nothing:
         raise _no_column(found, names, table)
     twice = [name for name, n in Counter(v for v in found.values() if v).items() if n > 1]
     if twice:
@@ -127,6 +132,8 @@ class Conform:
     rows: int = 0
     unknown_parts: Counter[str] = field(default_factory=Counter)
     no_path: list[int] = field(default_factory=list)
+    has_pixel_classes: bool = False
+    broken: list[int] = field(default_factory=list)
     _backslashes: bool | None = None
 
     def schema(self, theirs: pa.Schema) -> pa.Schema:
@@ -139,8 +146,16 @@ class Conform:
         fields = list({f.name: f for f in fields}.values())
         for f in theirs:
             if f.name not in sources.values():
-                fields.append(pa.field(f"source_{f.name}" if f.name in ALIASES else f.name, f.type))
+                fields.append(pa.field(self._name(f), self._our_type(f) or f.type))
         return pa.schema(fields)
+
+    def _our_type(self, theirs: pa.Field) -> pa.DataType | None:
+        return our_type(theirs, has_pixel_classes=self.has_pixel_classes)
+
+    def _name(self, theirs: pa.Field) -> str:
+        """A further column's name: its own, unless that is ours and means something else here."""
+        is_taken = theirs.name in ALIASES or (theirs.name in NAMES and self._our_type(theirs) is None)
+        return f"source_{theirs.name}" if is_taken else str(theirs.name)
 
     def batch(self, theirs: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         """One batch in our schema."""
@@ -149,17 +164,32 @@ class Conform:
         labels = None if c.labels is None else _many(theirs[c.labels])
         if labels is not None:
             made["labels"] = labels
-        made["label"] = _only(labels) if c.label is None else _nfc(_text(theirs[c.label]))
+        made["label"] = self._label(theirs, labels)
         if c.part is not None:
             made["part"] = self._parts(_text(theirs[c.part]))
         if c.group is not None:
             made["group"] = _text(theirs[c.group])
         for f in theirs.schema:
-            name = f"source_{f.name}" if f.name in ALIASES else f.name
             if f.name not in c.sources().values():
-                made[name] = theirs[f.name]
+                made[self._name(f)] = self._further(theirs[f.name], f)
         self.rows += theirs.num_rows
         return pa.record_batch([made[f.name] for f in schema], schema=schema)
+
+    def _label(self, theirs: pa.RecordBatch, labels: pa.Array | None) -> pa.Array:
+        if self.columns.label is not None:
+            return _nfc(_text(theirs[self.columns.label]))
+        return pa.nulls(theirs.num_rows, pa.string()) if labels is None else _only(labels)
+
+    def _further(self, values: pa.Array, theirs: pa.Field) -> pa.Array:
+        """A column that says what is in the pictures, in our type; any other one as it is."""
+        kind = self._our_type(theirs)
+        if kind is None:
+            return values
+        if theirs.name != "objects":
+            return values.cast(kind)
+        values = conform_objects(values)
+        self.broken.extend(self.rows + row + 1 for row in broken_objects(values))
+        return values
 
     def raise_faults(self) -> None:
         """Raises one DatasetError with everything that was wrong in the batches so far."""
@@ -171,6 +201,12 @@ class Conform:
                 f"{len(self.no_path):,} rows of {self.table} have no path (row {some(map(str, self.no_path))})"
             )
             fixes.append("fill them or delete them")
+        if self.broken:
+            shown = some(map(str, self.broken))
+            wrong.append(
+                f"objects without a label or a box in {len(self.broken):,} rows of {self.table} (row {shown})"
+            )
+            fixes.append("give every object both, or leave it out")
         if self.unknown_parts:
             shown = some(f"{name!r} ({n:,} rows)" for name, n in self.unknown_parts.most_common())
             wrong.append(f"column {self.columns.part!r} of {self.table} names unknown parts: {shown}")
@@ -232,9 +268,8 @@ def _many(values: pa.Array) -> pa.Array:
     return pc.split_pattern(pc.if_else(pc.equal(text, ""), None, text), "|")
 
 
-def _only(labels: pa.Array | None) -> pa.Array:
+def _only(labels: pa.Array) -> pa.Array:
     """The label of the rows that have just one."""
-    assert labels is not None  # find_columns gives one of the two
     single = pc.equal(pc.list_value_length(labels), 1)
     rows = pc.if_else(pc.fill_null(single, False), labels, pa.scalar([None], type=labels.type))
     return pc.list_element(rows, 0)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from assay.data.box_rows import Box, BoxedPicture, BoxFile, Fault
+from assay.data.box_rows import Box, BoxedPicture, BoxFile
 from assay.data.crop_frames import Boxes, Frame, background_frames, clip, target_frame
+from assay.data.faults import Fault
 from assay.errors import ImageError
 from assay.image import encode_image, read_image, to_pillow
 from assay.verb_configs import CropsConfig

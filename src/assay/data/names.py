@@ -6,9 +6,11 @@ comes after class 9. These rules are the same for every data format, so they sta
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 PART_ALIASES = {
     "train": "train",
@@ -108,3 +110,11 @@ def some(names: Iterable[str], n: int = 5) -> str:
     listed = list(names)
     more = f" and {len(listed) - n:,} more" if len(listed) > n else ""
     return ", ".join(listed[:n]) + more
+
+
+def text_of(value: Any) -> str | None:
+    """A cell as text, 7.0 as "7"; None where it is empty."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    return text or None

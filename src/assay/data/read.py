@@ -18,7 +18,7 @@ _LAST_RESORT = "image-folder"
 
 
 def read_dataset(path: str | Path, config: ReadConfig | None = None) -> Dataset:
-    """Read the data set at ``path``: a class-per-folder tree, a CSV or a Parquet table.
+    """Read the data set at ``path``: a class-per-folder tree, a CSV or Parquet table, or a format of boxes and masks.
 
     Nothing but names is read here: pictures are looked at by ``check_dataset`` and by whoever needs pixels.
 
@@ -57,7 +57,8 @@ def recognise(path: Path, name: str | None = None) -> Format:
         got=f"a file ending in {path.suffix!r}"
         if path.is_file()
         else "something that is neither file nor folder",
-        fix="give a folder with one sub-folder a class, or a .csv or .parquet table",
+        fix="give a folder with one sub-folder a class, a .csv or .parquet table, or one of the formats "
+        f"{', '.join(n for n in FORMATS if n not in (_LAST_RESORT, 'table'))}",
     )
 
 

@@ -1,7 +1,7 @@
 """Assay's own trunk: dense cross-stage partial stages (Wang et al. 2020, CSPNet), small enough for two CPU cores.
 
 Stem to 1/4 of the side, then a CSP stage each at 1/4, 1/8, 1/16 and 1/32, and spatial pyramid pooling at the end.
-The same trunk will carry the detector and the segmenter, so it is a module of its own that gives all four maps.
+The same trunk carries boxes and pixels (``multitask``), so it is a module of its own that gives all four maps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from assay.configs import ModelConfig
 from assay.errors import ConfigError
 from assay.models.blocks import CspStage, Sppf, build_head, conv_norm, init_convolutions
 from assay.models.build import refuse_timm_options
-from assay.models.classifier import Classifier, parameter_blocks
+from assay.models.classifier import Classifier
 
 SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "csp-nano": ((24, 48, 96, 160), (1, 1, 2, 1)),
@@ -61,6 +61,10 @@ class CspTrunk(nn.Module):
             maps.append(x)
         return maps
 
+    def blocks(self) -> list[list[nn.Parameter]]:
+        """The stem and the four stages."""
+        return [list(part.parameters()) for part in (self.stem, *self.stages)]
+
 
 class CspClassifier(Classifier):
     """The trunk, a mean over space, dropout and a linear layer."""
@@ -87,7 +91,7 @@ class CspClassifier(Classifier):
 
     def blocks(self) -> list[list[nn.Parameter]]:
         """The stem, the four stages, the head."""
-        return parameter_blocks([self.trunk.stem, *self.trunk.stages], self.linear)
+        return [*self.trunk.blocks(), list(self.linear.parameters())]
 
 
 def build_csp_nano(config: ModelConfig, classes: int, channels: int = 3) -> CspClassifier:

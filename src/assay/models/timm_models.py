@@ -57,7 +57,7 @@ class TimmClassifier(Classifier):
         super().__init__()
         self.net = net
         self.name = name
-        self.fixed_hw = _fixed_size(net)
+        self.fixed_hw = fixed_size(net)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """(B, C, H, W) -> logits (B, K).
@@ -66,19 +66,19 @@ class TimmClassifier(Classifier):
         ------
         ModelError : the network takes pictures of one size only, and these have another.
         """
-        self._check_size(x)
+        check_size(x, self.name, self.fixed_hw)
         logits: Tensor = self.net(x)
         return logits
 
     def embed(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """(B, C, H, W) -> (B, F): what timm calls the pre-logits."""
-        self._check_size(x)
+        check_size(x, self.name, self.fixed_hw)
         pooled: Tensor = self.net.forward_head(self.net.forward_features(x), pre_logits=True)  # type: ignore[operator]
         return pooled
 
     def features(self, x: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         """The last map (B, C_i, H_i, W_i) at each of the strides 4, 8, 16 and 32 that the network has."""
-        self._check_size(x)
+        check_size(x, self.name, self.fixed_hw)
         if not hasattr(self.net, "forward_intermediates"):
             raise ModelError(f"timm's {self.name} does not give its inner maps", fix="choose another network")
         at = {entry["reduction"]: i for i, entry in enumerate(self.net.feature_info)}  # type: ignore[arg-type]
@@ -95,35 +95,14 @@ class TimmClassifier(Classifier):
     def blocks(self) -> list[list[nn.Parameter]]:
         """The layer groups that timm names, the head as a block of its own at the end."""
         in_head = {id(p) for p in self.head.parameters()}
-        trunk = [[p for p in group if id(p) not in in_head] for group in self._groups()]
+        trunk = [[p for p in group if id(p) not in in_head] for group in layer_groups(self.net)]
         return [group for group in (*trunk, list(self.head.parameters())) if group]
-
-    def _groups(self) -> list[list[nn.Parameter]]:
-        """Parameters by timm's matcher, input first; by its children where it has none."""
-        if not hasattr(self.net, "group_matcher"):
-            loose = list(self.net.parameters(recurse=False))
-            return [loose, *(list(child.parameters()) for child in self.net.children())]
-        from timm.models import group_parameters  # noqa: PLC0415 - timm is there by now
-
-        matcher = self.net.group_matcher(coarse=False)  # type: ignore[operator]
-        groups: dict[int, list[nn.Parameter]] = group_parameters(self.net, matcher, return_values=True)
-        return [groups[i] for i in sorted(groups)]
 
     @property
     def published(self) -> dict[str, Any]:
         """What timm says of the published weights: origin, licence, size, mean, std, where known."""
         told = getattr(self.net, "pretrained_cfg", None) or {}
         return {name: told[name] for name in PUBLISHED if told.get(name)}
-
-    def _check_size(self, x: Tensor) -> None:
-        if torch.onnx.is_in_onnx_export() or self.fixed_hw is None or tuple(x.shape[-2:]) == self.fixed_hw:
-            return
-        height, width = self.fixed_hw
-        raise ModelError(
-            f"{self.name} was built for pictures of {height} x {width} px and takes no others",
-            got=f"{x.shape[-2]} x {x.shape[-1]} px",
-            fix=f"use --size {width}, or build it for your size with --model-options img_size={x.shape[-1]}",
-        )
 
 
 def build_timm(config: ModelConfig, classes: int, channels: int = 3) -> TimmClassifier:
@@ -268,7 +247,31 @@ def suggest_model(name: str) -> str:
     return f"did you mean {' or '.join(near)}?" if near else "`assay models` lists the networks"
 
 
-def _fixed_size(net: nn.Module) -> tuple[int, int] | None:
+def layer_groups(net: nn.Module) -> list[list[nn.Parameter]]:
+    """Parameters by timm's matcher, input first; by its children where it has none."""
+    if not hasattr(net, "group_matcher"):
+        loose = list(net.parameters(recurse=False))
+        return [loose, *(list(child.parameters()) for child in net.children())]
+    from timm.models import group_parameters  # noqa: PLC0415 - timm is there by now
+
+    matcher = net.group_matcher(coarse=False)  # type: ignore[operator]
+    groups: dict[int, list[nn.Parameter]] = group_parameters(net, matcher, return_values=True)
+    return [groups[i] for i in sorted(groups)]
+
+
+def check_size(x: Tensor, name: str, fixed_hw: tuple[int, int] | None) -> None:
+    """Raise ModelError where the network takes pictures of ``fixed_hw`` alone, and these have another size."""
+    if torch.onnx.is_in_onnx_export() or fixed_hw is None or tuple(x.shape[-2:]) == fixed_hw:
+        return
+    height, width = fixed_hw
+    raise ModelError(
+        f"{name} was built for pictures of {height} x {width} px and takes no others",
+        got=f"{x.shape[-2]} x {x.shape[-1]} px",
+        fix=f"use --size {width}, or build it for your size with --model-options img_size={x.shape[-1]}",
+    )
+
+
+def fixed_size(net: nn.Module) -> tuple[int, int] | None:
     """(height, width) of the only pictures that the network takes; None where it takes any."""
     patch = getattr(net, "patch_embed", None)
     size = getattr(patch, "img_size", None)

@@ -68,7 +68,7 @@ class Augment:
         if self.config.trivial:
             picture = trivial_augment(picture, rng)
         if self.config.colour_jitter:
-            picture = _jittered(picture, self.config.colour_jitter, rng)
+            picture = jitter_colours(picture, self.config.colour_jitter, rng)
         if _happens(self.config.blur, rng):
             picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(*BLUR_SIGMA)))
         pixels = np.array(picture).reshape(self.size, self.size, self.channels)
@@ -171,7 +171,7 @@ def _cutmix(images: Images, partner: NDArray[np.int64], share: float, rng: Gener
     return mixed, 1 - (bottom - top) * (right - left) / (height * width)
 
 
-def _jittered(picture: Image.Image, strength: float, rng: Generator) -> Image.Image:
+def jitter_colours(picture: Image.Image, strength: float, rng: Generator) -> Image.Image:
     """Brightness, contrast and saturation by 1 +- strength, hue by +- strength / 4 of the circle.
 
     All four are linear in the colours, so they are one 3 x 4 matrix and one pass. Hue turns the chroma plane of

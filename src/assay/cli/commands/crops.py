@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from assay.cli.command import Command
 from assay.cli.flags import add_config_flags, read_config
-from assay.cli.progress import track
+from assay.cli.progress import Steps
 from assay.cli.terminal import paint, show_table, warn
 from assay.configs import ReadConfig
 from assay.verb_configs import CropsConfig
@@ -46,7 +46,7 @@ def _run(args: argparse.Namespace) -> int:
     from assay.data.crops import cut_crops  # noqa: PLC0415 - numpy and Arrow, for those who cut
 
     config, read = read_config(args, CropsConfig), read_config(args, ReadConfig)
-    steps = _Steps(quiet=args.json)
+    steps = Steps("cutting", quiet=args.json)
     with quiet_native():
         sources, read = _sources(args.sources, read)
         made = cut_crops(args.boxes, args.out, config, read=read, sources=sources, progress=steps)
@@ -67,22 +67,6 @@ def _sources(data: str | None, read: ReadConfig) -> tuple[Dataset | None, ReadCo
 
     own = ReadConfig(group_column=read.group_column, part_column=read.part_column)
     return read_dataset(data, own), replace(read, group_column=None, part_column=None)
-
-
-class _Steps:
-    """A bar that is begun when the number of pictures is known."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet, self._steps = quiet, iter(range(0))
-
-    def __call__(self, done: int, total: int) -> None:
-        if done == 1:
-            self._steps = track(range(total + 1), "cutting", total, quiet=self._quiet)
-            next(self._steps, None)
-        next(self._steps, None)
-        if done == total:
-            for _ in self._steps:
-                pass  # the bar goes away
 
 
 def _show(made: Crops) -> None:

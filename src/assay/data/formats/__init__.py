@@ -1,15 +1,23 @@
 """Data formats. Each is one file with one object ``FORMAT`` and one line in ``assay.tables.FORMATS``.
 
-Formats do not know each other; ``tests/contracts/test_formats.py`` asks the same of all of them.
+Formats do not know each other; ``tests/contracts/test_formats.py`` asks the same of all that hold classes, and
+``tests/contracts/test_object_formats.py`` of all that hold boxes or masks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from assay.configs import ReadConfig
 from assay.types import Dataset
+
+HOLDABLE = frozenset(
+    ("label", "labels", "part", "group", "boxes", "masks", "crowd", "empty", "unlabelled", "pixels")
+)
+"""What a format may hold of a picture: one class; tags; its part and group; boxes, masks, regions of many things;
+that it is empty (looked at, nothing there); that nobody looked for objects; the class of every pixel."""
 
 
 class Format(Protocol):
@@ -20,6 +28,10 @@ class Format(Protocol):
         """File name endings that this format writes; ``""`` stands for a folder."""
         ...
 
+    def holds(self, path: Path) -> frozenset[str]:
+        """What is kept when a data set is written to ``path``: names of ``HOLDABLE``."""
+        ...
+
     def detect(self, path: Path) -> bool:
         """Whether ``path`` (which exists) looks like this format. Cheap, and never raises."""
         ...
@@ -28,6 +40,8 @@ class Format(Protocol):
         """The data set at ``path``. Raises DatasetError or ConfigError, with everything that is wrong at once."""
         ...
 
-    def write(self, dataset: Dataset, path: Path) -> None:
-        """Write so that ``read`` gives the same rows back. Whole or not at all."""
+    def write(
+        self, dataset: Dataset, path: Path, progress: Callable[[int, int], object] | None = None
+    ) -> None:
+        """Write so that ``read`` gives the same rows back. Whole or not at all. ``progress``: (pictures done, all)."""
         ...

@@ -1,14 +1,15 @@
 """A CSV or Parquet table: one row a picture, with label or labels, part, group and any other column.
 
-Small tables are held in memory, large ones are memory-mapped through ``arrow_cache``. Parquet files of our own
-also carry the order of classes and the split record in their metadata (key ``assay``).
+Small tables are held in memory, large ones are memory-mapped through ``arrow_cache``. Parquet also holds objects, pixel
+masks and sizes (``object_columns``). Parquet files of our own carry the orders of all classes and the split record in
+their metadata (key ``assay``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,26 @@ from assay.configs import ReadConfig
 from assay.data.arrow_cache import gather
 from assay.data.columns import Conform, asked_columns, find_columns
 from assay.data.csv_source import CsvSource
+from assay.data.formats import HOLDABLE
 from assay.data.formats.table_file import write_table
 from assay.data.names import in_order, is_hidden
+from assay.data.object_columns import labels_of_objects
 from assay.data.table_source import CSV, PARQUET, ParquetSource, open_source
 from assay.errors import AssayError, ConfigError, DatasetError
 from assay.labels import ClassNames
 from assay.types import Dataset
+
+_CSV_HOLDS = frozenset({"label", "labels", "part", "group"})
 
 
 class Table:
     """The data format ``table``."""
 
     suffixes = (".csv", ".parquet")
+
+    def holds(self, path: Path) -> frozenset[str]:
+        """Parquet holds everything, CSV what fits into a cell of text."""
+        return HOLDABLE if path.suffix.lower() in PARQUET else _CSV_HOLDS
 
     def detect(self, path: Path) -> bool:
         """A table, or a folder with just one table that has labels and whose paths lead to pictures beside it."""
@@ -54,18 +63,26 @@ class Table:
         if not root.is_dir():
             raise ConfigError(f"root {root} is not a folder", fix="name the folder that the paths start from")
         source = open_source(path, asked_columns(config))
-        conform = Conform(find_columns(list(source.names), config, path.name), root, path.name)
+        notes = _notes(source)
+        conform = Conform(
+            find_columns(list(source.names), config, path.name),
+            root,
+            path.name,
+            has_pixel_classes=bool(notes.get("pixel_classes")),
+        )
 
         def batches() -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
             schema = conform.schema(source.schema)
             return schema, _checked(source, conform, schema)
 
         options = {**config.to_dict(), "root": str(root.resolve())}
-        return _dataset(gather(path, options, batches), conform, root, _notes(source))
+        return _dataset(gather(path, options, batches), conform, root, notes)
 
-    def write(self, dataset: Dataset, path: Path) -> None:
+    def write(
+        self, dataset: Dataset, path: Path, progress: Callable[[int, int], object] | None = None
+    ) -> None:
         """CSV or Parquet by the suffix; see ``table_file``."""
-        write_table(dataset, path)
+        write_table(dataset, path, progress)
 
 
 def _checked(
@@ -85,19 +102,30 @@ def _checked(
 
 
 def _dataset(table: pa.Table, conform: Conform, root: Path, ours: dict[str, Any]) -> Dataset:
-    found = in_order(_labels_in(table))
-    if not found:
+    found = _labels_in(table)
+    things = labels_of_objects(table["objects"]) if "objects" in table.column_names else set()
+    if not found and not {"objects", "pixels"} & set(table.column_names):
         raise DatasetError(
             f"{conform.table} has no labels", got="the label column is empty", fix="fill it in"
         )
-    kept = ours.get("classes", [])
-    classes = ClassNames(kept if set(found) <= set(kept) else found)
     notes = {"columns": conform.columns.sources()}
     table = table.replace_schema_metadata({b"assay": json.dumps(notes).encode()})
     split = ours.get("split") or ({"by": "source"} if conform.columns.part else {})
-    if conform.columns.part and table["part"].null_count < len(table):
-        return Dataset(table, classes, root, name=Path(conform.table).stem, split=split)
-    return Dataset(table, classes, root, name=Path(conform.table).stem)
+    has_parts = conform.columns.part is not None and table["part"].null_count < len(table)
+    return Dataset(
+        table,
+        _in_their_order(found, ours.get("classes", [])),
+        root,
+        name=Path(conform.table).stem,
+        split=split if has_parts else {},
+        object_classes=_in_their_order(things, ours.get("object_classes", [])),
+        pixel_classes=ClassNames(ours.get("pixel_classes", [])),
+    )
+
+
+def _in_their_order(found: set[str], kept: list[str]) -> ClassNames:
+    """The order that the file carries, where it knows all that occur; else natural order."""
+    return ClassNames(kept if found <= set(kept) else in_order(found))
 
 
 def _labels_in(table: pa.Table) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from assay.data.names import is_hidden, some
@@ -12,7 +13,9 @@ from assay.errors import DatasetError
 from assay.types import Dataset, Sample
 
 
-def copy_to_folders(dataset: Dataset, path: Path) -> None:
+def copy_to_folders(
+    dataset: Dataset, path: Path, progress: Callable[[int, int], object] | None = None
+) -> None:
     """Copy every picture to ``path/part/class/name``; two equal names in one class get ``-2``, ``-3`` behind.
 
     Raises
@@ -25,7 +28,7 @@ def copy_to_folders(dataset: Dataset, path: Path) -> None:
     _check_names(dataset)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        _copy(dataset, beside)
+        _copy(dataset, beside, progress)
         if path.exists():
             path.rmdir()
         beside.replace(path)
@@ -39,13 +42,15 @@ def copy_to_folders(dataset: Dataset, path: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _copy(dataset: Dataset, target: Path) -> None:
+def _copy(dataset: Dataset, target: Path, progress: Callable[[int, int], object] | None) -> None:
     for part in list(dataset.parts) or [""]:
         for name in dataset.classes:
             (target / part / name).mkdir(parents=True, exist_ok=True)
     taken: Counter[str] = Counter()
-    for sample in dataset:
+    for done, sample in enumerate(dataset, 1):
         shutil.copyfile(sample.path, target / _place(dataset, sample, taken))
+        if progress is not None:
+            progress(done, len(dataset))
 
 
 def _place(dataset: Dataset, sample: Sample, taken: Counter[str]) -> PurePosixPath:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -235,6 +235,10 @@ class ImageFolder:
 
     suffixes = ("",)
 
+    def holds(self, path: Path) -> frozenset[str]:  # noqa: ARG002 - the same for every folder
+        """One class a picture, and its part."""
+        return frozenset(("label", "part"))
+
     def detect(self, path: Path) -> bool:
         """Any folder."""
         return path.is_dir()
@@ -261,9 +265,11 @@ class ImageFolder:
         split = {"by": "source"} if "part" in table.column_names else {}
         return Dataset(table, names, path, name=path.resolve().name or "dataset", split=split)
 
-    def write(self, dataset: Dataset, path: Path) -> None:
+    def write(
+        self, dataset: Dataset, path: Path, progress: Callable[[int, int], object] | None = None
+    ) -> None:
         """Copy the pictures to ``path/part/class/``; groups and further columns have no place in folders."""
-        copy_to_folders(dataset, path)
+        copy_to_folders(dataset, path, progress)
 
 
 def _refuse_columns(path: Path, config: ReadConfig) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from assay.types import Dataset
 _BATCH_ROWS = 1 << 16
 
 
-def write_table(dataset: Dataset, path: Path) -> None:
+def write_table(dataset: Dataset, path: Path, progress: Callable[[int, int], object] | None = None) -> None:
     """Write path, label(s), part, group and every other column; CSV or Parquet by the suffix.
 
-    Paths become relative to the table's folder where the picture lies below it, and absolute elsewhere.
+    Paths become relative to the table's folder where the picture lies below it, and absolute elsewhere. ``progress`` is
+    called with (rows written, of how many).
 
     Raises
     ------
@@ -34,14 +36,26 @@ def write_table(dataset: Dataset, path: Path) -> None:
     is_csv = path.suffix.lower() in (".csv", ".tsv")
     if not is_csv and path.suffix.lower() not in (".parquet", ".pq"):
         raise ConfigError(f"{path.name} is neither .csv nor .parquet", fix="end it in .csv or .parquet")
+    if is_csv:
+        dataset = _without_empty(dataset)
     schema = _plain_schema(dataset.table.schema, is_csv)
     if is_csv:
         _check_csv(dataset, schema)
-    notes = {"classes": list(dataset.classes), "split": dict(dataset.split), "name": dataset.name}
+    notes = {
+        "classes": list(dataset.classes),
+        "object_classes": list(dataset.object_classes),
+        "pixel_classes": list(dataset.pixel_classes),
+        "split": dict(dataset.split),
+        "name": dataset.name,
+    }
     schema = schema.with_metadata({b"assay": json.dumps(notes).encode()})
+    done = 0
     with WholeFile(path) as file, _writer(Sink(file), schema, path.suffix.lower()) as writer:
         for batch in _batches(dataset, schema, path):
             writer.write_batch(batch)
+            done += batch.num_rows
+            if progress is not None:
+                progress(done, len(dataset))
 
 
 def _writer(sink: Sink, schema: pa.Schema, suffix: str) -> Any:
@@ -62,11 +76,33 @@ def _plain_schema(schema: pa.Schema, is_csv: bool) -> pa.Schema:
     return pa.schema(fields)
 
 
+def _without_empty(dataset: Dataset) -> Dataset:
+    """Without the columns of objects and masks in which nothing is said: a table without them says the same."""
+    table = dataset.table
+    names = [
+        n for n in ("objects", "pixels") if n in table.column_names and table[n].null_count == len(table)
+    ]
+    return replace(dataset, table=table.drop_columns(names))
+
+
 def _check_csv(dataset: Dataset, schema: pa.Schema) -> None:
+    inside = [name for name in ("objects", "pixels") if name in schema.names]
+    if inside:
+        raise DatasetError(
+            f"CSV cannot hold the column {some(inside)}",
+            got="boxes, masks or the names of their classes, which have no place in a cell of text",
+            fix="write a .parquet table",
+        )
     nested = [f.name for f in schema if pa.types.is_nested(f.type) or pa.types.is_binary(f.type)]
     if nested:
         raise DatasetError(f"CSV cannot hold the column {some(nested)}", fix="write a .parquet table")
     if "labels" in dataset.table.column_names:
+        if pc.any(pc.equal(pc.list_value_length(dataset.table["labels"]), 0)).as_py():
+            raise DatasetError(
+                "CSV cannot tell a picture without labels from one where nobody looked for them",
+                got="empty lists in the column labels",
+                fix="write a .parquet table",
+            )
         odd = [name for name in dataset.classes if set("|;") & set(name)]
         if odd:
             raise DatasetError("class names contain | or ;", got=some(odd), fix="write a .parquet table")
@@ -78,7 +114,7 @@ def _batches(dataset: Dataset, schema: pa.Schema, path: Path) -> Iterator[pa.Rec
         columns = []
         for name, wanted in zip(batch.schema.names, schema, strict=True):
             values = batch[name]
-            if name == "path":
+            if name in ("path", "pixels"):
                 values = _paths(values, root, target)
             elif pa.types.is_list(values.type) and wanted.type == pa.string():
                 values = pc.binary_join(values.cast(pa.list_(pa.string())), "|")

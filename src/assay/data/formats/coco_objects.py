@@ -1,0 +1,113 @@
+"""One annotation of COCO -> one row of the column ``objects``; and the size of its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from assay.data.box_values import corners_of
+from assay.data.coco_json import CocoAnnotation, CocoImage, Told, is_crowd
+from assay.data.faults import Faults
+from assay.errors import DatasetError, ImageError
+from assay.image import DEFAULT_LIMITS, read_size
+from assay.masks import Mask, from_coco
+
+_FAR = 16
+"""Points of a polygon may lie so many picture sizes outside: the rasteriser walks along every edge."""
+
+
+def size_of(image: CocoImage, path: Path, faults: Faults) -> tuple[int, int] | None:
+    """(height, width) as the file says it, else from the picture's header; None where neither tells."""
+    if image.size_hw is not None:
+        height, width = (_whole(value) for value in image.size_hw)
+        if height and width and height * width <= DEFAULT_LIMITS.max_pixels:
+            return height, width
+        told = " x ".join(str(value)[:20] for value in image.size_hw)
+        faults.add(
+            image.place, f"its height and width are {told}", "correct them; the picture's own are taken"
+        )
+    try:
+        return read_size(path)
+    except ImageError:
+        return None  # the checks tell of a picture that is missing or broken
+
+
+def _whole(value: Any) -> int | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and value > 0 and value == value // 1 else None
+
+
+def object_of(
+    annotation: CocoAnnotation, size_hw: tuple[int, int] | None, faults: Faults
+) -> dict[str, Any] | None:
+    """label, box, mask and crowd; None where it is kept out. A mask that cannot be used costs the mask alone."""
+    row = annotation.row
+    mask = _mask(annotation, size_hw, faults)
+    try:
+        if annotation.label is None:
+            category = row.get("category_id")
+            raise DatasetError(
+                f"no category has the id {category}", fix="correct it, or add it to categories"
+            )
+        box = _box(row, mask)
+    except DatasetError as error:
+        faults.add(annotation.place, error.what, error.fix or "")
+        return None
+    counts = None if mask is None else mask.counts
+    return {"label": annotation.label, "box": list(box), "mask": counts, "crowd": is_crowd(row)}
+
+
+def _box(row: Told, mask: Mask | None) -> tuple[float, float, float, float]:
+    values = row.get("bbox")
+    if values is None and mask is not None:
+        values = mask.box_xyxy.tolist()
+        return corners_of(values, is_size=False)
+    if not isinstance(values, list) or len(values) != 4:
+        raise DatasetError("bbox is not x, y, width, height", fix="fill in four numbers")
+    return corners_of(values, is_size=True)
+
+
+def _mask(annotation: CocoAnnotation, size_hw: tuple[int, int] | None, faults: Faults) -> Mask | None:
+    told = annotation.row.get("segmentation")
+    if not told:
+        return None
+    try:
+        return _drawn(told, size_hw)
+    except DatasetError as error:
+        got = f" ({error.got[:80]})" if error.got else ""
+        kept = "" if annotation.row.get("bbox") is None else "; its box is kept"
+        faults.add(annotation.place, f"{error.what}{got}{kept}", error.fix or "draw it again")
+        return None
+
+
+def _drawn(told: Any, size_hw: tuple[int, int] | None) -> Mask:
+    if size_hw is None:
+        fix = "give the image height and width, or put the picture where it is looked for"
+        raise DatasetError("its picture has no size, so its mask cannot be drawn", fix=fix)
+    if isinstance(told, list):
+        _check_polygons(told, size_hw)
+    elif not isinstance(told, Mapping):
+        raise _no_mask(told)
+    try:
+        return from_coco(told, size_hw)
+    except (TypeError, ValueError, OverflowError):  # text among the numbers
+        raise _no_mask(told) from None
+
+
+def _check_polygons(polygons: list[Any], size_hw: tuple[int, int]) -> None:
+    most = _FAR * max(size_hw)
+    for polygon in polygons:
+        if not isinstance(polygon, list) or not set(map(type, polygon)) <= {int, float}:
+            raise _no_mask(polygons)
+        if polygon and (max(polygon) > most or min(polygon) < -most):
+            got, fix = f"{max(polygon, key=abs):g}", "draw it in pixels of the picture"
+            raise DatasetError("a polygon lies far outside its picture", got=got, fix=fix)
+
+
+def _no_mask(told: Any) -> DatasetError:
+    return DatasetError(
+        "segmentation is neither polygons nor run lengths",
+        got=str(told)[:60],
+        fix='give [[x1, y1, x2, y2, x3, y3]] or {"size": [height, width], "counts": ...}',
+    )
