@@ -165,9 +165,7 @@ def union(masks: Sequence[Mask]) -> Mask:
     return _of(rle.merge([mask.to_coco() for mask in masks]))
 
 
-def iou(
-    a: Sequence[Mask], b: Sequence[Mask], crowd: NDArray[np.bool_] | None = None
-) -> NDArray[np.float64]:
+def iou(a: Sequence[Mask], b: Sequence[Mask], crowd: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
     """(N, M) intersection over union; where ``crowd`` (M,) is true, over the area of ``a`` alone (COCO's rule)."""
     from hotcoco.primitives import mask_iou  # noqa: PLC0415
 

@@ -58,7 +58,9 @@ class Objects:
         cls, rows: Sequence[Mapping[str, Any]], classes: ClassNames, size_hw: tuple[int, int] | None
     ) -> Objects:
         """From a cell of the column ``objects``; ``size_hw`` is the picture's, for its masks."""
-        masks = tuple(None if r["mask"] is None or size_hw is None else Mask(size_hw, r["mask"]) for r in rows)
+        masks = tuple(
+            None if r["mask"] is None or size_hw is None else Mask(size_hw, r["mask"]) for r in rows
+        )
         return cls(
             as_boxes([r["box"] for r in rows]),
             np.array([classes.position(r["label"]) for r in rows], np.int64),

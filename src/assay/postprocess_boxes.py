@@ -130,7 +130,7 @@ def find_boxes(
     real = area(boxes) > 0
     boxes, at, labels, strengths = boxes[real], at[real], labels[real], strengths[real]
     if iou_threshold is not None:
-        kept = suppress(boxes, strengths, labels, iou_threshold)[:most]
+        kept = suppress(boxes, strengths, labels, iou_threshold, most)
         boxes, at, labels, strengths = boxes[kept], at[kept], labels[kept], strengths[kept]
     scores = (1 / (1 + np.exp(-strengths.astype(np.float64)))).astype(np.float32)
     return FoundBoxes(boxes, scores, labels, at)
@@ -149,33 +149,24 @@ def suppress(
     scores: NDArray[np.float32],
     labels: NDArray[np.int64],
     iou_threshold: float = IOU_THRESHOLD,
+    most: int | None = None,
 ) -> NDArray[np.int64]:
-    """Which of N boxes stay, the best first; equal scores keep their order.
+    """Which of N boxes stay, the best first; equal scores keep their order. The first ``most`` where it is given.
 
-    Exactly the greedy answer; each step compares the best box left with all others of its class.
+    Exactly the greedy answer; each step compares the best box left with all others.
     """
     order = np.argsort(-scores, kind="stable")
-    stays = [
-        _suppress_class(boxes_xyxy, order[labels[order] == label], iou_threshold)
-        for label in np.unique(labels)
-    ]
-    kept = np.concatenate([np.empty(0, np.int64), *stays])
-    return kept[np.lexsort((kept, -scores[kept]))]
-
-
-def _suppress_class(
-    boxes: NDArray[np.float64], order: NDArray[np.int64], iou_threshold: float
-) -> NDArray[np.int64]:
-    """Of the boxes in ``order``, best first, those that stay."""
-    low, high, areas = boxes[order, :2], boxes[order, 2:], area(boxes[order])
+    boxes, kinds = boxes_xyxy[order], labels[order]
+    low, high, areas = boxes[:, :2], boxes[:, 2:], area(boxes)
     left, kept = np.arange(len(order)), []
-    while len(left):
+    while len(left) and (most is None or len(kept) < most):
         first, left = left[0], left[1:]
         kept.append(first)
         sides = np.minimum(high[first], high[left]) - np.maximum(low[first], low[left])
         shared = np.maximum(sides[:, 0], 0) * np.maximum(sides[:, 1], 0)
-        left = left[shared <= iou_threshold * (areas[first] + areas[left] - shared)]
-    return order[kept]
+        apart = shared <= iou_threshold * (areas[first] + areas[left] - shared)
+        left = left[apart | (kinds[left] != kinds[first])]
+    return order[np.array(kept, np.int64)]
 
 
 def _best(strengths: NDArray[np.float32], most: int) -> NDArray[np.int64]:

@@ -88,9 +88,17 @@ def label_pixels(logits: NDArray[np.float32], frame: Frame) -> NDArray[np.uint8]
     for top in range(0, height, ROWS):
         bottom = min(top + ROWS, height)
         first, down = _taps(top, bottom, frame, 1, logits.shape[1])
-        rows = np.matmul(down, seen[:, first : first + down.shape[1]])  # S rows W
-        classes[top:bottom] = rows.argmax(0)
+        classes[top:bottom] = _greatest(np.matmul(down, seen[:, first : first + down.shape[1]]))  # S rows W
     return classes
+
+
+def _greatest(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """``values.argmax(0)``, plane by plane, which is several times faster along an axis that is not the last."""
+    best, which = values[0].copy(), np.zeros(values.shape[1:], np.uint8)
+    for i, plane in enumerate(values[1:], 1):
+        which[plane > best] = i
+        np.maximum(best, plane, out=best)
+    return which
 
 
 def _taps(start: int, stop: int, frame: Frame, axis: int, cells: int) -> tuple[int, NDArray[np.float32]]:
@@ -121,12 +129,8 @@ def _runs(crop: MaskCrop, size_hw: tuple[int, int]) -> NDArray[np.int64]:
     column, row = np.divmod(edges, height + 1)
     places = (crop.left + column) * size_hw[0] + crop.top + row
     # where a crop has the picture's height, a column's end may be the next one's beginning: one run, not two
-    twice = places[1:] == places[:-1]
-    places = (
-        places[~np.concatenate([[False], twice]) & ~np.concatenate([twice, [False]])]
-        if len(places)
-        else places
-    )
+    alone = np.concatenate([[True], places[1:] != places[:-1], [True]])
+    places = places[alone[: len(places)] & alone[1 : len(places) + 1]]
     total = size_hw[0] * size_hw[1]
     ends = [] if total in places[-1:] else [total]
     edges = np.concatenate([[0], places, ends]).astype(np.int64)

@@ -173,6 +173,17 @@ def test_pictures_that_are_not_found_are_told(put, tmp_path):
         read_dataset(place, ReadConfig(root=str(tmp_path / "no")))
 
 
+def test_names_that_no_disk_can_hold(put, tmp_path):
+    place = put(coco())
+    told = coco()
+    told["images"][1]["file_name"] = "x" * 5000 + ".png"
+    place.write_text(json.dumps(told), "utf-8")
+    data = read_dataset(place)
+    assert len(data) == 2
+    with pytest.raises(DatasetError, match="1 pictures of boxes do not exist"):
+        write_dataset(data, tmp_path / "out", "coco")
+
+
 def test_sizes_come_from_the_picture_where_the_file_has_none(put):
     told = coco()
     for image in told["images"]:
@@ -319,6 +330,9 @@ def test_ids_may_be_texts(put):
         (json.dumps(coco(images=[])), "it holds no pictures"),
         (json.dumps(coco(images={})), "it holds no pictures"),
         (json.dumps(coco(categories=None)), "there is no list of categories"),
+        ('{"images": [], "annotations": []}', "there is no list of categories"),
+        (json.dumps(coco(categories=[{"id": 1, "name": "\ud800"}])), "boxes.json has half a character"),
+        (json.dumps(coco(info="\U0001f600 is whole", images=[])), "it holds no pictures"),
         (
             json.dumps(coco(annotations=[{"id": 1, "image_id": 70, "caption": "a cat"}])),
             "boxes.json has annotations without bbox and segmentation",

@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from assay.configs import ModelConfig
@@ -14,12 +15,14 @@ from assay.errors import ConfigError, ModelError
 from assay.losses.multitask import MultiTaskLoss
 from assay.losses.targets import Target, collate, cover
 from assay.models.box_head import PRIOR, BoxHead, points_of
+from assay.models.build import build_model
 from assay.models.describe import describe
 from assay.models.image_head import fixed_directions
 from assay.models.multitask import Heads, MultiTask, build_multitask
 from assay.models.neck import Neck
 from assay.models.outputs import BoxOutputs, Ends
 from assay.models.taps import TimmTrunk, build_trunk
+from assay.models.weights import load_weights
 from assay.postprocess_boxes import box_points
 
 SIDE = 64
@@ -345,6 +348,17 @@ def test_weights_saved_and_loaded_answer_the_same():
         twin.load_state_dict(model.state_dict())
         before, after = model(pictures()).named(), twin(pictures()).named()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("name", ["csp-nano", "resnet18"])
+def test_a_trunk_takes_the_weights_of_a_classifier(name, tmp_path):
+    config = ModelConfig(model=name)
+    save_file(build_model(config, 7).state_dict(), tmp_path / "classifier.safetensors")
+    model = build(Heads(boxes=2), name, width=None)
+    before = [p.clone() for p in model.trunk.parameters()]
+    report = load_weights(model.trunk, tmp_path / "classifier.safetensors")
+    assert report.missing == report.mismatched == []
+    assert any(not torch.equal(p, q) for p, q in zip(before, model.trunk.parameters(), strict=True))
 
 
 def test_features_and_the_pooled_vector_are_those_of_the_trunk():

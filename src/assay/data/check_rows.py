@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from assay.data.check_objects import check_objects, describes_things
 from assay.data.names import some
 from assay.data.problems import Level, Problem, problem
 from assay.data.split import count_classes
@@ -26,8 +27,10 @@ def check_rows(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
         return
     yield from _left_out(dataset)
     yield from _not_read(dataset)
-    yield from _labels(dataset, for_training)
-    yield from _classes(dataset, for_training)
+    yield from check_objects(dataset)
+    if for_training or len(dataset.classes) or not describes_things(dataset):
+        yield from _labels(dataset, for_training)
+        yield from _classes(dataset, for_training)
     yield from _same_paths(dataset)
     if dataset.parts:
         yield from _parts(dataset, for_training)

@@ -16,6 +16,8 @@ from assay.errors import DatasetError
 
 _SMALL_BYTES = 1 << 16
 _AROUND = 30
+_WRITE_AGAIN = "write it again with the program that it is from"
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_json_file(path: Path) -> Any:
@@ -25,6 +27,26 @@ def read_json_file(path: Path) -> Any:
     ------
     DatasetError : it cannot be opened, is empty, is not UTF-8, or is no JSON: with line and column.
     """
+    text = _text_in(path)
+    try:
+        told = json.loads(text)
+        if _SURROGATE.search(text):  # rarely there, and then mostly in pairs
+            json.dumps(told, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise DatasetError(
+            f"{path.name} has half a character, which is no text",
+            got=ascii(error.object[error.start : error.end]),
+            fix=_WRITE_AGAIN,
+        ) from None
+    except json.JSONDecodeError as error:
+        raise _not_json(path.name, text, error) from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits; lists a thousand deep
+        got = str(error)[:200]
+        raise DatasetError(f"{path.name} cannot be read as JSON", got=got, fix=_WRITE_AGAIN) from None
+    return told
+
+
+def _text_in(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -32,7 +54,7 @@ def read_json_file(path: Path) -> Any:
     if not data.strip():
         raise DatasetError(f"{path.name} is empty", got=f"{len(data)} bytes", fix="copy it again")
     try:
-        text = data.decode(json.detect_encoding(data))
+        return data.decode(json.detect_encoding(data))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DatasetError(
@@ -40,26 +62,12 @@ def read_json_file(path: Path) -> Any:
             got=f"the byte {data[error.start]:#04x} at position {error.start:,}",
             fix="write it again as UTF-8",
         ) from None
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise _not_json(path.name, text, error) from None
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits; lists a thousand deep
-        raise DatasetError(
-            f"{path.name} cannot be read as JSON",
-            got=str(error)[:200],
-            fix="write it again with the program that it is from",
-        ) from None
 
 
 def _not_json(name: str, text: str, error: json.JSONDecodeError) -> DatasetError:
     at_end = not text[error.pos :].strip()
     around = " ".join(text[max(0, error.pos - _AROUND) : error.pos + _AROUND].split())
-    fix = (
-        "it ends too early: copy it again"
-        if at_end
-        else "correct it there, or write it again with the program that it is from"
-    )
+    fix = "it ends too early: copy it again" if at_end else f"correct it there, or {_WRITE_AGAIN}"
     what = f"{name} line {error.lineno:,} column {error.colno:,} cannot be read as JSON"
     return DatasetError(what, got=f"{error.msg.lower()}: ... {around} ...", fix=fix)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from assay.data.names import nfc, some
+from assay.data.picture_homes import is_file
 from assay.errors import DatasetError
 from assay.types import Dataset
 
@@ -57,7 +58,7 @@ def copy_pictures(
 
 def require_pictures(dataset: Dataset, sources: Iterable[Path]) -> None:
     """Raise one DatasetError that names the pictures which are no files."""
-    missing = [str(source) for source in sources if not source.is_file()]
+    missing = [str(source) for source in sources if not is_file(source)]
     if missing:
         raise DatasetError(
             f"{len(missing):,} pictures of {dataset.name} do not exist",

@@ -39,7 +39,7 @@ class PictureHomes:
         sample = names[:: max(1, len(names) // _SAMPLE)][:_SAMPLE]
         found = []
         for number, folder in enumerate(_folders(starts)):
-            hits = sum((folder / name).is_file() for name in sample)
+            hits = sum(is_file(folder / name) for name in sample)
             if hits:
                 found.append((-hits, part is None or part_in(folder.name) != part, number, folder))
             if hits == len(sample) and part is None:
@@ -53,9 +53,17 @@ class PictureHomes:
         """Where the picture called ``name`` lies, or where it would be expected."""
         if not self._is_whole:
             for folder in self.folders:
-                if (folder / name).is_file():
+                if is_file(folder / name):
                     return folder / name
         return (self.folders[0] if self.folders else self._starts[0]) / name
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is one; a name that no disk can hold (too long, a zero byte) is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _folders(starts: Sequence[Path]) -> Iterator[Path]:

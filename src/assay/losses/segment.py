@@ -36,7 +36,9 @@ def pixel_sums(logits: Float[Tensor, "B S h w"], pixels: UInt8[Tensor, "B H W"] 
     if pixels is None or bool((pixels == VOID).all()):
         return PixelSums(Sum(zero, none), Sum(zero, none))
     labelled = (pixels != VOID).flatten(1).any(1)
-    log_p = enlarge(logits[labelled].float(), (pixels.shape[1], pixels.shape[2])).log_softmax(1).flatten(2)  # b S A
+    log_p = (
+        enlarge(logits[labelled].float(), (pixels.shape[1], pixels.shape[2])).log_softmax(1).flatten(2)
+    )  # b S A
     given = pixels[labelled].flatten(1).long()  # b A
     seen = given != VOID
     of_truth = log_p.gather(1, given.where(seen, 0)[:, None]).squeeze(1)  # b A

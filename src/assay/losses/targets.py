@@ -115,7 +115,7 @@ def collate(pictures: Sequence[Target], heads: Heads, size_hw: tuple[int, int]) 
         box_masks_known=_joined([_masks_known(t) for _, t in boxes], torch.zeros(0).bool()),
         boxes_known=known,
         boxes_exhaustive=torch.stack([_exhaustive(t, heads.boxes) for t in pictures]),
-        pixels=_pixels(pictures, size_hw) if heads.pixels else None,
+        pixels=_pixels(pictures) if heads.pixels else None,
     )
 
 
@@ -165,7 +165,10 @@ def _masks(targets: Sequence[Target], size_hw: tuple[int, int]) -> Float[Tensor,
     return torch.cat([_or(t.box_masks, torch.zeros(_count(t), *cells)) for t in targets])
 
 
-def _pixels(targets: Sequence[Target], size_hw: tuple[int, int]) -> UInt8[Tensor, "B H W"] | None:
-    if all(t.pixels is None for t in targets):
+def _pixels(targets: Sequence[Target]) -> UInt8[Tensor, "B H W"] | None:
+    """Of the size in which they come; void where a picture has none; None where no picture has any."""
+    given = [t.pixels for t in targets if t.pixels is not None]
+    if not given:
         return None
-    return torch.stack([_or(t.pixels, torch.full(size_hw, VOID, dtype=torch.uint8)) for t in targets])
+    void = torch.full(given[0].shape, VOID, dtype=torch.uint8)
+    return torch.stack([_or(t.pixels, void) for t in targets])

@@ -70,16 +70,27 @@ def _facts(dataset: Dataset, problems: list[Problem]) -> dict[str, object]:
         "data": str(dataset.root),
         "n": len(dataset),
         "classes": list(dataset.classes),
+        "object_classes": list(dataset.object_classes),
+        "pixel_classes": list(dataset.pixel_classes),
         "parts": dataset.parts,
         "problems": [p.to_dict() for p in problems],
     }
 
 
+def _classes(dataset: Dataset) -> str:
+    """As "10 classes", or "3 classes of things, 9 classes of pixels" where pictures themselves have none."""
+    kinds = (
+        (dataset.classes, ""),
+        (dataset.object_classes, " of things"),
+        (dataset.pixel_classes, " of pixels"),
+    )
+    told = [f"{len(names):,} classes{of}" for names, of in kinds if len(names)]
+    return ", ".join(told) or "0 classes"
+
+
 def _show(dataset: Dataset, problems: list[Problem]) -> None:
     parts = ", ".join(f"{part} {n:,}" for part, n in dataset.parts.items())
-    print(
-        f"{dataset.name}: {len(dataset):,} pictures, {len(dataset.classes):,} classes{f' ({parts})' if parts else ''}"
-    )
+    print(f"{dataset.name}: {len(dataset):,} pictures, {_classes(dataset)}{f' ({parts})' if parts else ''}")
     for p in problems:
         colour = "red" if p.level == "error" else "yellow"
         print(f"\n{paint(p.level, colour, sys.stdout)}: {p}\n  fix: {p.fix}")

@@ -28,7 +28,7 @@ class Categories:
         """Take in the categories of one file; gives its own id -> name."""
         names = _checked(told, file, faults)
         above = {
-            key_of(row.get("id")): text_of(row.get("supercategory")) for row in dicts(told["categories"])
+            key_of(row.get("id")): text_of(row.get("supercategory")) for row in dicts(told.get("categories"))
         }
         own: dict[str, Any] = {}
         for key, name in names.items():
