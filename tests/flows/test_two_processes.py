@@ -1,4 +1,4 @@
-"""Two processes on one machine, as torchrun starts them: one run folder, every step once, an answer better than chance."""
+"""Two processes on one machine, as torchrun starts them: one run folder, each step once, better than chance."""
 
 from __future__ import annotations
 
