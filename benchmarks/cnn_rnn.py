@@ -56,9 +56,9 @@ _DIGITS = {"size": 16, "batch": 32, "colour": "gray", "flip": 0.0, "trivial": Fa
 """Digits are not mirrored; 16 px, so that the networks with strides have something to stride over."""
 
 JOBS = {
-    "clothing": Job("clothing/clothing.csv", "clothing", 280_000, 12, 0.6, _PHOTOS),
-    "grocery": Job("grocery/coarse.csv", "grocery", 280_000, 12, 0.6, _PHOTOS),
-    "digits": Job("digits", None, 108_000, 20, 0.15, _DIGITS),
+    "clothing": Job("clothing/clothing.csv", "clothing", 280_000, 6, 0.6, _PHOTOS),
+    "grocery": Job("grocery/coarse.csv", "grocery", 280_000, 6, 0.6, _PHOTOS),
+    "digits": Job("digits", None, 108_000, 12, 0.15, _DIGITS),
 }
 
 

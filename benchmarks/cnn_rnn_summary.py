@@ -64,7 +64,7 @@ def summarise(lines: list[dict[str, Any]], images: Path = IMAGES) -> str:
     """Draw the plots; returns the tables."""
     if not lines:
         return "nothing to summarise: benchmarks/results/cnn_rnn.jsonl holds no lines"
-    draw(lines, images)
+    write_plots(lines, images)
     return "\n".join([*tables(lines), *provenance(lines)])
 
 
@@ -73,7 +73,7 @@ def tables(lines: list[dict[str, Any]]) -> list[str]:
     return [table(name, mode, trials) for (name, mode), trials in read(lines).items()]
 
 
-def draw(lines: list[dict[str, Any]], images: Path = IMAGES) -> None:
+def write_plots(lines: list[dict[str, Any]], images: Path = IMAGES) -> None:
     """The plots of docs/images."""
     found = read(lines)
     images.mkdir(parents=True, exist_ok=True)

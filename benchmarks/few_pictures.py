@@ -176,7 +176,7 @@ def _draw_method(axes: Any, method: str, by_count: dict[str, list[Line]]) -> Non
         axes.scatter([at] * len(rates), rates, s=9, color=colour, alpha=0.6, linewidth=0)
 
 
-def draw(lines: list[Line]) -> None:
+def write_plots(lines: list[Line]) -> None:
     """The plot of docs/images."""
     plot(lines, PLOT)
 
@@ -193,7 +193,7 @@ def main() -> int:
             print(f"no lines in {args.results} yet")
             return 1
         print("\n".join(table(lines)))
-        draw(lines)
+        write_plots(lines)
         return 0
     if why := obstacle(args.data, args.shared):
         print(f"skipped: {why}")

@@ -119,7 +119,7 @@ def plot(lines: list[Line], path: Path) -> None:
     plt.close(figure)
 
 
-def draw(lines: list[Line]) -> None:
+def write_plots(lines: list[Line]) -> None:
     """The plot of docs/images."""
     plot(lines, PLOT)
 
@@ -136,7 +136,7 @@ def main() -> int:
             print(f"no lines in {args.results} yet")
             return 1
         print("\n".join(table(lines)))
-        draw(lines)
+        write_plots(lines)
         return 0
     if why := obstacle(args.data, args.shared):
         print(f"skipped: {why}")

@@ -205,7 +205,7 @@ def _of_series() -> dict[str, list[str]]:
     }
 
 
-def draw() -> None:
+def write_plots() -> None:
     """The plots of the same benchmarks, in docs/images."""
     from benchmarks import cnn_rnn_summary, few_pictures, preprocessing  # noqa: PLC0415 - they use this file
 
@@ -215,7 +215,7 @@ def draw() -> None:
         (cnn_rnn_summary, "cnn_rnn"),
     ):
         if lines := read_lines(RESULTS / f"{name}.jsonl"):
-            module.draw(lines)
+            module.write_plots(lines)
 
 
 def fill(page: str, found: dict[str, list[str]]) -> str:
@@ -252,7 +252,7 @@ def main() -> int:
             place = args.docs / page
             mine = {name: rows for name, rows in found.items() if PAGES.get(name, "results.md") == page}
             place.write_text(fill(place.read_text("utf-8"), mine), "utf-8")
-        draw()
+        write_plots()
     else:
         print("\n".join(text for name, lines in found.items() for text in (f"## {name}", "", *lines, "")))
     return 0

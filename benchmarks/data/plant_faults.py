@@ -191,7 +191,7 @@ def plant_structure(p: Planter) -> None:
 
 
 def note_torn_groups(p: Planter) -> None:
-    """The sellers that were moved, and those whose pictures were copied into another part; broken files do not count."""
+    """The sellers that were moved, and those with copies in another part; broken files do not count."""
     broken = {path for kind in UNREADABLE for (path,) in p.truth.get(kind, [])}
     homes: dict[str, set[str]] = {}
     for row in p.rows:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from assay.configs import ReadConfig
+from assay.data.check_rows import reading_notes
 from assay.data.names import in_order, is_picture, part_named
 from assay.data.read import read_dataset
 from assay.data.write import write_dataset

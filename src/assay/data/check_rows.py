@@ -39,7 +39,8 @@ def check_rows(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
 
 def reading_notes(dataset: Dataset, name: str) -> list[str]:
     """What the format noted while it read: ``left_out`` (pictures and folders, these with a ``/`` at their end, that
-    are no part of the data set), ``not_read`` (pictures in formats that are not read)."""
+    are no part of the data set), ``not_read`` (pictures in formats that are not read).
+    """
     found = json.loads((dataset.table.schema.metadata or {}).get(b"assay", b"{}"))
     noted: list[str] = found.get(name, [])
     return noted

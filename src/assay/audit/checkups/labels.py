@@ -17,6 +17,7 @@ import numpy as np
 
 from assay.audit.examination import Examination
 from assay.audit.finding import Finding, Item, finding
+from assay.audit.label_chance import Contradictions, contradictions
 from assay.audit.neighbours import find_outliers, nearest_of_class
 from assay.audit.rows import paths_of
 from assay.audit.vectors import Vectors, why_not_learn
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 LEAST = 5
 """A class with fewer pictures cannot be learnt, so its labels are not judged."""
 _DOUBT, _TIMES_NOISE = 0.1, 1.5
-_STRONG, _STRONG_SHARE = 0.05, 0.003
+_STRONG = 0.05
 _FALSIFIED = 100
 _CONFUSED, _MOST_PAIRS = 0.25, 20
 
@@ -125,22 +126,40 @@ def _doubtful(examination: Examination, vectors: Vectors, judged: Judged) -> Fin
         return Finding("good", "labels-look-right", "No label stands out as wrong", what, figures=figures)
     strong = int((own[found] < _STRONG).sum())
     power = _found_on_purpose(judged, examination.config.seed)
+    chance = contradictions(judged.probs, judged.given)
     figures |= {"strong": strong, "found_of_falsified": round(power, 3), "judged": len(judged.given)}
+    figures["chance"] = chance.to_dict()
     listed = found[: examination.config.most]
     return finding(
-        "warning" if strong >= max(2, _STRONG_SHARE * len(own)) else "note",
+        "warning" if chance.shown else "note",
         "label-issues",
-        "Labels that look wrong",
-        f"For one picture another class fits better than its label. {told}.|For {{n}} pictures "
+        "Labels that look wrong" if chance.shown else "Labels worth a second look",
+        f"For one picture another class fits better than its label. {told}. {_whose_fault(chance)}|For {{n}} pictures "
         f"({len(found) / len(own):.1%}) another class fits better than their label, for {strong:,} of them clearly. "
-        f"{told}; where it errs, right labels come onto this list. By its estimate at most {share:.1%} of all labels "
-        f"are wrong. Of labels falsified on purpose the list finds {power:.0%}.",
+        f"{told}; where it errs, right labels come onto this list. {_whose_fault(chance)} By its estimate at most "
+        f"{share:.1%} of all labels are wrong. Of labels falsified on purpose the list finds {power:.0%}.",
         "Look at the pictures from the top of the list, beside those that carry the suggested label, and mend what is "
         "wrong. Do not change labels unseen.",
         list(_items(examination, vectors, judged, listed)),
         count=len(found),
         most=examination.config.most,
         figures=figures,
+    )
+
+
+def _whose_fault(chance: Contradictions) -> str:
+    """Whether wrong labels are shown, or the list is what such a judge makes of right ones."""
+    counted = (
+        f"of the {chance.pictures:,} pictures that it is surest of, {chance.found:,} carry another label"
+    )
+    expected = f"about {chance.expected:,.0f}" if chance.expected >= 1.5 else "one at most"
+    if chance.stand_out:
+        return f"Some labels are wrong: {counted}, where {expected} would if all were right."
+    if chance.as_sure:
+        return "Some labels are wrong: it contradicts them as surely as it agrees with the others."
+    return (
+        f"Nothing shows that any label is wrong: {counted}, and {expected} would if all were right. Expect hard "
+        "pictures here rather than wrong labels."
     )
 
 
