@@ -1,8 +1,8 @@
 """What is in one picture: boxes with classes, perhaps masks; and how a table of pictures holds them.
 
-In a table (``types.Dataset``) the column ``objects`` is a list a picture. *Null* says that nobody looked: the picture is
-unlabelled for boxes, and teaches nothing, not even that there is nothing. An *empty* list says that somebody looked and
-found none, which is a true negative.
+In a table (``types.Dataset``) the column ``objects`` is a list a picture. *Null* says that nobody looked: the picture
+is unlabelled for boxes, and teaches nothing, not even that there is nothing. An *empty* list says that somebody looked
+and found none, which is a true negative.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Objects:
 
 
 def objects_type() -> pa.DataType:
-    """The Arrow type of the column ``objects``: a list of structs of label, box (4 doubles), mask (text or null), crowd."""
+    """The Arrow type of the column ``objects``: a list of structs of label, box (4 doubles), mask (text), crowd."""
     import pyarrow as pa  # noqa: PLC0415 - a Prediction needs no Arrow
 
     fields = [

@@ -30,6 +30,9 @@ PARTS = ("train", "validation", "test")
 """The names of the parts of a data set. Folder and table aliases (val, dev, testing, ...) are mapped to these."""
 
 
+NO_CLASSES = ClassNames([])
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One picture and what is known about it.
@@ -75,9 +78,9 @@ class Dataset:
     names may be absent but ``path`` and ``label``. Null always says that nobody looked, an empty list that there is
     nothing.
 
-    ``classes`` are those of ``label`` and ``labels``, ``object_classes`` those of ``objects``, ``pixel_classes`` those of
-    the values in ``pixels``, from 0 up; each is the same for every part of one data set. ``split`` says how the parts came about (the
-    record that ``split_dataset`` writes, or ``{"by": "source"}`` where the user gave parts).
+    ``classes`` are those of ``label`` and ``labels``, ``object_classes`` those of ``objects``, ``pixel_classes`` those
+    of the values in ``pixels``, from 0 up; each is the same for every part of one data set. ``split`` says how the
+    parts came about (the record that ``split_dataset`` writes, or ``{"by": "source"}`` where the user gave parts).
     """
 
     table: pa.Table
@@ -85,8 +88,8 @@ class Dataset:
     root: Path
     name: str = "dataset"
     split: Mapping[str, Any] = field(default_factory=dict)
-    object_classes: ClassNames = ClassNames([])
-    pixel_classes: ClassNames = ClassNames([])
+    object_classes: ClassNames = NO_CLASSES
+    pixel_classes: ClassNames = NO_CLASSES
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

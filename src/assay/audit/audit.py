@@ -129,7 +129,8 @@ def _dataset(
 ) -> Dataset:
     if not isinstance(data, Dataset):
         return read_for_audit(data, read, groups=groups, group_pattern=pattern)
-    given = [k for k, v in read.to_dict().items() if v is not None] + [
+    usual = ReadConfig().to_dict()
+    given = [k for k, v in read.to_dict().items() if v != usual[k]] + [
         name for name, value in (("groups", groups), ("group_pattern", pattern)) if value is not None
     ]
     if given:

@@ -14,6 +14,7 @@ import numpy as np
 from assay.audit.class_names import plain_name
 from assay.audit.examination import Examination
 from assay.audit.finding import Finding, Item, finding
+from assay.data.check_objects import describes_things
 from assay.data.names import some
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _UNLABELLED = 0.2
 
 def check_classes(examination: Examination) -> Iterator[Finding]:
     """One class, hardly any pictures, small or empty classes, imbalance, spellings, missing labels."""
+    if not len(examination.dataset.classes) and describes_things(examination.dataset):
+        return
     names = list(examination.dataset.classes)
     several = "labels" in examination.dataset.table.column_names
     yield from _unlabelled(examination, several=several)

@@ -21,6 +21,7 @@ from assay.audit.label_chance import Contradictions, contradictions
 from assay.audit.neighbours import find_outliers, nearest_of_class
 from assay.audit.rows import paths_of
 from assay.audit.vectors import Vectors, why_not_learn
+from assay.data.check_objects import describes_things
 from assay.data.names import some
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Judged:
 
 def check_labels(examination: Examination) -> Iterator[Finding]:
     """Likely wrong labels, classes that are hard to tell apart, pictures like none of the classes."""
+    if not len(examination.dataset.classes) and describes_things(examination.dataset):
+        return
     reason = why_not_learn(examination)
     if reason is not None:
         yield _cannot_tell(f"The labels were not judged: {reason}.")
