@@ -52,7 +52,9 @@ def test_boxes_in_order_and_pictures_without_a_label_are_no_fault(data):
 
 
 def test_a_classifier_still_wants_labels(data):
-    assert found(data([[thing("cup", 0, 0, 4, 3)]]), for_training=True)["no-label"].level == "error"
+    told = found(data([[thing("cup", 0, 0, 4, 3), thing("dog", 1, 1, 5, 5)]]), for_training=True)
+    assert told["no-classes"].level == "error"
+    assert "assay crops" in told["no-classes"].fix
 
 
 def test_a_box_outside_is_named_and_a_rounded_one_is_not(data):

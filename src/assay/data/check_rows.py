@@ -28,9 +28,13 @@ def check_rows(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
     yield from _left_out(dataset)
     yield from _not_read(dataset)
     yield from check_objects(dataset)
-    if for_training or len(dataset.classes) or not describes_things(dataset):
+    if len(dataset.classes) or not describes_things(dataset):
         yield from _labels(dataset, for_training)
         yield from _classes(dataset, for_training)
+    elif for_training:
+        what = "the data say what is in the pictures, not what a picture is; a classifier is trained on that"
+        fix = "`assay crops` makes a data set with classes of boxes; training on boxes is not in this version"
+        yield problem("error", "no-classes", what, fix, (), 1)
     yield from _same_paths(dataset)
     if dataset.parts:
         yield from _parts(dataset, for_training)

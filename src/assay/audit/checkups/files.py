@@ -133,7 +133,8 @@ def _passed_over(examination: Examination) -> Iterator[Finding]:
             "warning",
             "kept-out",
             "Boxes and masks that could not be used",
-            "One box or mask could not be used and is kept out.|{n} boxes and masks could not be used and are kept out.",
+            "One box or mask could not be used and is kept out.|{n} boxes and masks could not be used and are kept "
+            "out.",
             "Mend them where they stand; each is named with its place.",
             [Item((), (), f"{fault}; {fault.fix}") for fault in faults[: examination.config.most]],
             count=count,
