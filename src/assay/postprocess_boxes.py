@@ -158,10 +158,11 @@ def suppress(
     order = np.argsort(-scores, kind="stable")
     boxes, kinds = boxes_xyxy[order], labels[order]
     low, high, areas = boxes[:, :2], boxes[:, 2:], area(boxes)
-    left, kept = np.arange(len(order)), []
+    left = np.arange(len(order))
+    kept: list[int] = []
     while len(left) and (most is None or len(kept) < most):
         first, left = left[0], left[1:]
-        kept.append(first)
+        kept.append(int(first))
         sides = np.minimum(high[first], high[left]) - np.maximum(low[first], low[left])
         shared = np.maximum(sides[:, 0], 0) * np.maximum(sides[:, 1], 0)
         apart = shared <= iou_threshold * (areas[first] + areas[left] - shared)

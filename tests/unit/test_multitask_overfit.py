@@ -18,7 +18,7 @@ from assay.postprocess_masks import cut_masks, label_pixels, to_arrays
 
 SIDE, COLOURS = 96, np.array([[0.9, 0.2, 0.2], [0.2, 0.9, 0.2], [0.2, 0.3, 0.9]], np.float32)
 HEADS = Heads(classes=2, boxes=3, masks=True, pixels=4)
-STEPS, BATCH, LR = 150, 8, 4e-3
+STEPS, LR = 180, 4e-3
 WHOLE = Frame((SIDE, SIDE))
 
 
