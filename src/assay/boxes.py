@@ -1,7 +1,7 @@
 """Boxes as corners: (N, 4) float64 x1, y1, x2, y2 in pixels of the upright picture, unless a name says otherwise.
 
 Pixels are squares: the first one reaches from 0 to 1, so a box around it is 0, 0, 1, 1, and its area is 1. COCO counts
-the same way; Pascal VOC names pixels from 1 and includes the last one (``from_voc``). Numpy only.
+the same way; Pascal VOC names pixels from 1 and includes the last one (``data.formats.voc_objects``). Numpy only.
 """
 
 from __future__ import annotations
@@ -79,18 +79,6 @@ def to_centres(boxes: Boxes, size_hw: tuple[int, int]) -> Boxes:
     scale = np.array([size_hw[1], size_hw[0]], np.float64)
     centre, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     return np.concatenate([centre / scale, sides / scale], axis=1)
-
-
-def from_voc(boxes_voc: Boxes) -> Boxes:
-    """First and last pixel, counted from 1 (Pascal VOC) -> corners."""
-    found: Boxes = boxes_voc - np.array([1.0, 1.0, 0.0, 0.0])
-    return found
-
-
-def to_voc(boxes: Boxes) -> Boxes:
-    """The inverse of ``from_voc``."""
-    found: Boxes = boxes + np.array([1.0, 1.0, 0.0, 0.0])
-    return found
 
 
 def upright(boxes: Boxes, stored_hw: tuple[int, int], orientation: int) -> Boxes:

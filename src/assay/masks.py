@@ -108,7 +108,7 @@ def from_coco(segmentation: Sequence[Any] | Mapping[str, Any], size_hw: tuple[in
     if isinstance(counts, bytes):
         counts = counts.decode("ascii", "replace")
     if isinstance(counts, str):
-        return _checked(Mask(size_hw, counts))
+        return checked_mask(Mask(size_hw, counts))
     return encode(_from_runs(counts, size_hw))
 
 
@@ -126,8 +126,13 @@ def _from_runs(runs: Any, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
     return np.repeat(values, lengths.astype(np.int64)).reshape(size_hw, order="F")
 
 
-def _checked(mask: Mask) -> Mask:
-    """The mask, if its text can be read and fills its picture: the library takes any text."""
+def checked_mask(mask: Mask) -> Mask:
+    """The mask itself, if its text can be read and fills its picture: the library takes any text.
+
+    Raises
+    ------
+    DatasetError : the text is no run length, or is that of a picture of another size.
+    """
     lengths = _lengths(mask.counts)
     total = mask.size_hw[0] * mask.size_hw[1]
     if lengths is None or min(lengths, default=0) < 0 or sum(lengths) != total:

@@ -57,10 +57,13 @@ class Objects:
     def from_rows(
         cls, rows: Sequence[Mapping[str, Any]], classes: ClassNames, size_hw: tuple[int, int] | None
     ) -> Objects:
-        """From a cell of the column ``objects``; ``size_hw`` is the picture's, for its masks."""
-        masks = tuple(
-            None if r["mask"] is None or size_hw is None else Mask(size_hw, r["mask"]) for r in rows
-        )
+        """From a cell of the column ``objects``; ``size_hw`` is the picture's, for its masks.
+
+        Raises
+        ------
+        DatasetError : there are masks and no size.
+        """
+        masks = tuple(None if r["mask"] is None else _mask(r["mask"], size_hw) for r in rows)
         return cls(
             as_boxes([r["box"] for r in rows]),
             np.array([classes.position(r["label"]) for r in rows], np.int64),
@@ -80,6 +83,16 @@ class Objects:
             }
             for label, box, mask, many in zip(self.labels, self.boxes_xyxy, self.masks, crowd, strict=True)
         ]
+
+
+def _mask(counts: str, size_hw: tuple[int, int] | None) -> Mask:
+    if size_hw is None:
+        raise DatasetError(
+            "a picture with masks has no size, so they cannot be drawn",
+            got="height_px or width_px is empty",
+            fix="fill in both columns with the size of the upright picture (`assay.image.read_size`)",
+        )
+    return Mask(size_hw, counts)
 
 
 def objects_type() -> pa.DataType:

@@ -566,3 +566,46 @@ def _compare(sample, classes, theirs):
 
 def test_it_is_in_the_table():
     assert load_format("coco") is FORMAT
+
+
+def test_sizes_are_compared_with_the_pictures(put, tmp_path):
+    told = coco()
+    told["images"][0].update(width=16, height=20)
+    told["images"][1].update(width=40, height=32)
+    place = put(told)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((20, 16, 3), np.uint8)).save(tmp_path / "a.png", exif=exif)
+    data = read_dataset(place)
+    swapped, other = faults_of(data)[0]
+    assert "boxes.json image 70: it says 16 x 20 (width x height), and the upright picture is 20 x 16" in str(
+        swapped
+    )
+    assert "remove its EXIF turn" in swapped.fix
+    assert "it says 40 x 32" in other.what
+    assert "EXIF" not in other.fix
+    assert data[0].size_hw == (16, 20)
+    assert len(data[0].objects) == 2
+    for name in ("a.png", "ü 店.png"):
+        (tmp_path / name).unlink()
+    assert read_dataset(place)[0].size_hw == (20, 16), "nothing else tells"
+
+
+@pytest.mark.parametrize("box", [[], None, [5, 5, 0, 0], [1, 2]])
+def test_a_good_mask_stands_in_for_a_bad_box(put, box):
+    data = read_dataset(put(coco(annotations=[annotation(bbox=box, segmentation=SQUARE)])))
+    assert data[0].objects.boxes_xyxy.tolist() == [[2, 2, 12, 10]]
+    assert [line.endswith("; that of its mask is taken") for line in told_of(data)] == [True] * bool(box)
+
+
+def test_a_mask_without_a_pixel_is_kept_out(put):
+    outside = [[30, 30, 40, 30, 40, 40]]
+    rows = [annotation(segmentation=outside), annotation(id=6, bbox=[], segmentation=outside)]
+    data = read_dataset(put(coco(annotations=rows)))
+    assert data[0].objects.masks == (None,)
+    lines = told_of(data)
+    assert lines[0] == "boxes.json annotation 5: its mask holds no pixel of the picture; its box is kept"
+    assert lines[1:] == [
+        "boxes.json annotation 6: its mask holds no pixel of the picture",
+        "boxes.json annotation 6: bbox is not x, y, width, height",
+    ]

@@ -12,6 +12,7 @@ import pytest
 from assay.configs import ReadConfig
 from assay.data.check_rows import reading_notes
 from assay.data.names import in_order, is_picture, part_named
+from assay.data.picture_copy import free_name
 from assay.data.read import read_dataset
 from assay.data.write import write_dataset
 from assay.errors import ConfigError, DatasetError
@@ -250,3 +251,11 @@ def test_fifty_thousand_classes(tmp_path):
     assert len(data.classes) == 50_000
     assert data.classes[-1] == "c49999"
     assert np.array_equal(data.targets[:3], [0, 1, 2])
+
+
+def test_many_equal_names_get_numbers_without_a_search():
+    taken: dict[str, int] = {}
+    assert free_name("a-3.jpg", taken) == "a-3.jpg"
+    names = [free_name("A.jpg" if i % 2 else "a.jpg", taken) for i in range(5000)]
+    assert names[:4] == ["a.jpg", "A-2.jpg", "a-4.jpg", "A-5.jpg"]
+    assert len({name.casefold() for name in names}) == 5000

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from assay.configs import ReadConfig
+from assay.data.checks import check_dataset
 from assay.data.faults import faults_of
 from assay.data.formats.mask_names import read_class_names
 from assay.data.read import load_format, read_dataset
@@ -510,3 +511,26 @@ def test_street_photos_with_masks_and_without(shared_data):
     assert len(data.pixel_classes) == 59
     assert (data.pixel_classes[0], data.pixel_classes[-1]) == ("null", "wedges")
     assert faults_of(data) == ([], 0)
+
+
+def test_a_link_that_leads_back_up_is_passed_over(street):
+    (street / "images" / "deep").mkdir()
+    (street / "images" / "deep" / "up").symlink_to("..", target_is_directory=True)
+    (street / "masks" / "up").symlink_to("..", target_is_directory=True)
+    assert "images/10.jpg" in read_dataset(street).table["path"].to_pylist()
+
+
+def test_check_looks_at_masks(street):
+    data = read_dataset(street)
+    assert not [p for p in check_dataset(data, decode=True) if "mask" in p.code]
+    mask(street / "masks" / "1.png", halves(0, 7))
+    mask(street / "masks" / "10.png", halves(size_hw=(5, 4)))
+    assert not [p for p in check_dataset(data) if "mask" in p.code], "values and sizes are in the pixels"
+    told = {p.code: p for p in check_dataset(data, decode=True)}
+    assert told["mask-value"].where == ("masks/1.png (7; there are 3 classes)",)
+    assert told["mask-size"].where == ("masks/10.png (4 x 5, and images/10.jpg is 16 x 12)",)
+    (street / "masks" / "1.png").unlink()
+    (street / "masks" / "10.png").write_bytes(b"no picture")
+    assert [p.where for p in check_dataset(data) if p.code == "missing-mask"] == [("masks/1.png",)]
+    told = {p.code: p for p in check_dataset(data, decode=True)}
+    assert told["unreadable-mask"].level == told["missing-mask"].level == "error"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from assay.configs import ReadConfig
+from assay.data import arrow_cache
+from assay.data.faults import faults_of
 from assay.data.read import read_dataset
 from assay.data.write import write_dataset
 from assay.errors import ConfigError, DatasetError
 from assay.labels import ClassNames
+from assay.masks import encode
 from assay.objects import objects_type
 from assay.types import Dataset
 
@@ -234,7 +238,10 @@ def boxed(label, *box, mask=None, crowd=False):
 def street(tmp_path):
     """Five pictures: with class, tags, boxes, masks and pixels; with some of them; with none."""
     objects = [
-        [boxed("hat", 0.1, 1 / 3, 7, 9, mask="0B0"), boxed("größer", -1, 0, 99.5, 2, crowd=True)],
+        [
+            boxed("hat", 0.1, 1 / 3, 7, 9, mask=encode(np.ones((9, 100))).counts),
+            boxed("größer", -1, 0, 99.5, 2, crowd=True),
+        ],
         [],
         None,
         [boxed("hat", 1, 2, 3, 4)],
@@ -351,3 +358,49 @@ def test_csv_refuses_what_it_cannot_hold_and_keeps_sizes(street, tmp_path):
     empty = plain.table.append_column("pixels", pa.nulls(3, pa.string()))
     write_dataset(Dataset(empty, street.classes, tmp_path), tmp_path / "u.csv")
     assert "pixels" not in read_dataset(tmp_path / "u.csv").table.column_names
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_boxes_and_masks_that_are_none_are_kept_out_and_told(tmp_path, monkeypatch, is_large):
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    if is_large:
+        monkeypatch.setattr(arrow_cache, "LARGE_BYTES", 10)
+    good = encode(np.ones((4, 6))).counts
+    objects = [
+        [boxed("a", 1, float("nan"), 3, 4), boxed("a", 0, 0, 6, 4, mask=good)],
+        [boxed("a", 3, 0, 1, 4), boxed("a", 1, 1, 1, 4)],
+        [boxed("a", 0, 0, 6, 4, mask="no run"), boxed("a", 0, 0, 6, 4, mask=encode(np.ones((6, 6))).counts)],
+        [],
+        [boxed("a", 0, 0, 6, 4, mask=good)],
+        None,
+    ]
+    sizes = pa.array([4, 4, 4, 4, None, 4], pa.int32())
+    columns = {"path": list("abcdef"), "objects": pa.array(objects, objects_type()), "height_px": sizes}
+    table = pa.table({**columns, "width_px": pa.array([6] * 6, pa.int32())})
+    pq.write_table(table, tmp_path / "t.parquet")
+    for data in (read_dataset(tmp_path / "t.parquet"), read_dataset(tmp_path / "t.parquet")):
+        cells = data.table["objects"].to_pylist()
+        assert cells[0] == [boxed("a", 0, 0, 6, 4, mask=good)]
+        assert cells[1] is None, "no box is left, which is not the same as nothing there"
+        assert cells[2] == [boxed("a", 0, 0, 6, 4)] * 2
+        assert cells[3:] == [[], [boxed("a", 0, 0, 6, 4)], None]
+        faults, count = faults_of(data)
+        lines = [str(fault) for fault in faults]
+        assert count == 6
+        assert "t.parquet row 1 object 1: (1, nan, 3, 4) is no box with an area" in lines
+        assert "t.parquet row 2 object 2: (1, 1, 1, 4) is no box with an area" in lines
+        assert any("row 3 object 1: run lengths do not fill their picture" in line for line in lines)
+        assert any(
+            "row 3 object 2: run lengths do not fill" in line and "its box is kept" in line for line in lines
+        )
+        assert any("row 5 object 1: its picture has no size" in line for line in lines)
+
+
+def test_masks_without_a_size_are_no_masks_that_are_absent(street):
+    at = street.table.column_names.index("height_px")
+    table = street.table.set_column(at, "height_px", pa.nulls(5, pa.int32()))
+    data = Dataset(table, street.classes, street.root, object_classes=street.object_classes)
+    with pytest.raises(DatasetError, match="a picture with masks has no size") as error:
+        data[0]
+    assert "fill in both columns" in error.value.fix
+    assert len(data[3].objects) == 1

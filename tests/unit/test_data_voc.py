@@ -447,3 +447,11 @@ def test_blood_cells(shared_data, tmp_path):
             for one, other in zip(cell, names[path.rpartition("/")[2]], strict=True):
                 assert one["label"] == other["label"]
                 assert np.abs(np.subtract(one["box"], other["box"])).max() <= (0 if name == "voc" else 1e-9)
+
+
+def test_check_and_convert_say_from_where_pixels_are_counted(voc, cli, tmp_path):
+    place = voc({"1": xml(("cup", 0, 11, 40, 30))})
+    assert "a corner is 0, so boxes are read as edges" in cli("check", place).out
+    made = cli("convert", place, tmp_path / "o.json", "--to", "coco")
+    assert made.code == 0
+    assert "a corner is 0, so boxes are read as edges" in made.err

@@ -478,3 +478,38 @@ def test_coco_comes_back_from_yolo_with_boxes_and_masks(shared_data, tmp_path):
             masks += one["mask"] is not None
     assert masks > 800
     assert list(after.object_classes) == list(before.object_classes)
+
+
+def test_pictures_outside_of_the_yaml_are_found(yolo, tmp_path, monkeypatch):
+    yolo({"train/1": "0 .5 .5 .5 .5"}, None, "other")
+    place = yolo({}, "path: .\ntrain: ../other/images/train\nval: images/val\n" + NAMES)
+    monkeypatch.chdir(tmp_path)
+    for path in (place, place.relative_to(tmp_path)):
+        assert [sample.path.is_file() for sample in read_dataset(path)] == [True]
+
+
+def test_a_line_too_long_for_a_name_is_told(yolo):
+    place = yolo({"train/1": "0 .5 .5 .5 .5"}, "train: list.txt\n" + NAMES)
+    (place / "list.txt").write_text("images/train/1.png\n" + "x" * 300 + ".png\n")
+    data = read_dataset(place)
+    assert len(data) == 1
+    assert told(data)[0][1].startswith("there is no picture xxx")
+
+
+def test_names_with_spaces_at_their_ends_are_refused(yolo, tmp_path):
+    data = read_dataset(yolo({"train/1": "0 .5 .5 .5 .5"}))
+    cell = [{"label": " a", "box": [1.0, 1, 9, 9], "mask": None, "crowd": False}]
+    at = data.table.column_names.index("objects")
+    table = data.table.set_column(at, "objects", pa.array([cell], objects_type()))
+    with pytest.raises(DatasetError, match=r"class names cannot be written in YOLO[^.]*' a'"):
+        write_dataset(
+            replace(data, table=table, object_classes=ClassNames([" a", "a"])), tmp_path / "o", "yolo"
+        )
+    assert not (tmp_path / "o").exists()
+
+
+def test_check_and_convert_say_that_no_label_file_was_found(yolo, cli, tmp_path):
+    place = yolo({"train/1": None})
+    out = cli("check", place, "--json")
+    assert '"read-so"' in out.out
+    assert "no picture has a label file that can be used" in out.out

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from assay.losses import assign as assigning
 from assay.losses.assign import assign, costs, match_many, match_one, reachable
 from assay.losses.overlap import corners, paired_giou, paired_iou, pairwise_iou
 
@@ -66,6 +67,33 @@ def test_one_to_one_is_the_greedy_answer(points, things):
         cost = torch.rand(points, things, generator=torch.Generator().manual_seed(seed))
         owner = match_one(cost, torch.ones_like(cost, dtype=torch.bool))
         assert owner.tolist() == greedy(cost.numpy())
+
+
+def test_things_with_the_same_costs_are_settled_first_come_in_one_round(monkeypatch):
+    points, strides = grid()
+    boxes = torch.tensor([[1.0, 1, 31, 31]]).repeat(12, 1)
+    logits = torch.randn(len(points), 2, generator=torch.Generator().manual_seed(0))
+    found = corners(points, strides, torch.ones(len(points), 4))
+    cost, _ = costs(logits, found, points, strides, boxes, torch.zeros(12).long())
+    rounds, once = [], assigning._mutual
+    monkeypatch.setattr(assigning, "_mutual", lambda *given: rounds.append(1) or once(*given))
+    assert match_one(cost, torch.ones_like(cost).bool()).tolist() == greedy(cost.numpy())
+    assert len(rounds) == 1
+
+
+@pytest.mark.parametrize("points", [6, 40])
+def test_things_with_the_same_costs_among_others_have_the_greedy_answer(points):
+    for seed in range(30):
+        g = torch.Generator().manual_seed(seed)
+        cost = torch.rand(points, 9, generator=g)[:, torch.randint(9, (12,), generator=g)]
+        owner = match_one(cost, torch.ones_like(cost, dtype=torch.bool))
+        by_hand = greedy(cost.numpy())
+        columns = [c.tolist() for c in cost.T]  # of equals any may have the point
+
+        def costs_of(told, columns=columns):
+            return [columns[thing] if thing >= 0 else None for thing in told]
+
+        assert costs_of(owner.tolist()) == costs_of(by_hand)
 
 
 def test_equal_costs_and_nan_come_to_an_end():

@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from assay.errors import ModelError
 from assay.losses.detect import Positives, best_first, box_sums, mask_losses, mask_sum, match, quality_focal
 from assay.losses.overlap import corners
-from assay.losses.targets import Target, Targets, collate, cover
+from assay.losses.targets import ANY_CLASS, Target, Targets, collate, cover
 from assay.models.box_head import points_of
 from assay.models.multitask import Heads
 from assay.models.outputs import BoxOutputs
@@ -239,3 +239,29 @@ def test_masks_of_another_size_are_told():
         ModelError, match=r"masks \(8, 8\), prototypes \(16, 16\) .*\n  fix: make them with .*cover"
     ):
         mask_sum(found.coefficients, torch.randn(1, 4, 16, 16), positives, targets)
+
+
+@pytest.mark.parametrize("crowd", [None, torch.tensor([False, True])])
+def test_a_region_of_any_class_gives_no_negative_and_is_never_an_example(crowd):
+    found = outputs(1)
+    told = sums(
+        found, goal(Target(boxes_xyxy=BOXES, box_labels=torch.tensor([1, ANY_CLASS]), box_crowd=crowd))
+    )
+    assert {*told.positives.box.tolist()} == {0}
+    told.quality.total.backward()
+    own = torch.zeros(21, dtype=torch.bool)
+    own[told.positives.point] = True  # what lies in both still learns its thing
+    inside = ((BOXES[1, :2] <= POINTS) & (BOXES[1, 2:] >= POINTS)).all(1)
+    grad = found.class_logits.grad[0]
+    assert (inside & ~own).any()
+    assert (grad[inside & ~own] == 0).all()
+    assert (grad[inside][:, [0, 2]] == 0).all()
+    assert (grad[~inside] != 0).all()
+
+
+def test_a_large_sum_in_half_precision_is_no_nan():
+    found = BoxOutputs(*(torch.full((1, 21, n), 3000.0, dtype=torch.half) for n in (CLASSES, 4, 4)))
+    told = sums(found, goal(Target()))
+    assert told.giou.total == 0
+    prototypes = torch.full((1, 4, 8, 8), 3000.0, dtype=torch.half)
+    assert mask_sum(found.coefficients, prototypes, told.positives, goal(Target())).total == 0

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from assay.configs import ModelConfig, TrainConfig
-from assay.errors import DatasetError, ModelError
+from assay.errors import ConfigError, DatasetError, ModelError
 from assay.losses.balance import Balance
 from assay.losses.classify import build_loss
 from assay.losses.multitask import TASKS, Losses, MultiTaskLoss
@@ -338,3 +338,40 @@ def test_balance_takes_what_the_losses_give():
     losses: Losses = MultiTaskLoss()(outputs(2), goal(labelled(0), labelled(1)))
     balance = Balance(tuple(losses.tasks))
     torch.testing.assert_close(balance(losses.tasks), sum(losses.tasks.values()))
+
+
+def test_a_weight_of_an_unknown_loss_is_told():
+    with pytest.raises(ConfigError, match=r"unknown loss 'boxs'.*\n  fix: did you mean boxes"):
+        Balance(("class", "boxes"), weights={"boxs": 3.0})
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_one_loss_that_is_no_number_leaves_the_scale_alone(value):
+    balance = Balance(("class", "boxes"))
+    balance(scalars(4.0, 8.0))
+    balance(scalars(4.0, value))
+    balance(scalars(4.0, 8.0))
+    balance.freeze()
+    assert balance.scales.tolist() == pytest.approx([4.0, 8.0])
+
+
+def test_the_batches_of_a_step_together_have_the_gradient_of_one():
+    pictures = [labelled(0), labelled(1), Target(label=1), labelled(2)]
+    whole, apart, loss = outputs(4), outputs(4), MultiTaskLoss()
+    together = loss(whole, goal(*pictures))
+    sum(together.tasks.values()).backward()
+    batches = [([0, 1], goal(*pictures[:2])), ([2, 3], goal(*pictures[2:]))]
+    counts = [loss(pick(apart, order), targets).items for order, targets in batches]
+    items = {name: sum(count[name] for count in counts) for name in counts[0]}
+    assert items == together.items
+    for order, targets in batches:
+        sum(loss(pick(apart, order), targets, items=items).tasks.values()).backward()
+    for name, value in whole.named().items():
+        if value.requires_grad and value.grad is not None:
+            torch.testing.assert_close(apart.named()[name].grad, value.grad)
+
+
+def test_a_large_sum_in_half_precision_is_no_nan():
+    logits = torch.full((40, 3), 3000.0, dtype=torch.half)
+    told = Outputs(logits, *[None] * 8)
+    assert MultiTaskLoss()(told, goal(*[Target()] * 40)).tasks["class"] == 0

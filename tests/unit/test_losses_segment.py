@@ -107,3 +107,8 @@ def test_enlarging_keeps_cells_where_they_are():
     torch.testing.assert_close(enlarge(cells, (9, 14)), whole[..., :9, :14])  # 9 and 14 px have 3 and 4 cells
     assert enlarge(cells, (6, 8)).shape == (1, 2, 6, 8)  # labels at half the side
     assert enlarge(cells, (3, 4)) is cells
+
+
+def test_a_large_sum_in_half_precision_is_no_nan():
+    told = pixel_sums(torch.full((1, 3, 8, 8), 3000.0, dtype=torch.half), None)
+    assert told.cross_entropy.total == told.dice.total == 0

@@ -180,6 +180,24 @@ def test_a_threshold_for_a_target(target, value, score):
     assert picked.to_dict()["precision"]["value"] == picked.precision.value
 
 
+def test_the_least_cost_may_be_that_of_giving_nothing():
+    m = match_detections([things([0])], [detections([0, 50, 70], [0.3, 0.7, 0.9])], TWO)
+    picked = pick_threshold(m, "cost", 0.5, draws=20)
+    assert picked.score.value > 0.9
+    assert picked.score.value == pytest.approx(0.9)
+    assert picked.score.high == picked.score.value
+    told = count(m, picked.score.value)
+    assert (told.right.sum(), told.false.sum(), told.missed.sum()) == (0, 0, 1)
+    assert np.isnan(picked.precision.value)
+    assert picked.recall.value == 0
+    assert pick_threshold(m, "cost", 3.0, draws=20).score.value == pytest.approx(0.3)
+
+
+def test_things_are_counted_once():
+    m = three_pictures()
+    assert m.pool.positives is m.pool.positives
+
+
 def test_a_picked_threshold_keeps_its_target_and_moves_little_with_many_pictures(draw_scene):
     few, many = (match_detections(*draw_scene(0, pictures=n)) for n in (12, 300))
     spread = []

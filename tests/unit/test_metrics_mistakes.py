@@ -11,7 +11,7 @@ from assay.errors import ConfigError
 from assay.labels import ClassNames
 from assay.metrics.detect import _as_coco
 from assay.metrics.matches import match_detections
-from assay.metrics.mistakes import KINDS, find_mistakes
+from assay.metrics.mistakes import OUTCOMES, find_mistakes
 from assay.objects import Objects
 
 TWO = ClassNames(["cell", "platelet"])
@@ -46,7 +46,7 @@ def picture(truth, found):
 def test_each_kind_by_hand(truth, found, kinds):
     objects, detections = picture(truth, found)
     told = find_mistakes(match_detections([objects], [detections], TWO), 0.5)
-    assert told.totals == {kind: kinds.count(kind) for kind in KINDS}
+    assert told.totals == {kind: kinds.count(kind) for kind in OUTCOMES}
     assert told.counts.sum() == len(kinds)
 
 
@@ -54,7 +54,7 @@ def test_crowds_take_part_in_no_mistake():
     objects, detections = picture([(0, 0), (40, 0)], [(0, 0, 0.9), (0, 0, 0.8)])
     crowd = Objects(objects.boxes_xyxy, objects.labels, (), np.array([True, False]))
     told = find_mistakes(match_detections([crowd], [detections], TWO), 0.5)
-    assert told.totals == {**dict.fromkeys(KINDS, 0), "missed": 1}
+    assert told.totals == {**dict.fromkeys(OUTCOMES, 0), "missed": 1}
     assert told.kinds.tolist() == [-1, -1]
 
 

@@ -225,6 +225,17 @@ def test_dropping_gives_the_network_that_was_built_without(heads):
     assert fewer.heads.names == heads.names
 
 
+def test_answers_dropped_one_after_the_other_take_the_boxes_along():
+    model = build(Heads(classes=2, boxes=2, masks=True, pixels=3))
+    for first, second in (("one-to-many", "one-to-one"), ("one-to-one", "one-to-many")):
+        one_by_one, at_once = model.without(first).without(second), model.without(first, second)
+        assert one_by_one.heads == at_once.heads == Heads(classes=2, pixels=3)
+        assert one_by_one.box_head is None
+        assert set(one_by_one.state_dict()) == set(at_once.state_dict())
+    with pytest.raises(ConfigError, match="at least one head"):
+        build(Heads(boxes=2)).without("one-to-one").without("one-to-many")
+
+
 def test_dropping_what_is_unknown_or_everything_is_told():
     with pytest.raises(ConfigError, match=r"unknown head 'pixel'\n  fix: did you mean pixels"):
         build().without("pixel")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.boxes import as_boxes
-from assay.errors import ConfigError
+from assay.errors import ConfigError, DatasetError
+from assay.losses import targets as loss_targets
 from assay.masks import encode
 from assay.objects import Objects
 from assay.pixel_masks import IGNORE
 from assay.preprocess import letterbox
 from assay.train.mosaic import MEETING, drawn_place, mosaic
-from assay.train.scene import Least, Place, Scene, Things, flipped, placed
+from assay.train.scene import ANY_CLASS, Least, Place, Scene, Things, flipped, placed
 from assay.train.scene_augment import SceneConfig, augment_scene, fit_scene, wants_mosaic
+from assay.train.scene_target import scene_target
 
 NOTHING = SceneConfig(mosaic=0.0, scale=(1.0, 1.0), shift=0.0, flip=0.0, colour_jitter=0.0)
 GREY = 60
@@ -129,15 +132,23 @@ def test_too_narrow_a_thing_is_ignored():
     ).things
     assert not len(small)
     assert small.ignored_xyxy.tolist() == [[2.5, 2.5, 5.0, 3.0]]
+    assert small.ignored_labels.tolist() == [0], "a thing that is too small keeps its class"
 
 
 def test_ignored_regions_move_and_end_at_the_border():
     scene = Scene(
         np.zeros((20, 20, 3), np.uint8),
-        Things(np.zeros((0, 4)), np.zeros(0, np.int64), (), as_boxes([[5, 5, 15, 15], [0, 0, 2, 2]])),
+        Things(
+            np.zeros((0, 4)),
+            np.zeros(0, np.int64),
+            (),
+            as_boxes([[5, 5, 15, 15], [0, 0, 2, 2]]),
+            np.array([2, -1]),
+        ),
     )
     moved = placed(scene, Place((40, 40), (-20, -20), (20, 20))).things
     assert moved.ignored_xyxy.tolist() == [[0, 0, 10, 10]]
+    assert moved.ignored_labels.tolist() == [2]
 
 
 def test_padding_is_grey_unknown_and_empty():
@@ -155,7 +166,11 @@ def test_padding_is_grey_unknown_and_empty():
 def test_flips_are_involutions(vertical):
     scene = drawn((30, 50), [(3, 4, 10, 20), (20, 1, 49, 9)])
     things = Things(
-        scene.things.boxes_xyxy, scene.things.labels, scene.things.masks, as_boxes([[1, 2, 3, 9]])
+        scene.things.boxes_xyxy,
+        scene.things.labels,
+        scene.things.masks,
+        as_boxes([[1, 2, 3, 9]]),
+        np.array([4]),
     )
     scene = Scene(scene.image, things, scene.pixels)
     once = flipped(scene, vertical=vertical)
@@ -171,6 +186,7 @@ def same(a: Scene, b: Scene) -> bool:
             np.array_equal(a.things.boxes_xyxy, b.things.boxes_xyxy)
             and np.array_equal(a.things.labels, b.things.labels)
             and np.array_equal(a.things.ignored_xyxy, b.things.ignored_xyxy)
+            and np.array_equal(a.things.ignored_labels, b.things.ignored_labels)
             and len(a.things.masks) == len(b.things.masks)
             and all(
                 (m is None) == (n is None) and (m is None or np.array_equal(m, n))
@@ -254,6 +270,7 @@ def test_a_picture_where_nobody_looked_is_ignored_in_a_mosaic():
     joined = mosaic([known, unknown, unknown, known], 100, rng(1), scale=(1.0, 1.0), least=ALL_KEPT)
     x, y = joined.things.ignored_xyxy[0][0], joined.things.ignored_xyxy[1][1]
     assert joined.things.ignored_xyxy.tolist() == [[x, 0, 100, y], [0, y, x, 100]]
+    assert joined.things.ignored_labels.tolist() == [-1, -1], "of any class"
     x, y = int(x), int(y)
     assert (joined.pixels[:y, x:] == IGNORE).all()
     assert (joined.pixels[y:, :x] == IGNORE).all()
@@ -307,6 +324,7 @@ def test_objects_of_a_sample_become_things():
     assert np.array_equal(things.masks[0], mask)
     assert things.masks[1] is None
     assert things.ignored_xyxy.tolist() == [[20, 10, 28, 18]], "crowds"
+    assert things.ignored_labels.tolist() == [2], "of their class"
 
 
 def test_grey_pictures():
@@ -317,7 +335,39 @@ def test_grey_pictures():
 def test_wrong_requests_are_told():
     with pytest.raises(ConfigError, match="these are 2"):
         augment_scene([Scene(np.zeros((8, 8, 3), np.uint8))] * 2, 32, NOTHING, rng())
+    with pytest.raises(DatasetError, match=r"1 and 0\n  fix: .*-1 for all"):
+        Things(np.zeros((0, 4)), np.zeros(0, np.int64), (), np.zeros((1, 4)))
     with pytest.raises(ConfigError, match="mosaic has four"):
         mosaic([Scene(np.zeros((8, 8, 3), np.uint8))], 32, rng())
     with pytest.raises(ConfigError, match="scale is a least and a greatest"):
         SceneConfig(scale=(2.0, 1.0))
+
+
+def test_a_scene_becomes_a_target():
+    mask = np.zeros((16, 16), bool)
+    mask[0:4, 0:6] = True
+    things = Things(
+        as_boxes([[0, 0, 6, 4], [8, 8, 16, 16]]),
+        np.array([1, 0]),
+        (mask, None),
+        as_boxes([[0, 8, 4, 12], [4, 8, 8, 12]]),
+        np.array([1, ANY_CLASS]),
+    )
+    pixels = np.full((16, 16), IGNORE, np.uint8)
+    target = scene_target(Scene(np.zeros((16, 16, 3), np.uint8), things, pixels), label=2)
+    assert target.boxes_xyxy.dtype == torch.float32
+    assert target.boxes_xyxy.tolist() == [[0, 0, 6, 4], [8, 8, 16, 16], [0, 8, 4, 12], [4, 8, 8, 12]]
+    assert target.box_labels.tolist() == [1, 0, 1, loss_targets.ANY_CLASS]
+    assert target.box_crowd.tolist() == [False, False, True, True]
+    assert target.box_masks_known.tolist() == [True, False, False, False]
+    assert target.box_masks.shape == (4, 4, 4)
+    assert target.box_masks[0, 0].tolist() == [1, 0.5, 0, 0]
+    assert target.box_masks.sum() == 1.5
+    assert (target.label, target.pixels.shape) == (2, (16, 16))
+
+
+def test_a_target_of_an_empty_scene_says_so_and_one_of_an_unknown_scene_says_nothing():
+    image = np.zeros((16, 16, 3), np.uint8)
+    empty = scene_target(Scene(image, Things(np.zeros((0, 4)), np.zeros(0, np.int64), ())))
+    assert (empty.boxes_xyxy.shape, empty.box_masks, empty.pixels) == ((0, 4), None, None)
+    assert scene_target(Scene(image)).boxes_xyxy is None

@@ -25,28 +25,45 @@ LARGE_BYTES = 32 << 20
 """Source files above this size go through the cache."""
 
 _KEEP_BYTES = 16 << 30
-_VERSION = 2
+_VERSION = 3
 
 Batches = Callable[[], tuple[pa.Schema, Iterator[pa.RecordBatch]]]
 
 
-def gather(source: Path, options: dict[str, Any], batches: Batches) -> pa.Table:
-    """The table that ``batches()`` streams: in memory, or memory-mapped where ``source`` is large.
+def gather(
+    source: Path, options: dict[str, Any], batches: Batches, notes: Callable[[], dict[str, Any]]
+) -> tuple[pa.Table, dict[str, Any]]:
+    """(the table that ``batches()`` streams, ``notes()`` after its last batch); mapped where ``source`` is large.
 
-    ``batches`` is not called when the cache holds the answer. Raises AssayError when the cache folder is full.
+    Neither is called when the cache holds the answer. Raises AssayError when the cache folder is full.
     """
     if source.stat().st_size <= LARGE_BYTES:
         schema, rows = batches()
-        return pa.Table.from_batches(rows, schema=schema)
+        return pa.Table.from_batches(rows, schema=schema), notes()
     folder = cache_folder() / "tables"
     path = folder / f"{_key(source, options)}.arrow"
     if not path.exists():
         schema, rows = batches()
-        save_batches(path, schema, rows)
+        save_batches(path, schema, _noting(rows, notes, _notes_of(path)))
         _prune(folder, path)
     with contextlib.suppress(OSError):
         os.utime(path)  # the least recently used go first
-    return map_table(path)
+    beside = _notes_of(path)
+    return map_table(path), json.loads(beside.read_bytes()) if beside.exists() else {}
+
+
+def _notes_of(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _noting(
+    rows: Iterator[pa.RecordBatch], notes: Callable[[], dict[str, Any]], path: Path
+) -> Iterator[pa.RecordBatch]:
+    """``rows``, and behind the last one the notes into a file, so that the table is never there without them."""
+    yield from rows
+    if found := notes():
+        with WholeFile(path) as file:
+            file.write(json.dumps(found).encode())
 
 
 def save_batches(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
@@ -93,3 +110,4 @@ def _prune(folder: Path, newest: Path) -> None:
             room -= path.stat().st_size
             if room < 0 and path != newest:
                 path.unlink()
+                _notes_of(path).unlink(missing_ok=True)

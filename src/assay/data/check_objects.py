@@ -64,7 +64,9 @@ def _kept_out(dataset: Dataset) -> Iterator[Problem]:
     if count:
         what = "one thing could not be used and is kept out|{n} things could not be used and are kept out"
         fix = (
-            faults[0].fix if len({f.fix for f in faults}) == 1 else "`assay convert` names each with its fix"
+            faults[0].fix
+            if len({f.fix for f in faults}) == 1
+            else "`assay convert --json` names the first 1,000 with their fixes"
         )
         yield problem("warning", "kept-out", what, fix, [str(fault) for fault in faults], count)
 

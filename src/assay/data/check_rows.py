@@ -27,6 +27,7 @@ def check_rows(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
         return
     yield from _left_out(dataset)
     yield from _not_read(dataset)
+    yield from _read_so(dataset)
     yield from check_objects(dataset)
     if len(dataset.classes) or not describes_things(dataset):
         yield from _labels(dataset, for_training)
@@ -43,11 +44,19 @@ def check_rows(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
 
 def reading_notes(dataset: Dataset, name: str) -> list[str]:
     """What the format noted while it read: ``left_out`` (pictures and folders, these with a ``/`` at their end, that
-    are no part of the data set), ``not_read`` (pictures in formats that are not read).
+    are no part of the data set), ``not_read`` (pictures in formats that are not read), ``notes`` (sentences about
+    how labels were read).
     """
     found = json.loads((dataset.table.schema.metadata or {}).get(b"assay", b"{}"))
     noted: list[str] = found.get(name, [])
     return noted
+
+
+def _read_so(dataset: Dataset) -> Iterator[Problem]:
+    """What the reader had to take in one of several ways, a sentence each."""
+    fix = "look whether that is meant, in a few pictures; if not, correct the labels"
+    for sentence in reading_notes(dataset, "notes"):
+        yield problem("warning", "read-so", sentence.replace("|", "/"), fix, (), 1)
 
 
 def _not_read(dataset: Dataset) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from assay.data.check_files import check_files
+from assay.data.check_pixels import check_pixels
 from assay.data.check_rows import check_rows
 from assay.data.problems import Problem, raise_problems
 from assay.types import Dataset
@@ -24,12 +25,14 @@ def check_dataset(
 
     Parameters
     ----------
-    pictures : also open the files (their headers): missing, empty, unreadable, and equal ones.
-    decode : read every picture whole: finds files that were cut short; takes about as long as an epoch of loading.
+    pictures : also open the files (their headers): missing, empty, unreadable, and equal ones; missing pixel masks.
+    decode : read every picture and pixel mask whole: finds files that were cut short, and masks of a wrong size or with
+        values without a class; takes about as long as an epoch of loading.
     for_training : what merely limits an evaluation (one class, missing labels, no train part) is then an error.
     on_progress : called with (pictures looked at, pictures in all) from the calling thread.
     """
     found = list(check_rows(dataset, for_training))
     if pictures and len(dataset):
         found.extend(check_files(dataset, decode, on_progress))
+        found.extend(check_pixels(dataset, decode))
     return sorted(found, key=lambda p: p.level != "error")

@@ -16,8 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assay.configs import ReadConfig
+from assay.data.faults import Faults
 from assay.data.names import PART_ALIASES, part_named, some
-from assay.data.object_columns import NAMES, broken_objects, conform_objects, our_type
+from assay.data.object_columns import (
+    NAMES,
+    SIZES,
+    broken_objects,
+    conform_objects,
+    our_type,
+    sound_objects,
+)
 from assay.errors import ConfigError, DatasetError
 from assay.tables import suggest
 
@@ -134,6 +142,7 @@ class Conform:
     no_path: list[int] = field(default_factory=list)
     has_pixel_classes: bool = False
     broken: list[int] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
     _backslashes: bool | None = None
 
     def schema(self, theirs: pa.Schema) -> pa.Schema:
@@ -172,6 +181,8 @@ class Conform:
         for f in theirs.schema:
             if f.name not in c.sources().values():
                 made[self._name(f)] = self._further(theirs[f.name], f)
+        if "objects" in made:
+            made["objects"] = self._sound(made)
         self.rows += theirs.num_rows
         return pa.record_batch([made[f.name] for f in schema], schema=schema)
 
@@ -187,9 +198,18 @@ class Conform:
             return values
         if theirs.name != "objects":
             return values.cast(kind)
-        values = conform_objects(values)
-        self.broken.extend(self.rows + row + 1 for row in broken_objects(values))
-        return values
+        return conform_objects(values)
+
+    def _sound(self, made: dict[str, pa.Array]) -> pa.Array:
+        """The column ``objects`` of a batch without what cannot be used."""
+        cells = made["objects"]
+        if broken := broken_objects(cells):
+            self.broken.extend(self.rows + row + 1 for row in broken)
+            return cells
+        sides = [made[n].to_pylist() if n in made else [None] * len(cells) for n in SIZES]
+        places = range(self.rows + 1, self.rows + len(cells) + 1)
+        sizes = list(zip(*sides, strict=True))
+        return sound_objects(cells, sizes, [f"{self.table} row {row}" for row in places], self.faults)
 
     def raise_faults(self) -> None:
         """Raises one DatasetError with everything that was wrong in the batches so far."""

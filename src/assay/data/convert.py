@@ -1,8 +1,10 @@
 """``convert_dataset``: from any format that is read to any that is written, telling what is lost on the way.
 
-Two things can be lost. What was wrong in the source was kept out when it was read (``faults``). What the target has no
-place for is left out here, before it is written (``fit``): a writer refuses it, as nobody who merely writes should
-find tags or masks gone.
+Two things can be lost. What was wrong in the source was kept out when it was read (``faults``). Kinds of labels that
+the target has no place for (tags, masks, crowds) are left out here, before it is written (``fit``): a writer refuses
+them, as nobody who merely writes should find them gone. Single things that do not fit in though their kind has a place,
+such as masks that overlap (mask-png) or a box far outside its picture (yolo), are refused with their names: nothing
+is written then.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assay.configs import ReadConfig
+from assay.data.check_rows import reading_notes
 from assay.data.faults import Fault, faults_of
 from assay.data.formats import Format
 from assay.data.read import load_format, read_dataset
@@ -35,7 +38,7 @@ class Conversion:
     """What was written to ``out``: numbers of pictures, things and masks, pictures by part, names of classes.
 
     ``faults`` are the first things that were wrong in the source, ``fault_count`` is the number of all; ``left_out``
-    are sentences about what the target cannot hold.
+    are sentences about what the target cannot hold; ``notes`` are sentences about how the source was read.
     """
 
     out: Path
@@ -48,6 +51,7 @@ class Conversion:
     faults: tuple[Fault, ...] = ()
     fault_count: int = 0
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -62,6 +66,7 @@ class Conversion:
             "fault_count": self.fault_count,
             "faults": [{"place": f.place, "what": f.what, "fix": f.fix} for f in self.faults],
             "left_out": list(self.left_out),
+            "notes": list(self.notes),
         }
 
 
@@ -85,7 +90,8 @@ def convert_dataset(
     Raises
     ------
     ConfigError : a format or option is unknown, or ``out`` is taken.
-    DatasetError : the source is broken, nothing of it has a place in the target, or ``strict`` and something has none.
+    DatasetError : the source is broken, nothing of it has a place in the target, a thing of it does not fit in, or
+        ``strict`` and something has no place. Nothing is written then.
     """
     config, target = config or ConvertConfig(), Path(out).expanduser()
     wanted = load_format(to)
@@ -109,6 +115,7 @@ def convert_dataset(
         faults=tuple(faults),
         fault_count=count,
         left_out=tuple(left_out),
+        notes=tuple(reading_notes(dataset, "notes")),
     )
 
 
@@ -216,14 +223,20 @@ def _fit_cell(cell: list[Row] | None, rule: Rule) -> list[Row] | None:
     return [kept for thing in cell if (kept := rule(thing)) is not None] or None
 
 
+_COMPLETE = "what is left of their pictures now counts as all that is there"
+
+
 def _rules(holds: frozenset[str]) -> Iterator[tuple[Rule, str]]:
     """What becomes of a thing where the target cannot hold it as it is: another one, or None."""
     if "crowd" not in holds:
-        yield _unless_crowd, "{n} regions of many things (crowds): {to} has no word for them"
+        yield (
+            _unless_crowd,
+            f"{{n}} regions of many things (crowds): {{to}} has no word for them; {_COMPLETE}",
+        )
     if "masks" not in holds:
         yield _box_alone, "masks of {n} things: {to} has no place for them; their boxes are kept"
     if "boxes" not in holds:
-        yield _if_masked, "{n} boxes without a mask: {to} holds masks alone"
+        yield _if_masked, f"{{n}} boxes without a mask: {{to}} holds masks alone; {_COMPLETE}"
 
 
 def _unless_crowd(thing: Row) -> Row | None:

@@ -7,10 +7,23 @@ nothing without the names of the classes, which Assay's own Parquet files carry.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assay.data.faults import Faults
+from assay.errors import DatasetError
+from assay.masks import Mask, checked_mask
 from assay.objects import objects_type
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Sizes = Sequence[tuple[int | None, int | None]]
+"""Height and width of the picture of every row, None where the table does not say."""
 
 SIZES = ("height_px", "width_px")
 NAMES = ("objects", "pixels", *SIZES)
@@ -76,6 +89,68 @@ def broken_objects(cells: pa.Array) -> list[int]:
         places = [i for i, box in enumerate(boxes.to_pylist()) if box is not None and None in box]
         found |= set(parents.take(pa.array(places, pa.int64())).to_pylist())
     return sorted(found)
+
+
+def sound_objects(cells: pa.Array, sizes: Sizes, places: Sequence[str], faults: Faults) -> pa.Array:
+    """The column without boxes that are none, and without masks that are not of their picture; told to ``faults``.
+
+    ``cells`` is of ``conform_objects`` and has no ``broken_objects``; ``places`` are the rows in messages. The box of a
+    mask that cannot be used is kept. A row that loses all its objects is unlabelled: it is not one without any.
+    """
+    things = cells.flatten()
+    boxes = pc.struct_field(things, "box").flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
+    is_box = np.isfinite(boxes).all(axis=1) & (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
+    rows = pc.list_parent_indices(cells).to_numpy()
+    counts = np.bincount(rows, minlength=len(cells))
+    for i in np.flatnonzero(~is_box).tolist():
+        fix = "write corners x1, y1, x2, y2 in pixels, the smaller ones first, or leave it out"
+        shown = ", ".join(f"{value:g}" for value in boxes[i].tolist())
+        faults.add(_place(i, rows, places), f"({shown}) is no box with an area", fix)
+    masks = pc.struct_field(things, "mask")
+    is_wrong = _wrong_masks(masks, is_box, rows, sizes, places, faults)
+    if is_box.all() and not is_wrong.any():
+        return cells
+    columns = [pc.struct_field(things, f.name) for f in cells.type.value_type]
+    columns[2] = pc.if_else(pa.array(is_wrong), pa.scalar(None, pa.string()), masks)
+    kept = pa.StructArray.from_arrays(columns, fields=list(cells.type.value_type)).filter(pa.array(is_box))
+    left = np.bincount(rows[is_box], minlength=len(cells))
+    is_null = pc.is_null(cells).to_numpy(zero_copy_only=False) | ((counts > 0) & (left == 0))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(left)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, kept, type=cells.type, mask=pa.array(is_null))
+
+
+def _wrong_masks(
+    masks: pa.Array,
+    is_box: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    sizes: Sizes,
+    places: Sequence[str],
+    faults: Faults,
+) -> NDArray[np.bool_]:
+    """(N,) whether the mask of a thing that is kept cannot be used; told to ``faults``."""
+    is_wrong = np.zeros(len(masks), bool)
+    if masks.null_count == len(masks):
+        return is_wrong
+    for i, counts in enumerate(masks.to_pylist()):
+        if counts is None or not is_box[i]:
+            continue
+        height, width = sizes[rows[i]]
+        try:
+            if height is None or width is None:
+                fix = "fill in height_px and width_px of its row"
+                raise DatasetError("its picture has no size, so its mask cannot be drawn", fix=fix)
+            checked_mask(Mask((height, width), counts))
+        except DatasetError as error:
+            is_wrong[i] = True
+            got = f" ({error.got})" if error.got else ""
+            what = f"{error.what}{got}; its box is kept"
+            faults.add(_place(i, rows, places), what, error.fix or "draw it again")
+    return is_wrong
+
+
+def _place(i: int, rows: NDArray[np.int64], places: Sequence[str]) -> str:
+    """How a message names the thing ``i``: its row, and which one of the row it is."""
+    return f"{places[rows[i]]} object {i - int(np.searchsorted(rows, rows[i])) + 1}"
 
 
 def labels_of_objects(cells: pa.ChunkedArray) -> set[str]:

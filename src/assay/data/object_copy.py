@@ -61,11 +61,11 @@ def stem_places(dataset: Dataset, folder_of: Mapping[str | None, str], *, apart:
     parts = table["part"].to_pylist() if dataset.parts else [None] * len(dataset)
     if dataset.parts and None in parts:
         raise DatasetError("some rows have a part and some have none", fix="run `assay split` first")
-    taken: dict[str, set[str]] = {}
+    taken: dict[str, dict[str, int]] = {}
     places = []
     for path, part in zip(table["path"].to_pylist(), parts, strict=True):
         folder, picture = folder_of[part], PurePosixPath(path)
-        stem = free_name(picture.stem, taken.setdefault(folder if apart else "", set()))
+        stem = free_name(picture.stem, taken.setdefault(folder if apart else "", {}))
         places.append(PurePosixPath(folder, f"{stem}{picture.suffix}"))
     return places
 

@@ -60,7 +60,7 @@ def picture_size(path: Path) -> tuple[int, int] | ImageError:
 def dataset_of(
     rows: Sequence[ObjectRow], classes: ClassNames, root: Path, name: str, notes: Mapping[str, Any]
 ) -> Dataset:
-    """The data set of ``rows``; paths are relative to ``root`` where the pictures lie below it.
+    """The data set of ``rows``; paths are relative to ``root`` where the pictures lie below it, else absolute.
 
     A column of flags is there where one of them is set. ``notes`` go into the metadata of the table.
 
@@ -88,13 +88,19 @@ def dataset_of(
 
 def _paths(rows: Sequence[ObjectRow], root: Path) -> pa.Array:
     start = _start(root)
-    paths = [row.picture.as_posix().removeprefix(start) for row in rows]
+    paths = [_below(row.picture, start) for row in rows]
     try:
         return pa.array(paths, pa.string())
     except UnicodeEncodeError:
         bad = [path for path in paths if any("\ud800" <= letter <= "\udfff" for letter in path)]
         shown = [os.fsencode(path).decode("utf-8", "backslashreplace") for path in bad]
         raise DatasetError("file names are not UTF-8", got=some(shown, 3), fix="rename these files") from None
+
+
+def _below(picture: Path, start: str) -> str:
+    """A path below the root from there on, any other one absolute: it would be looked for below the root."""
+    path = picture.as_posix()
+    return path.removeprefix(start) if path.startswith(start) else picture.absolute().as_posix()
 
 
 def _start(root: Path) -> str:

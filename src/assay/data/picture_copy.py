@@ -15,14 +15,23 @@ Progress = Callable[[int, int], object]
 """Called with (pictures done, of how many)."""
 
 
-def free_name(wished: str, taken: set[str]) -> str:
-    """``photo.jpg``, or ``photo-2.jpg`` where that is taken; case-blind: such names are one file on some systems."""
-    path, name, number = PurePosixPath(wished), wished, 1
-    while nfc(name).casefold() in taken:
-        number += 1
+def free_name(wished: str, taken: dict[str, int]) -> str:
+    """``photo.jpg``, or ``photo-2.jpg`` where that is taken; case-blind: such names are one file on some systems.
+
+    ``taken`` is kept by this function: a name -> the number to try next, so that many equal names cost no search.
+    """
+    path, name, key = PurePosixPath(wished), wished, _key(wished)
+    number = taken.get(key, 2)
+    while _key(name) in taken:
         name = f"{path.stem}-{number}{path.suffix}"
-    taken.add(nfc(name).casefold())
+        number += 1
+    taken[key] = number
+    taken.setdefault(_key(name), 2)
     return name
+
+
+def _key(name: str) -> str:
+    return nfc(name).casefold()
 
 
 def picture_places(dataset: Dataset, folder_of: Mapping[str | None, str]) -> list[str]:
@@ -30,11 +39,11 @@ def picture_places(dataset: Dataset, folder_of: Mapping[str | None, str]) -> lis
     parts = (
         dataset.table["part"].to_pylist() if "part" in dataset.table.column_names else [None] * len(dataset)
     )
-    taken: dict[str, set[str]] = {}
+    taken: dict[str, dict[str, int]] = {}
     places = []
     for path, part in zip(dataset.table["path"].to_pylist(), parts, strict=True):
         folder = folder_of[part]
-        places.append(f"{folder}/{free_name(PurePosixPath(path).name, taken.setdefault(folder, set()))}")
+        places.append(f"{folder}/{free_name(PurePosixPath(path).name, taken.setdefault(folder, {}))}")
     return places
 
 

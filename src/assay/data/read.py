@@ -20,7 +20,8 @@ _LAST_RESORT = "image-folder"
 def read_dataset(path: str | Path, config: ReadConfig | None = None) -> Dataset:
     """Read the data set at ``path``: a class-per-folder tree, a CSV or Parquet table, or a format of boxes and masks.
 
-    Nothing but names is read here: pictures are looked at by ``check_dataset`` and by whoever needs pixels.
+    Of class folders and tables nothing but names is read. Formats of boxes and masks also read the headers of pictures,
+    for their sizes, and pixel masks whole. Pictures are looked at by ``check_dataset`` and by whoever needs pixels.
 
     Raises
     ------
@@ -48,6 +49,8 @@ def recognise(path: Path, name: str | None = None) -> Format:
     found = [n for n in FORMATS if n != _LAST_RESORT and load_format(n).detect(path)]
     if not found and load_format(_LAST_RESORT).detect(path):
         found = [_LAST_RESORT]
+    if "table" in found:  # a table of labels beside a file of boxes: who wants the boxes names them
+        found = ["table"]
     if len(found) == 1:
         return load_format(found[0])
     if found:

@@ -9,10 +9,10 @@ with labels softened by the IoU and the middle as a soft prior (Lyu et al. 2022,
 pairs of least cost, each point and each thing once (Sun et al. 2021, "What Makes for End-to-End Object Detection?").
 
 What differs. A thing that covers no point of the finest level may also take the nearest one there, so tiny things are
-learned. Every thing has a point of its own that no other can take, where the usual resolving of conflicts can leave a
+learned. A thing has a point of its own that no other can take, where the usual resolving of conflicts can leave a
 crowded one without any: one-to-many begins with the one-to-one pairs, and a thing that finds all its points taken goes
-to a free one at most a stride away (a head's distances reach that far outside). All matrices are (P, G): points by
-things.
+to a free one at most a stride away (a head's distances reach that far outside). Of tiny things that clump on fewer
+points than they are, some have none. All matrices are (P, G): points by things.
 """
 
 from __future__ import annotations
@@ -92,14 +92,14 @@ def match_one(cost: Float[Tensor, "P G"], allowed: Bool[Tensor, "P G"]) -> Int64
     """(P,) the thing of each point, -1 for none: the cheapest pair, then the cheapest of what is left, and so on.
 
     Found in rounds: every pair in which both are each other's cheapest belongs to that answer, so a round settles all
-    of them at once (Preis 1999, locally heaviest edges).
+    of them at once (Preis 1999, locally heaviest edges). Of things with the same costs everywhere (a box drawn twice)
+    the first takes the cheapest point, the second the next, as long as these points prefer them, in the same round.
     """
     left = cost.masked_fill(~allowed, float("inf")).nan_to_num(nan=float("inf"), posinf=float("inf"))
     owner = torch.full((len(cost),), -1, dtype=torch.int64, device=cost.device)
     things = torch.arange(cost.shape[1], device=cost.device)
     while left.numel() and bool(left.isfinite().any()):
-        point = left.argmin(0)  # G
-        settled = (left.argmin(1)[point] == things) & left[point, things].isfinite()
+        point, settled = _mutual(left, things)
         if not bool(settled.any()):  # equal costs that lead in a circle
             first = left.argmin()
             point, settled = (first // left.shape[1]).expand_as(point), things == first % left.shape[1]
@@ -107,6 +107,34 @@ def match_one(cost: Float[Tensor, "P G"], allowed: Bool[Tensor, "P G"]) -> Int64
         left[point[settled]] = float("inf")
         left[:, settled] = float("inf")
     return owner
+
+
+def _mutual(left: Float[Tensor, "P G"], things: Int64[Tensor, " G"]) -> tuple[Tensor, Tensor]:
+    """A point for each thing (G,), and whether that pair belongs to the answer (G,)."""
+    prefers = left.argmin(1)  # P
+    first = _first_of_equals(left, prefers[left.argmin(0)], things)
+    order = first.argsort(stable=True)
+    _, counts = first[order].unique_consecutive(return_counts=True)
+    turn = torch.empty_like(first)  # G: how many equals come before
+    turn[order] = things - (counts.cumsum(0) - counts).repeat_interleave(counts)
+    least, rows = left.topk(min(int(turn.max()) + 1, len(left)), dim=0, largest=False)  # T G
+    rows = rows[:, first]  # one order for all equals
+    is_theirs = (first[prefers[rows]] == first) & least.isfinite()
+    settled = is_theirs.cumprod(0).bool()
+    place = turn.clamp_max(len(rows) - 1)[None]
+    return rows.gather(0, place)[0], settled.gather(0, place)[0] & (turn < len(rows))
+
+
+def _first_of_equals(
+    left: Float[Tensor, "P G"], rival: Int64[Tensor, " G"], things: Int64[Tensor, " G"]
+) -> Int64[Tensor, " G"]:
+    """(G,) the thing's rival where both cost the same at every point, else the thing itself."""
+    least = left.amin(0)
+    asked = ((rival != things) & (least == least[rival]) & least.isfinite()).nonzero().squeeze(1)
+    equal = (left[:, asked] == left[:, rival[asked]]).all(0)
+    first = things.clone()
+    first[asked[equal]] = rival[asked[equal]]
+    return first
 
 
 def match_own(
@@ -128,7 +156,7 @@ def match_many(
     allowed: Bool[Tensor, "P G"],
     near: Bool[Tensor, "P G"],
 ) -> Int64[Tensor, " P"]:
-    """(P,) the thing of each point, -1 for none; every thing has one point at least, where there are enough points."""
+    """(P,) the thing of each point, -1 for none; every thing that finds a free point within a stride has one."""
     own = match_own(cost, allowed, near)
     if not cost.numel():
         return own

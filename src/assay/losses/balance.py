@@ -14,6 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from assay.errors import ConfigError
+from assay.tables import suggest
+
 MOMENTUM = 0.9
 LEAST_MEAN = 0.05
 """A task that is nearly solved at the end of warm-up is not blown up to the size of the others."""
@@ -29,6 +32,10 @@ class Balance(nn.Module):
     tasks : names of the losses.
     weights : factor of each task after scaling; 1 where it is left out.
     mean : average of a tensor over all processes; the identity where there is one.
+
+    Raises
+    ------
+    ConfigError : a weight is given for a loss that is not among the tasks.
     """
 
     means: Tensor
@@ -39,6 +46,9 @@ class Balance(nn.Module):
         self, tasks: tuple[str, ...], *, weights: Mapping[str, float] | None = None, mean: Mean | None = None
     ) -> None:
         super().__init__()
+        for task in weights or {}:
+            if task not in tasks:
+                raise ConfigError(f"unknown loss {task!r} among the weights", fix=suggest(task, list(tasks)))
         self.tasks = tasks
         self.weights = {task: float((weights or {}).get(task, 1.0)) for task in tasks}
         self._mean = mean or (lambda values: values)
@@ -59,8 +69,8 @@ class Balance(nn.Module):
 
     @torch.no_grad()
     def _note(self, values: Float[Tensor, " N"]) -> None:
-        """A loss of exactly 0 is a task that no picture of the batch has: its mean stays."""
-        there = values > 0
+        """The mean stays where a loss is exactly 0 (no picture of the batch has the task), infinite or no number."""
+        there = (values > 0) & values.isfinite()
         blended = MOMENTUM * self.means + (1 - MOMENTUM) * values.to(self.means)
         self.means.copy_(torch.where(there.to(self.means.device), blended, self.means))
         self.seen.add_(there.to(self.seen))

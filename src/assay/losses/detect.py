@@ -8,9 +8,9 @@
 
 What differs. Whether the absence of a class teaches is asked for each picture and each class: a picture in which nobody
 looked gives exactly nothing; a class that is not exhaustively labelled gives nothing but its given boxes; a crowd of a
-class gives no negatives of that class. Masks are compared at a quarter of the side with the share of each cell that is
-covered, so an edge inside a cell is learned too; the crop is one cell wider than the box, so what lies just outside is
-learned as outside.
+class gives no negatives of that class, a region of any class none at all. Masks are compared at a quarter of the side
+with the share of each cell that is covered, so an edge inside a cell is learned too; the crop is one cell wider than
+the box, so what lies just outside is learned as outside.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from assay.errors import ModelError
 from assay.losses.assign import assign
 from assay.losses.overlap import corners, paired_giou, paired_iou
-from assay.losses.targets import CELL, Targets
+from assay.losses.targets import ANY_CLASS, CELL, Targets
 from assay.models.outputs import BoxOutputs
 
 FOCUS = 2.0
@@ -80,7 +80,7 @@ def box_sums(
     return BoxSums(
         Sum(quality_focal(logits[teaches], wanted[teaches]).sum(), items),
         # with the zero product a batch without a thing still has a graph
-        Sum(apart.sum() + 0.0 * outputs.distances.sum(), items),
+        Sum(apart.sum() + 0.0 * outputs.distances.float().sum(), items),
         positives,
     )
 
@@ -100,9 +100,9 @@ def match(
     *,
     one_to_one: bool,
 ) -> Positives:
-    """The positive points of all pictures, each picture matched with its own boxes; crowds are no examples."""
+    """The positive points of all pictures, each matched with its own boxes; ignored regions are no examples."""
     owners = torch.full(logits.shape[:2], -1, dtype=torch.int64, device=logits.device)
-    single = ~targets.box_crowd & targets.boxes_known[targets.box_picture]
+    single = targets.box_is_example & targets.boxes_known[targets.box_picture]
     for i in targets.box_picture[single].unique().tolist():
         mine = ((targets.box_picture == i) & single).nonzero().squeeze(1)
         boxes, labels = targets.boxes_xyxy[mine], targets.box_labels[mine]
@@ -114,15 +114,18 @@ def match(
 
 
 def _teaches(points: Float[Tensor, "P 2"], targets: Targets) -> Bool[Tensor, "B P K"]:
-    """Where the absence of a class is known: the class is exhaustive, and the point in no crowd of it."""
+    """Where the absence of a class is known: the class is exhaustive, and the point in no region that ignores it."""
     exhaustive = targets.boxes_exhaustive & targets.boxes_known[:, None]  # B K
     known = exhaustive[:, None].repeat(1, len(points), 1)
-    crowd = targets.box_crowd.nonzero().squeeze(1)
-    if len(crowd):
-        boxes = targets.boxes_xyxy[crowd]
-        inside = (points >= boxes[:, None, :2]).all(-1) & (points <= boxes[:, None, 2:]).all(-1)  # C P
+    region = (~targets.box_is_example).nonzero().squeeze(1)
+    if len(region):
+        boxes, labels = targets.boxes_xyxy[region], targets.box_labels[region]
+        inside = (points >= boxes[:, None, :2]).all(-1) & (points <= boxes[:, None, 2:]).all(-1)  # R P
         which, point = inside.nonzero(as_tuple=True)
-        known[targets.box_picture[crowd[which]], point, targets.box_labels[crowd[which]]] = False
+        picture, label = targets.box_picture[region[which]], labels[which]
+        of_any, of_one = label == ANY_CLASS, label != ANY_CLASS
+        known[picture[of_any], point[of_any]] = False
+        known[picture[of_one], point[of_one], label[of_one]] = False
     return known
 
 
@@ -133,7 +136,7 @@ def mask_sum(
     targets: Targets,
 ) -> Sum:
     """BCE + Dice of the masks of at most 64 positive points a picture, each thing's best point first."""
-    total = 0.0 * (coefficients.sum() + prototypes.sum()).float()
+    total = 0.0 * (coefficients.float().sum() + prototypes.float().sum())
     items = torch.zeros((), device=total.device)
     if targets.box_masks is None:
         return Sum(total, items)

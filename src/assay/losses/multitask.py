@@ -3,9 +3,15 @@
 The contract (tests/unit/test_losses_multitask.py holds it):
 
 - a task without a label in a picture gives exactly zero there, negatives included;
-- each loss is divided by the labelled items of the whole batch, on all processes: pictures with a class, pairs of
-  picture and tag, positive points, labelled pixels; so more unlabelled pictures change nothing, nor does the order;
+- each loss is divided by the labelled items of the batch it is called with, on all processes: pictures with a class,
+  pairs of picture and tag, positive points, labelled pixels; so more unlabelled pictures change nothing, nor does the
+  order;
 - a task that a batch lacks gives zero, not NaN, and still has a graph, so every process has a gradient to share.
+
+A step of several batches (gradient accumulation) is not one batch: each would be divided by its own items, and a batch
+with few labels would weigh as much as one with many. For the gradient of the whole, take ``Losses.items`` of each batch
+in a pass without gradients (positive points are known only then), add them up, hand the sums in as ``items``, and add
+the gradients up, not their mean.
 
 Loss of class: ``losses.classify``; tags: binary cross-entropy; boxes: quality focal x 1 + GIoU x 2, for both answers;
 masks: BCE + Dice, for both answers; pixels: cross-entropy + Dice.
@@ -13,7 +19,7 @@ masks: BCE + Dice, for both answers; pixels: cross-entropy + Dice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -38,10 +44,12 @@ class Losses(NamedTuple):
     """``tasks``: a scalar for each task that the network has a head for.
 
     ``parts``: what they are the sums of, for the log, detached, as ``task.part`` or ``task.one-to-one.part``.
+    ``items``: of each part how many there are in this batch, on all processes.
     """
 
     tasks: dict[str, Tensor]
     parts: dict[str, Tensor]
+    items: dict[str, Tensor]
 
 
 class MultiTaskLoss(nn.Module):
@@ -62,21 +70,31 @@ class MultiTaskLoss(nn.Module):
         self._reduce = reduce or (lambda counts: counts)
         self.processes = processes
 
-    def forward(self, outputs: Outputs, targets: Targets) -> Losses:
-        """The losses of all heads that the network has."""
+    def forward(
+        self, outputs: Outputs, targets: Targets, *, items: Mapping[str, Tensor] | None = None
+    ) -> Losses:
+        """The losses of all heads that the network has.
+
+        ``items``: for each part what its sum is divided by, where this batch is one of several of a step.
+        """
         sums = self._sums(outputs, targets)
         if not sums:
             raise ModelError("the network gives nothing to learn from", fix="build it with a head")
-        items = self._reduce(torch.stack([part.items.float() for part in sums.values()]))
+        counts = self._reduce(torch.stack([part.items.float() for part in sums.values()]))
+        own = dict(zip(sums, counts, strict=True))
+        over = own if items is None else items
         means = {
-            name: WEIGHTS.get(name.rpartition(".")[2], 1.0) * self.processes * part.total / count.clamp_min(1)
-            for (name, part), count in zip(sums.items(), items, strict=True)
+            name: WEIGHTS.get(name.rpartition(".")[2], 1.0)
+            * self.processes
+            * part.total
+            / over[name].clamp_min(1)
+            for name, part in sums.items()
         }
         tasks: dict[str, Tensor] = {}
         for name, mean in means.items():
             task = name.partition(".")[0]
             tasks[task] = tasks[task] + mean if task in tasks else mean
-        return Losses(tasks, {name: mean.detach() for name, mean in means.items()})
+        return Losses(tasks, {name: mean.detach() for name, mean in means.items()}, own)
 
     def _sums(self, outputs: Outputs, targets: Targets) -> dict[str, Sum]:
         """Every part of every task, the same ones in the same order on every process."""
@@ -95,7 +113,7 @@ class MultiTaskLoss(nn.Module):
 
     def _class_sum(self, logits: Tensor, labels: Tensor) -> Sum:
         known = labels >= 0
-        zero, items = 0.0 * logits.sum().float(), known.sum().float()
+        zero, items = 0.0 * logits.float().sum(), known.sum().float()
         if not bool(known.any()):
             return Sum(zero, items)
         return Sum(zero + self.classify(logits[known].float(), labels[known]) * items, items)

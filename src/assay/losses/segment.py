@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from assay.losses.detect import Sum
-from assay.losses.targets import CELL, VOID
+from assay.losses.targets import CELL
+from assay.pixel_masks import IGNORE
 
 
 class PixelSums(NamedTuple):
@@ -31,16 +32,16 @@ class PixelSums(NamedTuple):
 
 def pixel_sums(logits: Float[Tensor, "B S h w"], pixels: UInt8[Tensor, "B H W"] | None) -> PixelSums:
     """Both sums; 0 of 0 items, with a graph, where no pixel has a label."""
-    zero = 0.0 * logits.sum().float()
+    zero = 0.0 * logits.float().sum()
     none = torch.zeros((), device=logits.device)
-    if pixels is None or bool((pixels == VOID).all()):
+    if pixels is None or bool((pixels == IGNORE).all()):
         return PixelSums(Sum(zero, none), Sum(zero, none))
-    labelled = (pixels != VOID).flatten(1).any(1)
+    labelled = (pixels != IGNORE).flatten(1).any(1)
     log_p = (
         enlarge(logits[labelled].float(), (pixels.shape[1], pixels.shape[2])).log_softmax(1).flatten(2)
     )  # b S A
     given = pixels[labelled].flatten(1).long()  # b A
-    seen = given != VOID
+    seen = given != IGNORE
     of_truth = log_p.gather(1, given.where(seen, 0)[:, None]).squeeze(1)  # b A
     cross = -(of_truth * seen).sum()
     dice, present = _dice_terms(log_p, of_truth, given, seen)

@@ -17,9 +17,10 @@ from torch.nn.functional import avg_pool2d, pad
 
 from assay.errors import DatasetError
 from assay.models.multitask import Heads
+from assay.pixel_masks import IGNORE
 
-VOID = 255
-"""Class of a pixel that teaches nothing."""
+ANY_CLASS = -1
+"""Label of a region where things of any class may be."""
 CELL = 4
 """Pixels along the side of a cell of the pixel branch; masks are compared there."""
 
@@ -33,8 +34,9 @@ class Target:
     label : class index, -1 for none.
     tags : (T,) 1 where a tag applies, 0 where it does not, -1 where nobody looked.
     boxes_xyxy : (N, 4); None where nobody looked; no rows where nothing was found.
-    box_labels : (N,) class indices.
-    box_crowd : (N,) regions of many things: no example of one, and no background either.
+    box_labels : (N,) class indices; -1 is a region where things of any class may be: no example of one, and no
+        background of any class.
+    box_crowd : (N,) regions of many things of a class: no example of one, and no background of that class.
     box_masks : (N, h, w) share of each cell at stride 4 that the mask covers (``cover``).
     box_masks_known : (N,) which of them are known; all, where masks are given without it.
     boxes_exhaustive : (K,) classes of which every thing has its box; all, where it is left out.
@@ -69,7 +71,7 @@ class Targets:
     ----------
     labels : (B,) class index, -1 for none.
     tags : (B, T) 1, 0 or -1 (not known).
-    boxes_xyxy, box_labels, box_crowd, box_masks_known : (N, ...), see ``Target``.
+    boxes_xyxy, box_labels, box_crowd, box_masks_known : (N, ...), see ``Target``; ``box_is_example`` of them all.
     box_picture : (N,) 0 to B - 1.
     box_masks : (N, h, w) shares of cells, or None where no mask is known.
     boxes_known : (B,) whether anybody looked for boxes.
@@ -88,6 +90,11 @@ class Targets:
     boxes_known: Bool[Tensor, " B"]
     boxes_exhaustive: Bool[Tensor, "B K"]
     pixels: UInt8[Tensor, "B H W"] | None
+
+    @property
+    def box_is_example(self) -> Bool[Tensor, " N"]:
+        """(N,) a single thing of a known class; the others are regions that teach nothing."""
+        return ~self.box_crowd & (self.box_labels != ANY_CLASS)
 
     def to(self, device: torch.device | str) -> Targets:
         """The same on ``device``."""
@@ -170,5 +177,5 @@ def _pixels(targets: Sequence[Target]) -> UInt8[Tensor, "B H W"] | None:
     given = [t.pixels for t in targets if t.pixels is not None]
     if not given:
         return None
-    void = torch.full(given[0].shape, VOID, dtype=torch.uint8)
+    void = torch.full(given[0].shape, IGNORE, dtype=torch.uint8)
     return torch.stack([_or(t.pixels, void) for t in targets])

@@ -23,15 +23,16 @@ from numpy.typing import NDArray
 
 from assay.metrics.interval import Floats
 from assay.metrics.pool import Ints
+from assay.pixel_masks import IGNORE
 
 TOLERANCE = 0.0075
 
 
 def boundary_counts(
-    truth: NDArray[Any], answer: NDArray[Any], classes: int, tolerance: float = TOLERANCE, void: int = 255
+    truth: NDArray[Any], answer: NDArray[Any], classes: int, tolerance: float = TOLERANCE
 ) -> Ints:
     """(4, K) boundary pixels of one picture: predicted and met, predicted, true and met, true."""
-    known = truth != void
+    known = truth != IGNORE
     predicted, true = _boundary(answer, known), _boundary(truth, known)
     reach = tolerance * math.hypot(*truth.shape)
     rows = [

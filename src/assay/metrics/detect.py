@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from assay.detections import Detections
 from assay.labels import ClassNames
-from assay.metrics.pool import Pool, Things, pool
+from assay.metrics.pool import Pool, Pooled, pool
 from assay.objects import Objects
 
 if TYPE_CHECKING:
@@ -175,5 +175,5 @@ def _as_coco(of: Pool) -> tuple[COCO, COCO]:
     return truth, found
 
 
-def _runs(things: Things) -> list[dict[str, Any] | list[list[float]]] | None:
+def _runs(things: Pooled) -> list[dict[str, Any] | list[list[float]]] | None:
     return [mask.to_coco() for mask in things.masks] if things.masks else None

@@ -24,7 +24,7 @@ from assay.metrics.matches import Matches
 from assay.metrics.paired import mean_differences
 from assay.metrics.pool import Ints, overlapping
 
-KINDS = ("right", "place", "class", "duplicate", "background", "both", "missed")
+OUTCOMES = ("right", "place", "class", "duplicate", "background", "both", "missed")
 _RIGHT, _PLACE, _CLASS, _DUPLICATE, _BACKGROUND, _BOTH, _MISSED = range(7)
 _CROWD = -1
 
@@ -33,7 +33,7 @@ _CROWD = -1
 class Mistakes:
     """Detections from ``score`` on, each of one kind, and the things that nobody found.
 
-    ``counts`` (N, 7) follow ``KINDS``. ``chosen`` (M,) are positions in ``matches.order`` and ``kinds`` (M,) their
+    ``counts`` (N, 7) follow ``OUTCOMES``. ``chosen`` (M,) are positions in ``matches.order`` and ``kinds`` (M,) their
     kinds, -1 for a detection on a crowd; ``missed`` (U,) are positions in ``pool.truth``.
     """
 
@@ -52,7 +52,7 @@ class Mistakes:
     @property
     def totals(self) -> dict[str, int]:
         """Kind -> how many in all pictures."""
-        return {name: int(n) for name, n in zip(KINDS, self.counts.sum(0), strict=True)}
+        return {name: int(n) for name, n in zip(OUTCOMES, self.counts.sum(0), strict=True)}
 
     def per_picture(
         self, *, draws: int = 1000, seed: int = 0, groups: NDArray[np.int64] | None = None
@@ -60,7 +60,7 @@ class Mistakes:
         """Kind -> how many a picture has on average, with a bootstrap interval over pictures or groups."""
         columns = self.counts.astype(np.float64)
         means = mean_differences(columns, draws=draws, seed=seed, groups=groups)
-        return dict(zip(KINDS, means, strict=True))
+        return dict(zip(OUTCOMES, means, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -87,7 +87,7 @@ def find_mistakes(matches: Matches, score: float, *, iou: float = 0.5, backgroun
     kinds[partner >= 0] = _RIGHT
     kinds[(partner >= 0) & matches.on_crowd[chosen, t]] = _CROWD
     missed = np.flatnonzero(~taken & ~covered & ~pool.crowd)
-    counts = np.zeros((matches.n, len(KINDS)), np.int64)
+    counts = np.zeros((matches.n, len(OUTCOMES)), np.int64)
     counted = kinds != _CROWD
     np.add.at(counts, (matches.picture[chosen[counted]], kinds[counted]), 1)
     np.add.at(counts[:, _MISSED], pool.truth.picture[missed], 1)

@@ -138,6 +138,8 @@ class _Curve:
         self.picture, self.right = matches.picture[order], right[order].astype(np.float64)
         self.ends = np.flatnonzero(np.r_[scores[1:] != scores[:-1], True][: len(scores)])
         self.scores: Floats = scores[self.ends].astype(np.float64)
+        # a step of the scores' own kind: a finer one would be rounded away
+        self.above = float(np.nextafter(scores[0], np.inf, dtype=scores.dtype)) if len(scores) else np.inf
         positives = matches.pool.positives
         self.things: Floats = positives.sum(1) if label is None else positives[:, label]
 
@@ -163,7 +165,8 @@ def pick_threshold(
 
     ``"precision"``: the lowest one, thus of the greatest recall, at which a share of ``value`` or more is right.
     ``"recall"``: the highest one at which a share of ``value`` or more is found. ``"cost"``: the one of least cost,
-    where a missed thing costs as much as ``value`` false ones.
+    where a missed thing costs as much as ``value`` false ones; just above the greatest score where it is cheapest to
+    give nothing.
 
     Raises
     ------
@@ -171,16 +174,15 @@ def pick_threshold(
     """
     _require_target(target, value)
     curve = _Curve(matches, iou, label)
-    place = _pick(curve, np.ones(matches.n), target, value)
-    if place is None:
+    score = _pick(curve, np.ones(matches.n), target, value)
+    if score is None:
         raise _not_reached(matches, curve, target, value)
-    score = float(curve.scores[place])
-    places = [
+    picked = [
         _pick(curve, row, target, value)
         for block in bootstrap_weights(matches.n, draws, seed, groups)
         for row in block
     ]
-    fell = [float(curve.scores[i]) for i in places if i is not None] or [score]
+    fell = [drawn for drawn in picked if drawn is not None] or [score]
     low, high = np.quantile(fell, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     precision, recall = precision_recall(matches, score, iou=iou, label=label, groups=groups)
     name = None if label is None else matches.pool.classes[label]
@@ -188,19 +190,20 @@ def pick_threshold(
     return Threshold(bounds, precision, recall, target, value, iou, matches.n, name)
 
 
-def _pick(curve: _Curve, weights: Floats, target: str, value: float) -> int | None:
-    """The position of the threshold among the curve's scores; None where none reaches the target."""
+def _pick(curve: _Curve, weights: Floats, target: str, value: float) -> float | None:
+    """The threshold; None where no score reaches the target."""
     right, false, things = curve.weigh(weights)
     if not len(right) or not things:
         return None
     if target == "cost":
-        return int(np.argmin(false + value * (things - right)))
+        costs = np.append(false + value * (things - right), value * things)
+        return float(np.append(curve.scores, curve.above)[np.argmin(costs)])
     slack = 1e-12  # 0.9 * 10 is no whole number
     if target == "precision":
         reached = np.flatnonzero((right >= (value - slack) * (right + false)) & (right > 0))
-        return int(reached[-1]) if len(reached) else None
+        return float(curve.scores[reached[-1]]) if len(reached) else None
     reached = np.flatnonzero(right >= (value - slack) * things)
-    return int(reached[0]) if len(reached) else None
+    return float(curve.scores[reached[0]]) if len(reached) else None
 
 
 def _require_target(target: str, value: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,14 @@ from assay.masks import Mask
 from assay.metrics.interval import Floats
 from assay.objects import Objects
 
-KINDS = ("boxes", "masks")
+MEASURES = ("boxes", "masks")
 _BLOCK = 500_000  # pairs looked at in one go: some 100 MB
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Things:
+class Pooled:
     """M things of all pictures, picture by picture.
 
     ``picture`` (M,) is a number from 0 to N - 1, ``label`` (M,) a position in the classes, ``place`` (M,) the
@@ -62,8 +63,8 @@ class Pool:
     stood there.
     """
 
-    truth: Things
-    found: Things
+    truth: Pooled
+    found: Pooled
     crowd: NDArray[np.bool_]
     scores: NDArray[np.float32]
     classes: ClassNames
@@ -76,7 +77,7 @@ class Pool:
         """Number of pictures that are measured."""
         return len(self.rows)
 
-    @property
+    @cached_property
     def positives(self) -> Floats:
         """(N, K) how many single things (no crowds) of each class a picture has."""
         n, k, single = self.n, len(self.classes), ~self.crowd
@@ -98,7 +99,7 @@ def pool(
     ConfigError : the two differ in number, the kind is unknown, or a detection has no mask where masks are measured.
     DatasetError : a label is none of the classes.
     """
-    if kind not in KINDS:
+    if kind not in MEASURES:
         raise ConfigError(f"detections are measured by boxes or masks, not {kind!r}", fix='say kind="boxes"')
     if len(truth) != len(found):
         raise ConfigError(
@@ -123,7 +124,7 @@ def pool(
     )
 
 
-def _things(pictures: Sequence[Objects | Detections], classes: ClassNames, kind: str, name: str) -> Things:
+def _things(pictures: Sequence[Objects | Detections], classes: ClassNames, kind: str, name: str) -> Pooled:
     sizes = np.array([len(one) for one in pictures], np.int64)
     labels = np.concatenate([np.zeros(0, np.int64), *(one.labels for one in pictures)])
     if len(labels) and not (labels.min() >= 0 and labels.max() < len(classes)):
@@ -144,7 +145,7 @@ def _things(pictures: Sequence[Objects | Detections], classes: ClassNames, kind:
     boxes_xywh[:, 2:] = np.maximum(boxes_xywh[:, 2:], 0.0)
     starts = np.cumsum(sizes) - sizes
     picture = np.repeat(np.arange(len(sizes)), sizes)
-    return Things(picture, labels, np.arange(len(labels)) - starts[picture], boxes_xywh, masks)
+    return Pooled(picture, labels, np.arange(len(labels)) - starts[picture], boxes_xywh, masks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +167,7 @@ def overlapping(pool: Pool, found: Ints, least: float, *, same_class: bool) -> P
     """
     k = len(pool.classes)
 
-    def keys(things: Things) -> Ints:
+    def keys(things: Pooled) -> Ints:
         return things.picture * k + things.label if same_class else things.picture
 
     mine, theirs = keys(pool.found)[found], keys(pool.truth)

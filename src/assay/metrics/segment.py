@@ -23,8 +23,8 @@ from assay.metrics.boundary import TOLERANCE, boundary_counts, f1
 from assay.metrics.interval import Estimate, Floats
 from assay.metrics.pool import Ints
 from assay.metrics.resample import Scores, difference, estimates, mean_known, share
+from assay.pixel_masks import IGNORE
 
-VOID = 255
 Map = NDArray[Any]
 """(H, W) integers, a class a pixel."""
 
@@ -74,7 +74,7 @@ def count_pixels(
         total += cells
         rows.append(i)
         sums.append(np.stack([np.diag(cells), cells.sum(1), cells.sum(0)]))
-        edges.append(boundary_counts(truth, answer, k, tolerance, VOID))
+        edges.append(boundary_counts(truth, answer, k, tolerance))
     hits, own, given = np.array(sums, np.int64).reshape(-1, 3, k).transpose(1, 0, 2)
     boundary = np.array(edges, np.int64).reshape(-1, 4, k)
     return PixelCounts(hits, own, given, total, boundary, np.array(rows, np.int64), classes)
@@ -93,14 +93,14 @@ def confusion_of(truth: Map, answer: Map, classes: int) -> Ints:
             got=f"truth {truth.shape}, answer {answer.shape}",
             fix="scale the answer to the upright picture",
         )
-    known = truth != VOID
+    known = truth != IGNORE
     own, given = truth[known], answer[known]
     for name, values, error in (("the truth", own, DatasetError), ("an answer", given, ConfigError)):
         if len(values) and not (values.min() >= 0 and values.max() < classes):
             raise error(
                 f"{name} has a value that is no class",
                 got=f"{values.min()} to {values.max()}, {classes} classes",
-                fix=f"a pixel without a class is {VOID} in the truth; an answer gives every pixel one",
+                fix=f"a pixel without a class is {IGNORE} in the truth; an answer gives every pixel one",
             )
     cells = np.bincount(own.astype(np.int64) * classes + given, minlength=classes * classes)
     return cells.reshape(classes, classes).astype(np.int64)

@@ -142,7 +142,7 @@ class MultiTask(nn.Module):
         """A copy that lacks these heads and everything that only they read.
 
         ``boxes`` takes masks along. ``one-to-many`` leaves the answers that need no suppression, ``one-to-one`` the
-        others.
+        others; with the last of the two the boxes go.
 
         Raises
         ------
@@ -151,9 +151,11 @@ class MultiTask(nn.Module):
         for name in names:
             if name not in HEADS:
                 raise ConfigError(f"unknown head {name!r}", fix=suggest(name, list(HEADS)))
-        if {"one-to-many", "one-to-one"} <= {*names}:
-            names = (*names, "boxes")
-        dropped = {*names, "masks"} if "boxes" in names else {*names}
+        dropped = {*names}
+        if not self._answers - dropped:
+            dropped.add("boxes")
+        if "boxes" in dropped:
+            dropped.add("masks")
         kept = self.heads
         heads = Heads(
             classes=0 if "class" in dropped else kept.classes,
@@ -166,6 +168,13 @@ class MultiTask(nn.Module):
         made._keep(heads)
         made._keep_answers(dropped)
         return made
+
+    @property
+    def _answers(self) -> set[str]:
+        """Those of the two that the boxes still give."""
+        head = self.box_head
+        there = {} if head is None else {"one-to-many": head.one_to_many, "one-to-one": head.one_to_one}
+        return {name for name, answers in there.items() if answers is not None}
 
     def _keep(self, heads: Heads) -> None:
         """Takes out what these heads do not read."""

@@ -6,13 +6,13 @@ The rules, the same for every change:
   remaining pixels, so a chair whose seat is cut off is boxed by its legs; without a mask it is the part of the box
   inside. A thing that is not cut keeps its box, moved exactly, in fractions of pixels.
 - A thing of which less than ``Least.share`` is left, or that is narrower than ``Least.side_px``, is no fair example:
-  nobody could name it. It is no background either. So its region joins ``ignored_xyxy``, where an answer is neither
-  right nor wrong. Regions of many things (COCO's crowd) are there from the start.
+  nobody could name it. It is no background either. So its region joins ``ignored_xyxy``, where an answer of its class
+  is neither right nor wrong. Regions of many things (COCO's crowd) are there from the start, with their class too.
 - A pixel's class does not depend on how much of its thing is left, so pixel masks keep it. Masks are resampled by the
   nearest pixel: no class arises between two others.
 - What lies outside the picture is grey in the image, ``IGNORE`` in the pixel mask, and empty of things.
 - None is not nothing. ``things`` or ``pixels`` is None where nobody looked; joined with a picture where somebody did,
-  the picture without becomes an ignored region, and its pixels ``IGNORE``.
+  the picture without becomes an ignored region of any class, and its pixels ``IGNORE``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image
 
 from assay.boxes import area, clip
+from assay.errors import DatasetError
 from assay.objects import Objects
 from assay.pixel_masks import IGNORE
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=np.generic)
 
+ANY_CLASS = -1
+"""Label of an ignored region where things of any class may be, as in ``losses.targets``."""
 PAD_LEVEL = 114
 """Grey outside the picture, as in ``PreprocessConfig.pad_value``."""
 
@@ -44,6 +47,10 @@ _ROUNDING_PX = 1e-6
 
 def _no_boxes() -> Boxes:
     return np.zeros((0, 4))
+
+
+def _no_labels() -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +66,37 @@ class Things:
     """N things in a picture of H x W.
 
     ``boxes_xyxy`` (N, 4) float64 px; ``labels`` (N,) int64; ``masks`` N arrays (H, W) bool, None for a thing that has
-    a box alone; ``ignored_xyxy`` (M, 4) regions that neither hold an example nor are background.
+    a box alone; ``ignored_xyxy`` (M, 4) regions that neither hold an example of their class, ``ignored_labels`` (M,),
+    nor are background of it; the label -1 stands for all classes.
     """
 
     boxes_xyxy: Boxes
     labels: NDArray[np.int64]
     masks: tuple[MaskArray | None, ...]
     ignored_xyxy: Boxes = field(default_factory=_no_boxes)
+    ignored_labels: NDArray[np.int64] = field(default_factory=_no_labels)
+
+    def __post_init__(self) -> None:
+        if len(self.ignored_xyxy) != len(self.ignored_labels):
+            raise DatasetError(
+                "ignored regions and their labels differ in number",
+                got=f"{len(self.ignored_xyxy)} and {len(self.ignored_labels)}",
+                fix="give each region its class, or -1 for all classes",
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @classmethod
     def of(cls, objects: Objects, size_hw: tuple[int, int]) -> Things:
-        """From a Sample's objects: boxes cut off at the picture's border, crowds as ignored regions."""
+        """From a Sample's objects: boxes cut off at the picture's border, crowds as ignored regions of their class."""
         boxes = clip(objects.boxes_xyxy, size_hw)
         crowd = np.zeros(len(objects), bool) if objects.crowd is None else objects.crowd
-        kept = np.flatnonzero((area(boxes) > 0) & ~crowd)
+        there = area(boxes) > 0
+        kept, ignored = np.flatnonzero(there & ~crowd), np.flatnonzero(there & crowd)
         masks = [None if (mask := objects.masks[i]) is None else mask.to_array() for i in kept]
-        return cls(boxes[kept], objects.labels[kept], tuple(masks), boxes[(area(boxes) > 0) & crowd])
+        labels = objects.labels
+        return cls(boxes[kept], labels[kept], tuple(masks), boxes[ignored], labels[ignored])
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +196,9 @@ def _placed_things(things: Things, size_hw: tuple[int, int], place: Place, least
     is_kept = (share >= least.share) & (sides >= least.side_px) & (area(left) > 0)
     kept = np.flatnonzero(is_kept)
     ignored = np.concatenate([clip(regions, place.canvas_hw), left[~is_kept]])
-    return Things(left[kept], things.labels[kept], tuple(masks[i] for i in kept), ignored[area(ignored) > 0])
+    labels = np.concatenate([things.ignored_labels, things.labels[~is_kept]])
+    seen = area(ignored) > 0
+    return Things(left[kept], things.labels[kept], tuple(masks[i] for i in kept), ignored[seen], labels[seen])
 
 
 def _hull(mask: MaskArray, box: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -237,9 +258,10 @@ def joined(
 
 
 def _unlooked(place: Place) -> Things:
-    """A tile where nobody looked: all that is seen of its picture is ignored; grey around it is background."""
+    """A tile where nobody looked: what is seen of its picture is ignored for all classes; grey around is background."""
     seen = np.array([place.seen_xyxy], np.float64)
-    return Things(_no_boxes(), np.zeros(0, np.int64), (), seen[area(seen) > 0])
+    seen = seen[area(seen) > 0]
+    return Things(_no_boxes(), _no_labels(), (), seen, np.full(len(seen), ANY_CLASS))
 
 
 def _moved(things: Things, corner_yx: tuple[int, int], size_hw: tuple[int, int]) -> Things:
@@ -254,7 +276,12 @@ def _moved(things: Things, corner_yx: tuple[int, int], size_hw: tuple[int, int])
             masks.append(whole)
         else:
             masks.append(None)
-    return Things(things.boxes_xyxy + shift, things.labels, tuple(masks), things.ignored_xyxy + shift)
+    return replace(
+        things,
+        boxes_xyxy=things.boxes_xyxy + shift,
+        masks=tuple(masks),
+        ignored_xyxy=things.ignored_xyxy + shift,
+    )
 
 
 def _together(parts: Sequence[Things]) -> Things:
@@ -263,4 +290,5 @@ def _together(parts: Sequence[Things]) -> Things:
         np.concatenate([part.labels for part in parts]),
         tuple(mask for part in parts for mask in part.masks),
         np.concatenate([part.ignored_xyxy for part in parts]),
+        np.concatenate([part.ignored_labels for part in parts]),
     )

@@ -24,7 +24,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-pictures", action="store_true", help="look at names and labels only, not at files"
     )
-    parser.add_argument("--decode", action="store_true", help="read every picture whole, not just its header")
+    parser.add_argument(
+        "--decode", action="store_true", help="read every picture and mask whole, not just its header"
+    )
     parser.add_argument("--training", action="store_true", help="be as strict as before a training")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_config_flags(parser, ReadConfig)

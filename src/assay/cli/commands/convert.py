@@ -55,8 +55,14 @@ def _show(made: Conversion) -> None:
     masks = f", {made.masks:,} of them with masks" if made.masks else ""
     things = f"; {made.objects:,} things{masks}" if made.objects else ""
     print(f"{len(made.classes):,} classes{things}{f'; {parts}' if parts else ''}")
+    for sentence in made.notes:
+        warn(sentence)
     for sentence in made.left_out:
         warn(f"left out: {sentence}")
+    if made.fault_count:
+        warn(
+            "where a thing of the source is kept out, what is left of its picture counts as all that is there"
+        )
     for fault in made.faults[:_SHOWN_FAULTS]:
         warn(f"{fault}\n  fix: {fault.fix}")
     if made.fault_count > _SHOWN_FAULTS:
@@ -65,9 +71,11 @@ def _show(made: Conversion) -> None:
 
 COMMAND = Command(
     "convert",
-    "Write a data set in another format. What was wrong in the source and what the target has no place for is left\n"
-    "out and told; with --strict nothing is written then. The rest is kept exactly: boxes to the last digit where the\n"
-    "format has pixels, masks bit for bit, parts, classes and their ids.\n\n"
+    "Write a data set in another format. What was wrong in the source and kinds of labels that the target has no\n"
+    "place for are left out and told; with --strict nothing is written then. The rest is kept exactly: boxes to the\n"
+    "last digit where the format has pixels, masks bit for bit, parts, classes and their ids. A thing that does not\n"
+    "fit in, such as masks that overlap (mask-png) or a box far outside its picture (yolo), is refused: nothing is\n"
+    "written then.\n\n"
     "Pictures are copied into a new folder. A single file (.json, .csv, .parquet) names them where they are.",
     _add_arguments,
     _run,

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from assay.data.box_values import corners_of
 from assay.data.coco_json import CocoAnnotation, CocoImage, Told, is_crowd
 from assay.data.faults import Faults
 from assay.errors import DatasetError, ImageError
-from assay.image import DEFAULT_LIMITS, read_size
+from assay.image import DEFAULT_LIMITS
 from assay.masks import Mask, from_coco
 
 _FAR = 16
 """Points of a polygon may lie so many picture sizes outside: the rasteriser walks along every edge."""
 
 
-def size_of(image: CocoImage, path: Path, faults: Faults) -> tuple[int, int] | None:
-    """(height, width) as the file says it, else from the picture's header; None where neither tells."""
-    if image.size_hw is not None:
-        height, width = (_whole(value) for value in image.size_hw)
-        if height and width and height * width <= DEFAULT_LIMITS.max_pixels:
-            return height, width
+def size_of(
+    image: CocoImage, upright: tuple[int, int] | ImageError, faults: Faults
+) -> tuple[int, int] | None:
+    """(height, width) of the upright picture, as its header says it; as the file does where the picture cannot be read
+    (the checks tell of that); None where neither tells. Where the two differ, ``faults`` is told.
+    """
+    own = None if isinstance(upright, ImageError) else upright
+    if image.size_hw is None:
+        return own
+    height, width = (_whole(value) for value in image.size_hw)
+    if not (height and width and height * width <= DEFAULT_LIMITS.max_pixels):
         told = " x ".join(str(value)[:20] for value in image.size_hw)
         faults.add(
             image.place, f"its height and width are {told}", "correct them; the picture's own are taken"
         )
-    try:
-        return read_size(path)
-    except ImageError:
-        return None  # the checks tell of a picture that is missing or broken
+    elif own is None:
+        return height, width
+    elif own != (height, width):
+        what = f"it says {width} x {height} (width x height), and the upright picture is {own[1]} x {own[0]}"
+        fix = "correct them, and look whether the boxes fit"
+        if own == (width, height):
+            fix = "if they were drawn on the stored picture, draw them on the upright one, or remove its EXIF turn"
+        faults.add(image.place, f"{what}; boxes are kept as they are", fix)
+    return own
 
 
 def _whole(value: Any) -> int | None:
@@ -50,7 +59,13 @@ def object_of(
             raise DatasetError(
                 f"no category has the id {category}", fix="correct it, or add it to categories"
             )
-        box = _box(row, mask)
+        try:
+            box = _box(row, mask)
+        except DatasetError as error:
+            if mask is None:
+                raise
+            box = _hull(mask)
+            faults.add(annotation.place, f"{error.what}; that of its mask is taken", error.fix or "")
     except DatasetError as error:
         faults.add(annotation.place, error.what, error.fix or "")
         return None
@@ -60,12 +75,15 @@ def object_of(
 
 def _box(row: Told, mask: Mask | None) -> tuple[float, float, float, float]:
     values = row.get("bbox")
-    if values is None and mask is not None:
-        values = mask.box_xyxy.tolist()
-        return corners_of(values, is_size=False)
+    if mask is not None and not values:
+        return _hull(mask)
     if not isinstance(values, list) or len(values) != 4:
         raise DatasetError("bbox is not x, y, width, height", fix="fill in four numbers")
     return corners_of(values, is_size=True)
+
+
+def _hull(mask: Mask) -> tuple[float, float, float, float]:
+    return corners_of(mask.box_xyxy.tolist(), is_size=False)
 
 
 def _mask(annotation: CocoAnnotation, size_hw: tuple[int, int] | None, faults: Faults) -> Mask | None:
@@ -73,10 +91,13 @@ def _mask(annotation: CocoAnnotation, size_hw: tuple[int, int] | None, faults: F
     if not told:
         return None
     try:
-        return _drawn(told, size_hw)
+        mask = _drawn(told, size_hw)
+        if not mask.area:
+            raise DatasetError("its mask holds no pixel of the picture", fix="draw it again, or remove it")
+        return mask
     except DatasetError as error:
         got = f" ({error.got[:80]})" if error.got else ""
-        kept = "" if annotation.row.get("bbox") is None else "; its box is kept"
+        kept = "; its box is kept" if annotation.row.get("bbox") else ""
         faults.add(annotation.place, f"{error.what}{got}{kept}", error.fix or "draw it again")
         return None
 

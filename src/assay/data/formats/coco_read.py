@@ -1,8 +1,8 @@
 """COCO files -> a Dataset: pictures with their boxes and masks, and what had to be left out.
 
 One file is parsed, turned into Arrow columns and let go before the next is opened. A picture without annotations is one
-in which somebody looked and found nothing. ``width`` and ``height`` are taken for the upright picture's; where they are
-absent, the picture's header is asked.
+in which somebody looked and found nothing. The size is that of the upright picture, from its header; ``width`` and
+``height`` are taken where it cannot be read, and told where they differ.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from assay.data.formats.coco_classes import Categories
 from assay.data.formats.coco_objects import object_of, size_of
 from assay.data.json_file import read_json_file
 from assay.data.names import some
+from assay.data.object_rows import in_threads, picture_size
 from assay.data.picture_homes import PictureHomes
 from assay.errors import DatasetError
 from assay.labels import ClassNames
@@ -84,7 +85,11 @@ def _read_file(reading: _Reading, file: CocoFile, told: Told) -> None:
     images = _images(told, name, faults)
     homes = _homes(reading, file, images)
     paths = {key: homes.find(image.file_name) for key, image in images.items()}
-    sizes = {key: size_of(image, paths[key], faults) for key, image in images.items()}
+    headers = in_threads(picture_size, list(paths.values()))
+    sizes = {
+        key: size_of(image, header, faults)
+        for (key, image), header in zip(images.items(), headers, strict=True)
+    }
     things: dict[Any, list[dict[str, Any]]] = {key: [] for key in images}
     for annotation in _each_once(coco_annotations(told, name, images, names, faults.add), faults):
         key = annotation.image.id

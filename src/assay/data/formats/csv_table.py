@@ -76,7 +76,8 @@ class Table:
             return schema, _checked(source, conform, schema)
 
         options = {**config.to_dict(), "root": str(root.resolve())}
-        return _dataset(gather(path, options, batches), conform, root, notes)
+        table, told = gather(path, options, batches, conform.faults.notes)
+        return _dataset(table, conform, root, notes, told)
 
     def write(
         self, dataset: Dataset, path: Path, progress: Callable[[int, int], object] | None = None
@@ -101,14 +102,17 @@ def _checked(
     conform.raise_faults()
 
 
-def _dataset(table: pa.Table, conform: Conform, root: Path, ours: dict[str, Any]) -> Dataset:
+def _dataset(
+    table: pa.Table, conform: Conform, root: Path, ours: dict[str, Any], told: dict[str, Any]
+) -> Dataset:
+    """``ours`` is what the file carries, ``told`` what was kept out of it."""
     found = _labels_in(table)
     things = labels_of_objects(table["objects"]) if "objects" in table.column_names else set()
     if not found and not {"objects", "pixels"} & set(table.column_names):
         raise DatasetError(
             f"{conform.table} has no labels", got="the label column is empty", fix="fill it in"
         )
-    notes = {"columns": conform.columns.sources()}
+    notes = {"columns": conform.columns.sources(), **told}
     table = table.replace_schema_metadata({b"assay": json.dumps(notes).encode()})
     split = ours.get("split") or ({"by": "source"} if conform.columns.part else {})
     has_parts = conform.columns.part is not None and table["part"].null_count < len(table)

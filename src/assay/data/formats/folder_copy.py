@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from assay.data.names import is_hidden, some
+from assay.data.picture_copy import free_name
 from assay.errors import DatasetError
 from assay.types import Dataset, Sample
 
@@ -46,23 +46,18 @@ def _copy(dataset: Dataset, target: Path, progress: Callable[[int, int], object]
     for part in list(dataset.parts) or [""]:
         for name in dataset.classes:
             (target / part / name).mkdir(parents=True, exist_ok=True)
-    taken: Counter[str] = Counter()
+    taken: dict[str, dict[str, int]] = {}
     for done, sample in enumerate(dataset, 1):
         shutil.copyfile(sample.path, target / _place(dataset, sample, taken))
         if progress is not None:
             progress(done, len(dataset))
 
 
-def _place(dataset: Dataset, sample: Sample, taken: Counter[str]) -> PurePosixPath:
+def _place(dataset: Dataset, sample: Sample, taken: dict[str, dict[str, int]]) -> PurePosixPath:
     assert sample.label is not None  # _check_names refused the others
     folder = PurePosixPath(sample.part or "", dataset.classes[sample.label])
-    wished, n = folder / sample.path.name, 1
-    place = wished
-    while str(place).casefold() in taken:  # case-blind: such names are one file on some systems
-        n += 1
-        place = wished.with_stem(f"{wished.stem}-{n}")
-    taken[str(place).casefold()] = 1
-    return place
+    # case-blind: such folders are one on some systems
+    return folder / free_name(sample.path.name, taken.setdefault(str(folder).casefold(), {}))
 
 
 def _check_names(dataset: Dataset) -> None:

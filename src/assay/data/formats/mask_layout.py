@@ -104,11 +104,13 @@ def _files_in(folder: Path) -> Iterator[Path]:
         return
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Every visible file below the folder, each folder's own first."""
+def _walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Every visible file below the folder, each folder's own first. A link that leads back up is passed over."""
+    above |= {os.path.realpath(folder)}
     yield from _files_in(folder)
     for below in _folders_in(folder):
-        yield from _walk(below)
+        if os.path.realpath(below) not in above:
+            yield from _walk(below, above)
 
 
 def _by_key(folder: Path | None, endings: str | None = None) -> dict[str, list[Path]]:

@@ -33,6 +33,7 @@ from assay.data.object_rows import (
     refuse_options,
     told_place,
 )
+from assay.data.picture_homes import is_file
 from assay.errors import ConfigError, DatasetError, ImageError
 from assay.types import Dataset
 
@@ -152,10 +153,12 @@ def _listed(file: Path, told: YoloSet, faults: Faults) -> Iterator[Path]:
         name = line.strip().replace("\\", "/")
         if not name:
             continue
-        found = next((base / name for base in (file.parent, told.root) if (base / name).is_file()), None)
+        found = next((base / name for base in (file.parent, told.root) if is_file(base / name)), None)
         if found is None:
             fix = "correct the line: it starts from the list's own folder"
-            faults.add(f"{told_place(file, told.root)} line {number}", f"there is no picture {name}", fix)
+            faults.add(
+                f"{told_place(file, told.root)} line {number}", f"there is no picture {name[:200]}", fix
+            )
         else:
             yield found
 

@@ -23,10 +23,12 @@ import numpy as np
 from assay.boxes import as_boxes, to_centres
 from assay.data.faults import Faults
 from assay.data.formats.yolo_labels import SLACK
+from assay.data.names import some
 from assay.data.object_copy import require_room, sizes_of, stem_places
 from assay.data.outlines import joined, outlines
 from assay.data.picture_copy import copy_pictures
 from assay.data.whole_folder import require_free, whole_folder
+from assay.errors import DatasetError
 from assay.masks import Mask, encode, from_polygons
 from assay.types import PARTS, Dataset
 
@@ -56,6 +58,7 @@ def write_folder(dataset: Dataset, path: Path, progress: Callable[[int, int], ob
     """
     require_free(path)
     require_room(dataset, "YOLO", HOLDS)
+    _require_names(list(dataset.object_classes))
     places = stem_places(dataset, _FOLDERS, apart=True)
     texts = _label_texts(dataset)
     with whole_folder(path) as folder:
@@ -67,6 +70,13 @@ def write_folder(dataset: Dataset, path: Path, progress: Callable[[int, int], ob
             if text is not None:
                 (folder / _labels(str(place.with_suffix(".txt")))).write_text(text, "utf-8")
         (folder / "data.yaml").write_text(_yaml(dataset), "utf-8")
+
+
+def _require_names(names: Sequence[str]) -> None:
+    bad = [name for name in names if name != name.strip()]
+    if bad:
+        got = f"{some(map(repr, bad), 3)}: readers cut off spaces at both ends"
+        raise DatasetError("class names cannot be written in YOLO", got=got, fix="rename them")
 
 
 def _labels(place: str) -> str:
