@@ -58,7 +58,7 @@ _DIGITS = {"size": 16, "batch": 32, "colour": "gray", "flip": 0.0, "trivial": Fa
 JOBS = {
     "clothing": Job("clothing/clothing.csv", "clothing", 280_000, 6, 0.6, _PHOTOS),
     "grocery": Job("grocery/coarse.csv", "grocery", 280_000, 6, 0.6, _PHOTOS),
-    "digits": Job("digits", None, 108_000, 12, 0.3, _DIGITS),
+    "digits": Job("digits", None, 108_000, 12, 0.2, _DIGITS),
 }
 
 

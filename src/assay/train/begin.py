@@ -30,6 +30,7 @@ from assay.train.folder import checkpoint_of, read_json
 from assay.train.judge import Judge
 from assay.train.loop import JUDGEMENTS, Fit, restore_place
 from assay.train.material import Material, class_counts
+from assay.train.narrow_maps import wrong_in_bf16
 from assay.train.optim import build_optimiser, parameter_groups
 from assay.train.plan import Plan, plan_seconds, plan_steps, stage_sizes
 from assay.train.probe import choose_precision, find_lr, seconds_a_step
@@ -164,7 +165,8 @@ def begin_fit(
     if resumed:
         measured.precision = str(read_json(folder / "run.json")["resolved"]["precision"])
     else:
-        measured = _measure(model, batches, to_tensors, loss, recipe, recorder)
+        channels = material.preprocess.channels
+        measured = _measure(model, batches, to_tensors, loss, recipe, recorder, channels=channels)
     measured = broadcast_object_list([measured])[0]
     groups = parameter_groups(model.blocks(), config.weight_decay, config.layer_decay or 1.0)
     prepared, optimiser = accelerator.prepare(model, build_optimiser(groups, config, measured.lr))
@@ -209,12 +211,24 @@ class _Measured:
 
 
 def _measure(
-    model: Classifier, batches: Batches, to_tensors: ToTensors, loss: Loss, recipe: Recipe, recorder: Recorder
+    model: Classifier,
+    batches: Batches,
+    to_tensors: ToTensors,
+    loss: Loss,
+    recipe: Recipe,
+    recorder: Recorder,
+    *,
+    channels: int,
 ) -> _Measured:
     """Choose precision and, where it is asked for, the learning rate."""
     config, size = recipe.train, recipe.preprocess.size
     found = _Measured(str(config.precision), config.lr or 0.0)
-    if config.precision is None:
+    sides = [side for side, _ in _stages(recipe, model)]
+    narrow = wrong_in_bf16(model, recipe.model.model, config.precision, min(sides), channels)
+    if config.precision is None and narrow:
+        found.precision = "fp32"
+        recorder.log("note", text="precision", chosen="fp32", wrong_in_bf16=narrow)
+    elif config.precision is None:
         found.precision, timed = choose_precision(model, batches, to_tensors, loss, size=size)
         found.step_s = timed.get(found.precision)
         recorder.log("note", text="precision", chosen=found.precision, seconds_a_step=timed)
