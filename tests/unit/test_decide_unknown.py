@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from assay.decide.unknown import (
     MOST,
+    TIE,
     choose_reference,
     energy,
     fit_unknown,
@@ -137,3 +139,15 @@ def test_wrong_input_has_words():
             np.ones((3, 2)), np.ones((3, 6)), reference=np.zeros((5, 6)), reference_logits=np.ones((5, 2)),
             false_alarm=0.05,
         )  # fmt: skip
+
+
+def test_rounding_makes_no_held_out_picture_stranger():
+    """An engine whose scores are a little higher still finds each held-out picture as known as it was."""
+    rng = np.random.default_rng(6)
+    logits, embedding = known_pictures(rng, 60)
+    more_logits, reference = known_pictures(rng, 200)
+    unknown = fit_unknown(
+        logits, embedding, reference=reference, reference_logits=more_logits, false_alarm=0.05
+    )
+    rounded = replace(unknown, scores=unknown.scores - TIE / 2)
+    assert (rounded.known(logits, embedding) >= unknown.known(logits, embedding) - 1e-12).all()

@@ -28,6 +28,10 @@ Floats = NDArray[np.float64]
 MOST = 2000
 """Most stored embeddings: at 1,280 features of 2 bytes each, 5 MB."""
 
+TIE = 1e-3
+"""Scores, in spreads, that count as equal: engines differ by rounding, and a held-out picture shall be as known by one
+as by another. It can only make a picture more known, so false alarms stay within their promise."""
+
 _CHUNK = 256
 
 
@@ -76,7 +80,7 @@ class Unknown:
     def known(self, logits: Any, embedding: Any) -> Floats:
         """(B,) share of known pictures that look at least as strange: a conformal p-value. 0 where undefined."""
         score = self.strangeness(logits, embedding)
-        place = np.searchsorted(self.scores, np.nan_to_num(score, nan=math.inf), "left")
+        place = np.searchsorted(self.scores, np.nan_to_num(score, nan=math.inf) - TIE, "left")
         p = (1 + self._mass[place]) / (self.units + 1)
         return np.where(np.isnan(score), 0.0, np.minimum(1.0, p))
 
