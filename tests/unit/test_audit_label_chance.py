@@ -63,3 +63,16 @@ def test_few_pictures_show_nothing():
     assert found.pictures >= 20
     assert not found.stand_out
     assert set(found.to_dict()) == {"surest", "contradicted", "expected", "p", "shown"}
+
+
+def test_a_group_that_is_misjudged_as_a_whole_counts_once():
+    """Ten alike pictures of one patient, all taken for another class, are one contradiction and not ten."""
+    groups = np.arange(40).repeat(10)
+    probs = np.full((400, CLASSES), 0.02 / (CLASSES - 1))
+    given = np.arange(40).repeat(10) % CLASSES
+    probs[np.arange(400), given] = 0.98
+    probs[:10] = np.roll(probs[:10], 1, axis=1)  # the first patient is misjudged
+    alone, together = contradictions(probs, given), contradictions(probs, given, groups)
+    assert alone.found == 10
+    assert together.found == 1
+    assert not together.stand_out

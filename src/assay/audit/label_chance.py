@@ -6,6 +6,9 @@ certain. Contradictions are therefore counted among the pictures that the judge 
 number that its own probabilities expect there (a Poisson tail; three shares are looked at, and the p value is
 corrected for that).
 
+Pictures of one group are alike, so the judge may be sure and wrong of all of them at once. Where there are groups, a
+whole group counts once: as contradicted where any of its pictures is.
+
 That fails for a judge that is sure of everything: its probabilities take the wrong labels in. There, contradictions
 that are as sure as its agreements tell.
 """
@@ -29,7 +32,8 @@ _EXCELLENT, _AS_SURE = 0.9, 0.75
 
 @dataclass(frozen=True)
 class Contradictions:
-    """Of the ``pictures`` that the judge is surest of, ``found`` carry another label; ``expected`` do by chance.
+    """Of the ``pictures`` that the judge is surest of, ``found`` carry another label; ``expected`` do by chance. Where
+    there are groups, both are numbers of groups.
 
     ``p``: how likely so many are where every label is right. ``as_sure``: an excellent judge contradicts labels as
     surely as it agrees with others.
@@ -62,12 +66,15 @@ class Contradictions:
         }
 
 
-def contradictions(probs: Floats, given: NDArray[np.int64]) -> Contradictions:
+def contradictions(
+    probs: Floats, given: NDArray[np.int64], groups: NDArray[np.int64] | None = None
+) -> Contradictions:
     """Count them among the surest pictures, at the share where they stand out most.
 
     Parameters
     ----------
     probs : (R, C) out-of-fold probabilities. given : (R,) labels, positions in C.
+    groups : (R,) number of each picture's group; a picture alone where it is left out.
     """
     from scipy.stats import poisson  # noqa: PLC0415 - half a second
 
@@ -77,10 +84,19 @@ def contradictions(probs: Floats, given: NDArray[np.int64]) -> Contradictions:
     counted = []
     for share in SHARES:
         chosen = order[: max(_LEAST, int(share * len(order)))]
-        found, expected = int(wrong[chosen].sum()), float((1 - sure[chosen]).sum())
+        found, expected = _count(wrong[chosen], sure[chosen], None if groups is None else groups[chosen])
         p = min(1.0, len(SHARES) * float(poisson.sf(found - 1, expected)))
         counted.append(Contradictions(len(chosen), found, expected, p, _as_sure(sure, wrong)))
     return min(counted, key=lambda c: c.p)
+
+
+def _count(wrong: NDArray[np.bool_], sure: Floats, groups: NDArray[np.int64] | None) -> tuple[int, float]:
+    """(contradictions, how many are expected), of pictures or of groups."""
+    if groups is None:
+        return int(wrong.sum()), float((1 - sure).sum())
+    place = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    all_right = np.exp(np.bincount(place, weights=np.log(np.maximum(sure, 1e-12))))
+    return int((np.bincount(place, weights=wrong) > 0).sum()), float((1 - all_right).sum())
 
 
 def _as_sure(sure: Floats, wrong: NDArray[np.bool_]) -> bool:

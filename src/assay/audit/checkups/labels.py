@@ -19,7 +19,7 @@ from assay.audit.examination import Examination
 from assay.audit.finding import Finding, Item, finding
 from assay.audit.label_chance import Contradictions, contradictions
 from assay.audit.neighbours import find_outliers, nearest_of_class
-from assay.audit.rows import paths_of
+from assay.audit.rows import group_codes, paths_of
 from assay.audit.vectors import Vectors, why_not_learn
 from assay.data.check_objects import describes_things
 from assay.data.names import some
@@ -129,7 +129,9 @@ def _doubtful(examination: Examination, vectors: Vectors, judged: Judged) -> Fin
         return Finding("good", "labels-look-right", "No label stands out as wrong", what, figures=figures)
     strong = int((own[found] < _STRONG).sum())
     power = _found_on_purpose(judged, examination.config.seed)
-    chance = contradictions(judged.probs, judged.given)
+    groups = _groups_of(examination, vectors.rows[judged.places])
+    chance = contradictions(judged.probs, judged.given, groups)
+    fault = _whose_fault(chance, by_group=groups is not None)
     figures |= {"strong": strong, "found_of_falsified": round(power, 3), "judged": len(judged.given)}
     figures["chance"] = chance.to_dict()
     listed = found[: examination.config.most]
@@ -137,10 +139,11 @@ def _doubtful(examination: Examination, vectors: Vectors, judged: Judged) -> Fin
         "warning" if chance.shown else "note",
         "label-issues",
         "Labels that look wrong" if chance.shown else "Labels worth a second look",
-        f"For one picture another class fits better than its label. {told}. {_whose_fault(chance)}|For {{n}} pictures "
+        f"For one picture another class fits better than its label. {told}. {fault}|For {{n}} pictures "
         f"({len(found) / len(own):.1%}) another class fits better than their label, for {strong:,} of them clearly. "
-        f"{told}; where it errs, right labels come onto this list. {_whose_fault(chance)} By its estimate at most "
-        f"{share:.1%} of all labels are wrong. Of labels falsified on purpose the list finds {power:.0%}.",
+        f"{told}; where it errs, right labels come onto this list. {fault} "
+        f"By its estimate about {share:.1%} of all labels are wrong. Of labels falsified on purpose the list finds "
+        f"{power:.0%}.",
         "Look at the pictures from the top of the list, beside those that carry the suggested label, and mend what is "
         "wrong. Do not change labels unseen.",
         list(_items(examination, vectors, judged, listed)),
@@ -150,19 +153,27 @@ def _doubtful(examination: Examination, vectors: Vectors, judged: Judged) -> Fin
     )
 
 
-def _whose_fault(chance: Contradictions) -> str:
+def _groups_of(examination: Examination, rows: Ints) -> Ints | None:
+    """(R,) group numbers, a number of its own for a picture without one; None where there are no groups."""
+    codes, names = group_codes(examination.dataset)
+    if len(names) < 2:
+        return None
+    found = codes[rows].astype(np.int64)
+    return np.where(found >= 0, found, len(names) + np.arange(len(found)))
+
+
+def _whose_fault(chance: Contradictions, *, by_group: bool) -> str:
     """Whether wrong labels are shown, or the list is what such a judge makes of right ones."""
-    counted = (
-        f"of the {chance.pictures:,} pictures that it is surest of, {chance.found:,} carry another label"
-    )
-    expected = f"about {chance.expected:,.0f}" if chance.expected >= 1.5 else "one at most"
+    what = "groups with a label that contradicts it" if by_group else "labels that contradict it"
+    counted = f"among the {chance.pictures:,} pictures that it is surest of there are {chance.found:,} {what}"
+    expected = f"about {chance.expected:,.0f}" if chance.expected >= 1.5 else "one or two"
     if chance.stand_out:
-        return f"Some labels are wrong: {counted}, where {expected} would if all were right."
+        return f"Some labels are wrong: {counted}, where {expected} would be if all were right."
     if chance.as_sure:
-        return "Some labels are wrong: it contradicts them as surely as it agrees with the others."
+        return "Some labels are probably wrong: it contradicts them as surely as it agrees with the others."
     return (
-        f"Nothing shows that any label is wrong: {counted}, and {expected} would if all were right. Expect hard "
-        "pictures here rather than wrong labels."
+        f"No more labels contradict it than chance brings: {counted}, and {expected} would be if all were right. "
+        "Expect hard pictures here first; wrong labels that are spread evenly cannot be told from them."
     )
 
 
