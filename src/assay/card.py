@@ -22,13 +22,16 @@ from assay.fields import field_type, fits, is_number
 from assay.files import write_file
 from assay.labels import ClassNames
 from assay.tables import suggest
+from assay.types import NO_CLASSES
 
-FORMAT = 1
-"""The newest format that this program reads and the one it writes."""
+FORMAT = 2
+"""The newest format that this program reads and the one it writes. 1 had no classes of objects and of pixels."""
 
-TASKS = ("classify",)
+TASKS = ("classify", "scene")
+"""The class of a picture alone, or any of class, tags, boxes, masks and pixels (``ModelConfig.heads``)."""
+_CLASSES = ("classes", "object_classes", "pixel_classes")
 _MAPPINGS = ("model", "provenance", "metrics", "parity", "thresholds", "licence")
-_THRESHOLDS = ("abstention",)
+_THRESHOLDS = ("abstention", "boxes", "tags")
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,10 @@ class Card:
     ``temperature`` divides the logits before the softmax. ``model`` is ModelConfig as plain values, with
     ``channels``. ``provenance`` holds the run's command, data, split hash, seed, machine, minutes, versions;
     ``metrics`` the evaluations by part; ``parity`` the measured agreement of each export with the checkpoint;
-    ``thresholds`` is empty, or holds under "abstention" when answers are held back (``assay.decide.stored``);
-    ``licence`` the licence and origin of the weights.
+    ``thresholds`` is empty, or holds under "abstention" when answers are held back (``assay.decide.stored``), under
+    "boxes" the ``score`` from which a found thing is told and the target it was picked for, and under "tags" the same;
+    ``licence`` the licence and origin of the weights. ``object_classes`` and ``pixel_classes`` are those of boxes and
+    of pixels, empty where the network has no such head.
     """
 
     classes: ClassNames
@@ -53,6 +58,8 @@ class Card:
     parity: Mapping[str, Any] = field(default_factory=dict)
     thresholds: Mapping[str, Any] = field(default_factory=dict)
     licence: Mapping[str, Any] = field(default_factory=dict)
+    object_classes: ClassNames = NO_CLASSES
+    pixel_classes: ClassNames = NO_CLASSES
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -64,10 +71,16 @@ class Card:
         """Channels of the tensors that the network takes."""
         return int(self.model.get("channels", 3))
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What the network tells, of ``assay.configs.HEADS``."""
+        return tuple(self.model.get("heads") or ("class",))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**values, "classes": list(self.classes), "preprocess": self.preprocess.to_dict()}
+        named = {name: list(values[name]) for name in _CLASSES}
+        return {**values, **named, "preprocess": self.preprocess.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -78,6 +91,8 @@ class Card:
         BundleError : a newer format; a field that is missing, unknown, of the wrong type or out of range.
         """
         _refuse_newer(values)
+        if values["format"] == 1:
+            values = {"object_classes": [], "pixel_classes": [], **values, "format": FORMAT}
         faults = [*_field_faults(cls, values), *_value_faults(values)]
         if faults:
             raise BundleError(
@@ -86,12 +101,12 @@ class Card:
                 fix="export the run again with `assay export`",
             )
         try:
-            classes = ClassNames(values["classes"])
+            classes = {name: ClassNames(values[name]) for name in _CLASSES}
             preprocess = PreprocessConfig.from_dict(values["preprocess"])
             ModelConfig.from_dict({k: v for k, v in values["model"].items() if k != "channels"})
         except AssayError as error:
             raise BundleError("the card is not valid", got=error.what, fix=error.fix) from error
-        return cls(**{**values, "classes": classes, "preprocess": preprocess})
+        return cls(**{**values, **classes, "preprocess": preprocess})
 
     def to_json(self) -> str:
         """Indented JSON, readable by people. Numbers that JSON cannot say (NaN) are null."""
@@ -163,9 +178,12 @@ def _value_faults(values: Mapping[str, Any]) -> list[str]:
     temperature = values.get("temperature", 1.0)
     if not is_number(temperature) or not (math.isfinite(temperature) and temperature > 0):
         faults.append(f"temperature is {temperature!r}; it is a number above 0")
-    classes = values.get("classes", ["one"])
-    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
-        faults.append("classes is no list of names")
+    for name in _CLASSES:
+        classes = values.get(name, ["one"])
+        if not isinstance(classes, list) or not all(isinstance(one, str) for one in classes):
+            faults.append(f"{name} is no list of names")
+    if values.get("task") == "classify" and values.get("classes") == []:
+        faults.append("classes is no list of names, or an empty one")
     if faults or "preprocess" not in values or "model" not in values:
         return faults
     faults = [*_preprocess_faults(values["preprocess"]), *_model_faults(values["model"])]

@@ -16,6 +16,9 @@ from assay.config import Config, option
 from assay.errors import ConfigError
 from assay.tables import suggest
 
+HEADS = ("class", "tags", "boxes", "masks", "pixels")
+"""What a network can tell of a picture."""
+
 
 @dataclass(frozen=True)
 class ReadConfig(Config):
@@ -137,8 +140,65 @@ class AugmentConfig(Config):
     erase: float = option(0.0, "chance of random erasing", low=0.0, high=1.0, group="augment")
     blur: float = option(0.0, "chance of a random Gaussian blur", low=0.0, high=1.0, group="augment")
     noise: float = option(0.0, "chance of random Gaussian noise", low=0.0, high=1.0, group="augment")
+    mosaic: float = option(
+        0.5,
+        "boxes, pixels: chance that a picture is joined with three others",
+        low=0.0,
+        high=1.0,
+        group="augment",
+    )
+    mosaic_scale: tuple[float, ...] = option(
+        (0.4, 1.0),
+        "mosaic: least and greatest size of each picture; 1 fits the whole square",
+        low=0.05,
+        high=4.0,
+        group="augment",
+    )
+    mosaic_until: float = option(
+        0.7, "mosaic: share of the run after which there is none", low=0.0, high=1.0, group="augment"
+    )
+    zoom: tuple[float, ...] = option(
+        (0.5, 1.5),
+        "boxes, pixels: least and greatest size of a picture alone; 1 fits the square",
+        low=0.05,
+        high=8.0,
+        group="augment",
+    )
+    shift: float = option(
+        1.0,
+        "boxes, pixels: how far from the middle the crop may lie; 0 not at all, 1 anywhere",
+        low=0.0,
+        high=1.0,
+        group="augment",
+    )
+    rare: float = option(
+        0.33,
+        "pixels: chance that a crop is drawn towards a pixel of a rare class",
+        low=0.0,
+        high=1.0,
+        group="augment",
+    )
+    least_left: float = option(
+        0.2,
+        "boxes: share of a thing that a crop must leave for it to stay an example",
+        low=0.0,
+        high=1.0,
+        group="augment",
+    )
+    least_side: float = option(
+        1.0, "boxes: a thing narrower than this is no example", low=0.0, high=64.0, unit="px", group="augment"
+    )
     mixup: float = option(0.0, "alpha of mixup; 0 is off", low=0.0, high=10.0, group="augment")
     cutmix: float = option(0.0, "alpha of cutmix; 0 is off", low=0.0, high=10.0, group="augment")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("zoom", "mosaic_scale"):
+            values = getattr(self, name)
+            if len(values) != 2 or values[0] > values[1]:
+                raise ConfigError(
+                    f"{name} is a least and a greatest value", got=str(values), fix=f"e.g. {name}=0.5,1"
+                )
 
 
 @dataclass(frozen=True)
@@ -177,6 +237,17 @@ class ModelConfig(Config):
     model_options: tuple[str, ...] = option(
         (), "more of timm's own options as key=value, e.g. pad_type=same", group="model"
     )
+    heads: tuple[str, ...] | None = option(
+        None,
+        "what it learns to tell: class, tags, boxes, masks, pixels; all that the data has labels for when not given",
+        group="model",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.heads or ():
+            if name not in HEADS:
+                raise ConfigError(f"unknown head {name!r}", fix=suggest(name, list(HEADS)))
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,21 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes_xyxy)
 
+    @property
+    def xyxy(self) -> NDArray[np.float64]:
+        """``boxes_xyxy``, by the name that others use."""
+        return self.boxes_xyxy
+
+    @property
+    def conf(self) -> NDArray[np.float32]:
+        """``scores``, by the name that others use."""
+        return self.scores
+
+    @property
+    def cls(self) -> NDArray[np.int64]:
+        """``labels``, by the name that others use."""
+        return self.labels
+
     @classmethod
     def none(cls) -> Detections:
         """Nothing was found."""

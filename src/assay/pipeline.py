@@ -9,6 +9,7 @@ Prediction with ``error``; a failing engine is a failure of the whole and is rai
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,6 +40,7 @@ Ends = Callable[["NDArray[np.float32]"], "tuple[NDArray[Any], NDArray[Any]]"]
 """(B, C, S, S) float32 -> logits (B, K) and embedding (B, F), from one pass of the network."""
 
 BATCHES_AHEAD = 3
+NOT_FINITE = "the network's scores are not finite numbers"
 
 
 class CardLike(Protocol):
@@ -100,8 +102,8 @@ def answer(
     """
     if batch < 1 or (workers is not None and workers < 1):
         raise ConfigError(f"batch is {batch}, workers is {workers}", fix="give at least 1")
-    corridor = _Corridor(engine, card, Preprocess(card.preprocess), limits, doubt)
-    return _walk(corridor, iter(sources), batch, workers or default_workers())
+    corridor = _Classes(engine, card, Preprocess(card.preprocess), limits, doubt)
+    return walk(corridor, iter(sources), batch, workers or default_workers())
 
 
 def default_workers() -> int:
@@ -115,11 +117,10 @@ def one_line(error: AssayError) -> str:
     return "; ".join(part.strip() for part in str(error).splitlines() if part.strip())
 
 
-def _walk(
-    corridor: _Corridor, sources: Iterator[str | Path], batch: int, workers: int
-) -> Iterator[Prediction]:
+def walk(corridor: Corridor, sources: Iterator[str | Path], batch: int, workers: int) -> Iterator[Prediction]:
+    """One Prediction a source, in order; threads decode up to three batches ahead."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="assay-decode")
-    waiting: deque[Future[_Prepared]] = deque()
+    waiting: deque[Future[Prepared]] = deque()
     try:
         while True:
             for source in islice(sources, batch * BATCHES_AHEAD - len(waiting)):
@@ -133,7 +134,7 @@ def _walk(
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class Prepared:
     """One source after its thread: pixels (S, S, C), or an error."""
 
     path: str
@@ -142,32 +143,49 @@ class _Prepared:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Corridor:
-    engine: Engine | Ends
+@dataclass(frozen=True)
+class Corridor(ABC):
+    """What every walk shares: a file becomes pixels in a thread, and a broken picture keeps its place."""
+
+    engine: Callable[[NDArray[np.float32]], Any]
     card: CardLike
     preprocess: Preprocess
     limits: ImageLimits
-    doubter: Doubter | None
 
-    def prepare(self, source: str | Path) -> _Prepared:
+    def prepare(self, source: str | Path) -> Prepared:
         """In a thread: file -> pixels of the network's size; the large picture is let go at once."""
         try:
             image = read_image(source, self.limits)
         except ImageError as error:
-            return _Prepared(str(source), error=one_line(error))
-        return _Prepared(str(source), self.preprocess.pixels(image), image.shape[:2])
+            return Prepared(str(source), error=one_line(error))
+        return Prepared(str(source), self.preprocess.pixels(image), image.shape[:2])
 
-    def predict(self, ready: list[_Prepared]) -> list[Prediction]:
+    def predict(self, ready: list[Prepared]) -> list[Prediction]:
         """One batch, broken pictures left out and put back in their places."""
-        readable = [item.pixels for item in ready if item.pixels is not None]
-        rows = iter(self._answers(np.stack(readable)) if readable else ())
-        return [
-            Prediction(item.path, self.card.classes, np.empty(0, np.float32), error=item.error)
-            if item.pixels is None
-            else self._prediction(item, *next(rows))
-            for item in ready
-        ]
+        readable = [item for item in ready if item.pixels is not None]
+        rows = iter(self.read(readable, np.stack([item.pixels for item in readable])) if readable else ())  # type: ignore[misc]
+        return [self.broken(item) if item.pixels is None else next(rows) for item in ready]
+
+    def broken(self, item: Prepared, error: str | None = None) -> Prediction:
+        """What is said where nothing can be."""
+        none = np.empty(0, np.float32)
+        return Prediction(item.path, self.card.classes, none, item.size_hw, error=error or item.error)
+
+    @abstractmethod
+    def read(self, items: list[Prepared], pixels: NDArray[np.uint8]) -> list[Prediction]:
+        """Readable pictures, (B, S, S, C) uint8 -> one Prediction each."""
+
+
+@dataclass(frozen=True)
+class _Classes(Corridor):
+    """The class of the picture alone."""
+
+    doubter: Doubter | None
+
+    def read(self, items: list[Prepared], pixels: NDArray[np.uint8]) -> list[Prediction]:
+        """As ``Corridor.read``."""
+        answers = zip(items, self._answers(pixels), strict=True)
+        return [self._prediction(item, probs, doubt) for item, (probs, doubt) in answers]
 
     def _answers(self, pixels: NDArray[np.uint8]) -> list[tuple[NDArray[np.float32], Doubt | None]]:
         """(B, S, S, C) -> B times (probabilities (K,), doubt where it was asked for)."""
@@ -190,8 +208,7 @@ class _Corridor:
             )
         return probabilities(logits, self.card.temperature)
 
-    def _prediction(self, item: _Prepared, probs: NDArray[np.float32], doubt: Doubt | None) -> Prediction:
+    def _prediction(self, item: Prepared, probs: NDArray[np.float32], doubt: Doubt | None) -> Prediction:
         if np.isfinite(probs).all():
             return Prediction(item.path, self.card.classes, probs, item.size_hw, doubt=doubt)
-        error = "the network's scores are not finite numbers"
-        return Prediction(item.path, self.card.classes, np.empty(0, np.float32), item.size_hw, error)
+        return self.broken(item, NOT_FINITE)

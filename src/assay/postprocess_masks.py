@@ -79,15 +79,15 @@ def to_masks(crops: Sequence[MaskCrop], size_hw: tuple[int, int]) -> list[Mask]:
     return [Mask(size_hw, str(rle.rle_to_string(run))) for run in runs]
 
 
-def label_pixels(logits: NDArray[np.float32], frame: Frame) -> NDArray[np.uint8]:
-    """Semantic logits (S, h, w) at a quarter of the network's input -> (H, W) class of every pixel of the picture."""
+def label_pixels(logits: NDArray[np.float32], frame: Frame, cell: float = CELL) -> NDArray[np.uint8]:
+    """Semantic logits (S, h, w), a row for each ``cell`` of the network's input -> (H, W) class of every pixel."""
     height, width = frame.size_hw
-    first, across = _taps(0, width, frame, 0, logits.shape[2])
+    first, across = _taps(0, width, frame, 0, logits.shape[2], cell)
     seen = logits[:, :, first : first + across.shape[1]] @ across.T  # S h W
     classes = np.empty((height, width), np.uint8)
     for top in range(0, height, ROWS):
         bottom = min(top + ROWS, height)
-        first, down = _taps(top, bottom, frame, 1, logits.shape[1])
+        first, down = _taps(top, bottom, frame, 1, logits.shape[1], cell)
         classes[top:bottom] = _greatest(np.matmul(down, seen[:, first : first + down.shape[1]]))  # S rows W
     return classes
 
@@ -101,14 +101,16 @@ def _greatest(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return which
 
 
-def _taps(start: int, stop: int, frame: Frame, axis: int, cells: int) -> tuple[int, NDArray[np.float32]]:
+def _taps(
+    start: int, stop: int, frame: Frame, axis: int, cells: int, cell: float = CELL
+) -> tuple[int, NDArray[np.float32]]:
     """Pixels ``start`` to ``stop`` of the picture along x (axis 0) or y (1), as mixtures of cells.
 
     Returns the first cell that is needed and a matrix (pixels, cells) of at most two weights a row that add up to 1.
     Beyond the middle of the outermost cells their values go on.
     """
     middles = (np.arange(start, stop) + 0.5) * frame.scale_xy[axis] + frame.shift_xy[axis]
-    at = np.clip(middles / CELL - 0.5, 0, cells - 1)
+    at = np.clip(middles / cell - 0.5, 0, cells - 1)
     below = at.astype(np.int64)
     above = np.minimum(below + 1, cells - 1)
     share = (at - below).astype(np.float32)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from assay.detections import Detections
+    from assay.masks import Mask
+
 PARTS = ("train", "validation", "test")
 """The names of the parts of a data set. Folder and table aliases (val, dev, testing, ...) are mapped to these."""
 
@@ -217,13 +220,16 @@ class Doubt:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network says of one picture.
+    """What a network says of one picture; a part is None where the network has no head for it.
 
-    ``probs`` (K,) float32 are calibrated probabilities in the order of ``classes``. ``size_hw`` is the
-    upright picture's size in pixels. ``doubt`` is there when it was asked for. ``error`` is set, and ``probs`` is
-    empty, when the picture could not be read: one broken picture is one line, not a stop.
+    ``probs`` (K,) float32 are calibrated probabilities in the order of ``classes``, empty where no class is told.
+    ``tags`` (K,) float32 are those of each class to apply, several at once. ``boxes`` are the things that were found,
+    the best first, with their masks, labelled in ``object_classes``. ``pixels`` (H, W) uint8 are positions in
+    ``pixel_classes``. ``size_hw`` is the upright picture's size in pixels, and all boxes, masks and pixels are of it.
+    ``doubt`` is there when it was asked for. ``error`` is set, and everything else empty, when the picture could not
+    be read: one broken picture is one line, not a stop.
     """
 
     path: str
@@ -232,21 +238,31 @@ class Prediction:
     size_hw: tuple[int, int] = (0, 0)
     error: str | None = None
     doubt: Doubt | None = None
+    tags: NDArray[np.float32] | None = None
+    boxes: Detections | None = None
+    pixels: NDArray[np.uint8] | None = None
+    object_classes: ClassNames = NO_CLASSES
+    pixel_classes: ClassNames = NO_CLASSES
 
     @property
     def index(self) -> int:
-        """Index of the most probable class; -1 when the picture could not be read."""
-        return int(self.probs.argmax()) if self.error is None else -1
+        """Index of the most probable class; -1 when the picture could not be read, or no class is told."""
+        return int(self.probs.argmax()) if self.error is None and len(self.probs) else -1
 
     @property
     def label(self) -> str | None:
-        """Name of the most probable class; None when the picture could not be read."""
-        return self.classes[self.index] if self.error is None else None
+        """Name of the most probable class; None when the picture could not be read, or no class is told."""
+        return self.classes[self.index] if self.index >= 0 else None
 
     @property
     def confidence(self) -> float:
-        """Calibrated probability of ``label``; NaN when the picture could not be read."""
-        return float(self.probs.max()) if self.error is None else float("nan")
+        """Calibrated probability of ``label``; NaN where there is none."""
+        return float(self.probs.max()) if self.index >= 0 else float("nan")
+
+    @property
+    def masks(self) -> tuple[Mask | None, ...]:
+        """The masks of ``boxes``, in their order, at the picture's full size; None for a thing that has a box alone."""
+        return () if self.boxes is None else self.boxes.masks
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The ``k`` most probable classes with their probabilities, best first."""
@@ -254,24 +270,17 @@ class Prediction:
         return [(self.classes[int(i)], float(self.probs[i])) for i in order]
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """Plain values for JSON: path, label, confidence, the ``k`` best, size; or path and error."""
-        if self.error is not None:
-            return {"path": self.path, "error": self.error}
-        return {
-            "path": self.path,
-            "label": self.label,
-            "confidence": round(self.confidence, 6),
-            "top": [{"label": name, "probability": round(p, 6)} for name, p in self.top(k)],
-            "size_hw": list(self.size_hw),
-            **({} if self.doubt is None else {"doubt": self.doubt.to_dict()}),
-        }
+        """Plain values for JSON: what ``answer_fields`` tells of each part; or path and error."""
+        from assay.answer_fields import fields_of  # noqa: PLC0415 - masks and their library, for those who ask
+
+        return fields_of(self, k)
 
     def to_json(self, k: int = 5) -> str:
         """``to_dict`` as one line of JSON."""
         return json.dumps(self.to_dict(k), ensure_ascii=False)
 
     def plot(self) -> Image:
-        """The upright picture with its label and probability written on it, as a Pillow image."""
+        """The upright picture with its label, boxes, masks and pixels drawn on it, as a Pillow image."""
         from assay.postprocess import annotate  # noqa: PLC0415 - drawing is rarely asked for
 
         return annotate(self)

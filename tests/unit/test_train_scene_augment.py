@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.boxes import as_boxes
+from assay.configs import AugmentConfig
 from assay.errors import ConfigError, DatasetError
 from assay.losses import targets as loss_targets
 from assay.masks import encode
@@ -17,10 +18,10 @@ from assay.pixel_masks import IGNORE
 from assay.preprocess import letterbox
 from assay.train.mosaic import MEETING, drawn_place, mosaic
 from assay.train.scene import ANY_CLASS, Least, Place, Scene, Things, flipped, placed
-from assay.train.scene_augment import SceneConfig, augment_scene, fit_scene, wants_mosaic
+from assay.train.scene_augment import augment_scene, fit_scene, wants_mosaic
 from assay.train.scene_target import scene_target
 
-NOTHING = SceneConfig(mosaic=0.0, scale=(1.0, 1.0), shift=0.0, flip=0.0, colour_jitter=0.0)
+NOTHING = AugmentConfig(mosaic=0.0, zoom=(1.0, 1.0), shift=0.0, flip=0.0, colour_jitter=0.0)
 GREY = 60
 COLOURS = ((250, 40, 40), (40, 250, 40), (40, 40, 250))
 ALL_KEPT = Least(0.0, 0.0)
@@ -84,8 +85,8 @@ def test_boxes_are_where_their_pixels_are(masks, scaled, offset):
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000))
 def test_all_changes_together_keep_boxes_on_their_pixels(seed):
-    config = SceneConfig(
-        mosaic=0.0, scale=(0.6, 2.5), flip=0.5, flip_vertical=0.5, colour_jitter=0.0, least_left=0.1
+    config = AugmentConfig(
+        mosaic=0.0, zoom=(0.6, 2.5), flip=0.5, flip_vertical=0.5, colour_jitter=0.0, least_left=0.1
     )
     scene = augment_scene([drawn((64, 80), BOXES)], 96, config, rng(seed))
     assert scene.size_hw == (96, 96)
@@ -214,7 +215,7 @@ def test_evaluation_sees_the_letterbox_of_preprocess(size_hw):
 
 
 def everything(seed: int) -> Scene:
-    config = SceneConfig(flip_vertical=0.5)
+    config = AugmentConfig(flip_vertical=0.5, colour_jitter=0.3)
     generator = rng(seed)
     count = 4 if wants_mosaic(config, generator) else 1
     return augment_scene([drawn((64, 80), BOXES[:k]) for k in range(count)][::-1], 96, config, generator)
@@ -230,15 +231,15 @@ def test_the_same_seed_gives_the_same_bytes():
 def test_the_source_stays():
     scenes = [drawn((64, 80), BOXES) for _ in range(4)]
     for seed in range(5):
-        augment_scene(scenes, 96, SceneConfig(), rng(seed))
-        augment_scene(scenes[:1], 96, SceneConfig(), rng(seed))
+        augment_scene(scenes, 96, AugmentConfig(), rng(seed))
+        augment_scene(scenes[:1], 96, AugmentConfig(), rng(seed))
     assert all(same(scene, drawn((64, 80), BOXES)) for scene in scenes)
 
 
 def test_a_mosaic_holds_four_pictures_around_a_point():
     colours = (10, 80, 160, 240)
     scenes = [Scene(np.full((50, 50, 3), c, np.uint8), None, np.full((50, 50), c, np.uint8)) for c in colours]
-    joined = mosaic(scenes, 100, rng(3), scale=(1.0, 1.0))
+    joined = mosaic(scenes, 100, rng(3), zoom=(1.0, 1.0))
     seen = {c: hull((joined.image == c).all(axis=2)) for c in colours}
     x, y = seen[10][2:]
     assert 100 * MEETING[0] - 1 <= min(x, y) <= max(x, y) <= 100 * MEETING[1] + 1
@@ -267,7 +268,7 @@ def test_boxes_of_a_mosaic_are_where_their_pixels_are(seed):
 def test_a_picture_where_nobody_looked_is_ignored_in_a_mosaic():
     known = drawn((50, 50), [(10, 10, 40, 40)])
     unknown = Scene(np.zeros((50, 50, 3), np.uint8))
-    joined = mosaic([known, unknown, unknown, known], 100, rng(1), scale=(1.0, 1.0), least=ALL_KEPT)
+    joined = mosaic([known, unknown, unknown, known], 100, rng(1), zoom=(1.0, 1.0), least=ALL_KEPT)
     x, y = joined.things.ignored_xyxy[0][0], joined.things.ignored_xyxy[1][1]
     assert joined.things.ignored_xyxy.tolist() == [[x, 0, 100, y], [0, y, x, 100]]
     assert joined.things.ignored_labels.tolist() == [-1, -1], "of any class"
@@ -281,18 +282,18 @@ def test_empty_is_not_unknown():
     image = np.zeros((32, 32, 3), np.uint8)
     empty = Scene(image, Things(np.zeros((0, 4)), np.zeros(0, np.int64), ()), None)
     for seed in range(6):
-        out = augment_scene([empty], 48, SceneConfig(), rng(seed))
+        out = augment_scene([empty], 48, AugmentConfig(), rng(seed))
         assert len(out.things) == 0
         assert not len(out.things.ignored_xyxy)
         assert out.pixels is None
-        assert augment_scene([Scene(image)], 48, SceneConfig(), rng(seed)).things is None
-        joined = augment_scene([empty] * 4, 48, SceneConfig(), rng(seed))
+        assert augment_scene([Scene(image)], 48, AugmentConfig(), rng(seed)).things is None
+        joined = augment_scene([empty] * 4, 48, AugmentConfig(), rng(seed))
         assert len(joined.things) == len(joined.things.ignored_xyxy) == 0
 
 
 def test_a_crop_can_be_led_to_a_point():
     scene = drawn((200, 200), [(150, 20, 154, 24)])
-    config = SceneConfig(mosaic=0.0, scale=(3.0, 3.0), flip=0.0, colour_jitter=0.0, least_side=0.0)
+    config = AugmentConfig(mosaic=0.0, zoom=(3.0, 3.0), flip=0.0, colour_jitter=0.0, least_side=0.0)
     for seed in range(20):
         seen = augment_scene([scene], 100, config, rng(seed), towards_yx=(22.0, 152.0))
         assert (seen.pixels == 1).any()
@@ -301,7 +302,7 @@ def test_a_crop_can_be_led_to_a_point():
 
 def test_colours_change_and_geometry_stays():
     scene = drawn((48, 48), [(5, 8, 25, 30)])
-    config = SceneConfig(mosaic=0.0, scale=(1.0, 1.0), shift=0.0, flip=0.0, colour_jitter=0.5)
+    config = AugmentConfig(mosaic=0.0, zoom=(1.0, 1.0), shift=0.0, flip=0.0, colour_jitter=0.5)
     changed = augment_scene([scene], 48, config, rng(2))
     assert not np.array_equal(changed.image, scene.image)
     assert same(Scene(scene.image, changed.things, changed.pixels), scene)
@@ -329,7 +330,7 @@ def test_objects_of_a_sample_become_things():
 
 def test_grey_pictures():
     scene = Scene(np.arange(48 * 48, dtype=np.uint8).reshape(48, 48, 1))
-    assert augment_scene([scene], 32, SceneConfig(), rng()).image.shape == (32, 32, 1)
+    assert augment_scene([scene], 32, AugmentConfig(), rng()).image.shape == (32, 32, 1)
 
 
 def test_wrong_requests_are_told():
@@ -340,7 +341,7 @@ def test_wrong_requests_are_told():
     with pytest.raises(ConfigError, match="mosaic has four"):
         mosaic([Scene(np.zeros((8, 8, 3), np.uint8))], 32, rng())
     with pytest.raises(ConfigError, match="scale is a least and a greatest"):
-        SceneConfig(scale=(2.0, 1.0))
+        AugmentConfig(zoom=(2.0, 1.0))
 
 
 def test_a_scene_becomes_a_target():

@@ -8,12 +8,11 @@ the result depends on the generator alone, so on (seed, epoch, picture) as the l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay.config import Config, option
 from assay.errors import ConfigError
 from assay.image import to_pillow
 from assay.train.augment import jitter_colours
@@ -23,64 +22,10 @@ from assay.train.scene import Least, Scene, flipped, placed
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-
-@dataclass(frozen=True)
-class SceneConfig(Config):
-    """Random changes of training pictures that have boxes, masks or pixel classes. Evaluation never uses them."""
-
-    mosaic: float = option(
-        0.5, "chance that a picture is joined with three others", low=0.0, high=1.0, group="augment"
-    )
-    mosaic_scale: tuple[float, ...] = option(
-        (0.4, 1.0),
-        "mosaic: size of each picture; 1 fits the whole square",
-        low=0.05,
-        high=4.0,
-        group="augment",
-    )
-    scale: tuple[float, ...] = option(
-        (0.5, 1.5), "size of a picture alone; 1 fits the square", low=0.05, high=8.0, group="augment"
-    )
-    shift: float = option(
-        1.0,
-        "how far from the middle the crop may lie: 0 not at all, 1 anywhere",
-        low=0.0,
-        high=1.0,
-        group="augment",
-    )
-    flip: float = option(0.5, "chance of left and right exchanged", low=0.0, high=1.0, group="augment")
-    flip_vertical: float = option(
-        0.0, "chance of upside down; for pictures without an up", low=0.0, high=1.0, group="augment"
-    )
-    colour_jitter: float = option(
-        0.3,
-        "strength of brightness, contrast, saturation and hue changes",
-        low=0.0,
-        high=1.0,
-        group="augment",
-    )
-    least_left: float = option(
-        0.2,
-        "share of a thing that a crop must leave for it to stay an example",
-        low=0.0,
-        high=1.0,
-        group="augment",
-    )
-    least_side: float = option(
-        1.0, "a thing narrower than this is no example", low=0.0, high=64.0, unit="px", group="augment"
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("scale", "mosaic_scale"):
-            values = getattr(self, name)
-            if len(values) != 2 or values[0] > values[1]:
-                raise ConfigError(
-                    f"{name} is a least and a greatest value", got=str(values), fix=f"e.g. {name}=0.5,1"
-                )
+    from assay.configs import AugmentConfig
 
 
-def wants_mosaic(config: SceneConfig, rng: Generator) -> bool:
+def wants_mosaic(config: AugmentConfig, rng: Generator) -> bool:
     """Whether the next picture is to be joined with three others; the caller draws them."""
     return _happens(config.mosaic, rng)
 
@@ -88,7 +33,7 @@ def wants_mosaic(config: SceneConfig, rng: Generator) -> bool:
 def augment_scene(
     scenes: Sequence[Scene],
     side: int,
-    config: SceneConfig,
+    config: AugmentConfig,
     rng: Generator,
     *,
     towards_yx: tuple[float, float] | None = None,
@@ -131,12 +76,12 @@ def fit_scene(scene: Scene, side: int, least: Least = Least(0.0, 0.0)) -> Scene:
 def _cropped(
     scene: Scene,
     side: int,
-    config: SceneConfig,
+    config: AugmentConfig,
     rng: Generator,
     least: Least,
     towards_yx: tuple[float, float] | None,
 ) -> Scene:
-    low, high = config.scale
+    low, high = config.zoom
     scale = low if low == high else float(np.exp(rng.uniform(np.log(low), np.log(high))))
     place = drawn_place(scene.size_hw, (side, side), side, scale, config.shift, rng, towards_yx)
     return placed(scene, place, least)
