@@ -1,4 +1,4 @@
-"""What a peer's script leaves behind: ``outcome.json`` and ``test.npz``, in the shape of Assay's own evaluation files.
+"""What a peer's script leaves behind: ``outcome.json``, and for classifiers ``test.npz`` in the shape of Assay's own.
 
 Runs in the peers' environment: numpy and the standard library only.
 """
@@ -46,9 +46,14 @@ def write_outcome(
         "accuracy": float(right.mean()) if len(right) else None,
         "n": len(right),
         "classes": list(classes),
-        "minutes_in_all": round(minutes_used(), 3),
-        **facts,
     }
+    return write_facts(out, **told, **facts)
+
+
+def write_facts(out: Path, **facts: Any) -> dict[str, Any]:
+    """Write ``outcome.json`` alone; returns what it holds. ``minutes_in_all`` ends here."""
+    told = {**facts, "minutes_in_all": round(minutes_used(), 3)}
+    out.mkdir(parents=True, exist_ok=True)
     part = out / "outcome.json.part"
     part.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
     part.replace(out / "outcome.json")

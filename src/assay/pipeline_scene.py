@@ -61,12 +61,14 @@ def answer_scenes(
     if batch < 1 or (workers is not None and workers < 1):
         raise ConfigError(f"batch is {batch}, workers is {workers}", fix="give at least 1")
     score = told_from(card) if least_score is None else least_score
-    corridor = _Scenes(engine, card, Preprocess(card.preprocess), limits, card, score, masks, pixels)
+    corridor = SceneCorridor(engine, card, Preprocess(card.preprocess), limits, card, score, masks, pixels)
     return walk(corridor, iter(sources), batch, workers or default_workers())
 
 
 @dataclass(frozen=True)
-class _Scenes(Corridor):
+class SceneCorridor(Corridor):
+    """Everything that a network of several heads tells; ``whole`` is its card."""
+
     whole: Card
     least_score: float
     masks: bool
@@ -112,4 +114,4 @@ def _finite(value: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(value).reshape(len(value), -1).all(axis=1))
 
 
-__all__ = ["EVERY_SCORE", "SceneEngine", "answer_scenes", "told_from"]
+__all__ = ["EVERY_SCORE", "SceneCorridor", "SceneEngine", "answer_scenes", "told_from"]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
+from assay.caption import BAR, MUTED, TEXT, captions, write
+from assay.drawing import draw_answer
 from assay.errors import ConfigError, ImageError, ModelError
 from assay.image import read_image
 from assay.lettering import fit
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from assay.types import Prediction
 
 _LEAST_WIDTH = 240
-_BAR, _TEXT, _MUTED, _TRACK = "#1b1f24", "#ffffff", "#aeb6c0", "#3a414a"
-_FILL, _HELD, _FAULT = "#4cc38a", "#f0b95b", "#ff8f8f"
+_TRACK, _FILL, _HELD, _FAULT = "#3a414a", "#4cc38a", "#f0b95b", "#ff8f8f"
 
 
 def probabilities(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float32]:
@@ -50,27 +51,47 @@ def probabilities(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.flo
         return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def annotate(prediction: Prediction) -> Image.Image:
+def annotate(prediction: Prediction, picture: NDArray[np.uint8] | None = None) -> Image.Image:
     """The upright picture above a quiet bar with the label, its probability and the runners-up.
 
-    The picture itself stays uncovered. Where it cannot be read, an empty frame carries the error.
+    Boxes, masks and pixel classes are drawn on the picture, and told below it with a legend; without them it stays
+    uncovered. Where it cannot be read, an empty frame carries the error.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8; read from ``prediction.path`` when not given.
+
+    Raises
+    ------
+    ConfigError : picture and prediction differ in size.
     """
-    picture = _picture(prediction)
-    width, height = picture.size
+    drawn = _roomy(_picture(prediction, picture))
+    width, height = drawn.size
     size = max(14, min(48, width // 24))
-    bar = _bar(prediction, width, size)
-    sheet = Image.new("RGB", (width, height + bar.height), _BAR)
-    sheet.paste(picture, (0, 0))
-    sheet.paste(bar, (0, height))
+    is_scene = prediction.boxes is not None or prediction.tags is not None or prediction.pixels is not None
+    bars = [] if is_scene and not len(prediction.probs) else [_bar(prediction, width, size)]
+    bars += captions(prediction, width, size * 3 // 4)
+    sheet = Image.new("RGB", (width, height + sum(bar.height for bar in bars)), BAR)
+    sheet.paste(drawn, (0, 0))
+    for bar in bars:
+        sheet.paste(bar, (0, height))
+        height += bar.height
     return sheet
 
 
-def _picture(prediction: Prediction) -> Image.Image:
-    """The picture, enlarged where it is too narrow for a label; grey where it cannot be read."""
+def _picture(prediction: Prediction, picture: NDArray[np.uint8] | None) -> Image.Image:
+    """The picture with what was found in it; grey where it cannot be read."""
     try:
-        picture = Image.fromarray(read_image(prediction.path))
+        image = read_image(prediction.path) if picture is None else picture
     except ImageError:
         return Image.new("RGB", (2 * _LEAST_WIDTH, _LEAST_WIDTH), "#d0d4d9")
+    if prediction.boxes is None and prediction.pixels is None:
+        return Image.fromarray(image)
+    return draw_answer(image, prediction)
+
+
+def _roomy(picture: Image.Image) -> Image.Image:
+    """The picture, enlarged where it is too narrow for a label."""
     if picture.width >= _LEAST_WIDTH:
         return picture
     height = max(1, round(picture.height * _LEAST_WIDTH / picture.width))
@@ -83,24 +104,24 @@ def _picture(prediction: Prediction) -> Image.Image:
 
 def _bar(prediction: Prediction, width: int, size: int) -> Image.Image:
     margin, small = size * 2 // 3, size * 3 // 4
-    bar = Image.new("RGB", (width, 3 * size + margin), _BAR)
+    bar = Image.new("RGB", (width, 3 * size + margin), BAR)
     draw = ImageDraw.Draw(bar)
     room, below = width - 2 * margin, (margin, margin + size * 3 // 2)
     if prediction.error is not None:
-        _write(draw, (margin, margin), "no prediction", size=size, room=room, colour=_FAULT)
-        _write(draw, below, prediction.error, size=small, room=room, colour=_MUTED)
+        write(draw, (margin, margin), "no prediction", size=size, room=room, colour=_FAULT)
+        write(draw, below, prediction.error, size=small, room=room, colour=MUTED)
         return bar
     if prediction.doubt is not None and prediction.doubt.abstains:
-        _write(draw, (margin, margin), "no answer", size=size, room=room, colour=_HELD)
-        _write(draw, below, why_held_back(prediction), size=small, room=room, colour=_MUTED)
+        write(draw, (margin, margin), "no answer", size=size, room=room, colour=_HELD)
+        write(draw, below, why_held_back(prediction), size=small, room=room, colour=MUTED)
         _gauge(draw, prediction.confidence, (0, 0, width, max(3, size // 5)), _HELD)
         return bar
     share = f"{100 * prediction.confidence:.1f} %"
     taken = math.ceil(fit(share, size, width)[1].getlength(share))
     others = " · ".join(f"{name} {100 * p:.1f} %" for name, p in prediction.top(4)[1:])
-    _write(draw, (margin, margin), str(prediction.label), size=size, room=room - taken - size, colour=_TEXT)
-    _write(draw, (width - margin - taken, margin), share, size=size, room=width, colour=_TEXT)
-    _write(draw, below, others, size=small, room=room, colour=_MUTED)
+    write(draw, (margin, margin), str(prediction.label), size=size, room=room - taken - size, colour=TEXT)
+    write(draw, (width - margin - taken, margin), share, size=size, room=width, colour=TEXT)
+    write(draw, below, others, size=small, room=room, colour=MUTED)
     _gauge(draw, prediction.confidence, (0, 0, width, max(3, size // 5)))
     return bar
 
@@ -114,13 +135,6 @@ def why_held_back(prediction: Prediction) -> str:
     if "unsure" in reasons:
         told.append(f"unsure ({', '.join(f'{name} {100 * p:.0f} %' for name, p in prediction.top(2))})")
     return "; ".join(told)
-
-
-def _write(
-    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, *, size: int, room: int, colour: str
-) -> None:
-    line, font = fit(text, size, room)
-    draw.text((at[0], at[1] + size * 5 // 6), line, fill=colour, font=font, anchor="ls")  # one baseline
 
 
 def _gauge(

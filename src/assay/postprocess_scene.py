@@ -3,7 +3,7 @@
 The names of the arrays are those of ``models.outputs.Outputs.named``; a head that is not there has no array. Of boxes
 the answers that need suppression are taken, where the network has them, else those of the one-to-one head. A network
 that brings finished boxes of its own (torchvision's detectors) gives ``found_boxes``, ``found_scores``,
-``found_labels`` in place of points: padded with scores of 0, in pixels of the network's input.
+``found_labels`` and perhaps ``found_masks`` in place of points (``postprocess_found``).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from assay.boxes import area, clip
 from assay.detections import Detections
 from assay.postprocess import probabilities
 from assay.postprocess_boxes import LEAST_SCORE, FoundBoxes, Frame, find_boxes
+from assay.postprocess_found import read_found
 from assay.postprocess_masks import cut_masks, label_pixels, to_masks
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def read_scene(
 
 def _boxes(outputs: Named, frame: Frame, side: int, least_score: float, *, masks: bool) -> Detections | None:
     if "found_boxes" in outputs:
-        return _finished(outputs, frame, least_score)
+        return read_found(outputs, frame, least_score, masks=masks)
     for kind, threshold in (("boxes", {}), ("one_to_one", {"iou_threshold": None})):
         if f"{kind}_class_logits" in outputs:
             found = find_boxes(
@@ -91,9 +91,3 @@ def _masks(outputs: Named, kind: str, found: FoundBoxes, frame: Frame) -> tuple[
         return ()
     crops = cut_masks(found.boxes_xyxy, outputs[name][found.points], outputs["prototypes"], frame)
     return tuple(to_masks(crops, frame.size_hw))
-
-
-def _finished(outputs: Named, frame: Frame, least_score: float) -> Detections:
-    boxes = clip(frame.to_picture(outputs["found_boxes"].astype(np.float64)), frame.size_hw)
-    kept = (outputs["found_scores"] > max(least_score, 0)) & (area(boxes) > 0)
-    return Detections(boxes[kept], outputs["found_labels"][kept], outputs["found_scores"][kept])

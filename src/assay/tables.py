@@ -124,6 +124,7 @@ CHECKUPS = Table(
         "duplicates": "assay.audit.checkups.duplicates:check_duplicates",
         "parts": "assay.audit.checkups.parts:check_parts",
         "classes": "assay.audit.checkups.classes:check_classes",
+        "objects": "assay.audit.checkups.objects:check_objects",
         "groups": "assay.audit.checkups.groups:check_groups",
         "shortcuts": "assay.audit.checkups.shortcuts:check_shortcuts",
         "labels": "assay.audit.checkups.labels:check_labels",

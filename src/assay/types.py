@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -177,17 +177,23 @@ class Dataset:
 
     @cached_property
     def split_hash(self) -> str:
-        """16 hex digits over (path, label, part, group) of every row and the class order.
+        """16 hex digits over what every row says (path, label, part, group) and the order of the classes.
 
-        The order of rows changes nothing: row digests are added up. Constant memory.
+        Where rows say what is in pictures, tags, objects and the names of pixel masks count too, and so do the orders of
+        the classes of objects and pixels; of a plain set of classes the hash is the same as without these columns. The
+        order of rows changes nothing: row digests are added up. Constant memory.
         """
-        total = 0
-        columns = [c for c in ("path", "label", "part", "group") if c in self.table.column_names]
-        for batch in self.table.select(columns).to_batches(max_chunksize=65536):
+        total, held = 0, self.table.column_names
+        columns = [c for c in ("path", "label", "part", "group") if c in held]
+        orders = self.classes.digest
+        if "objects" in held or "pixels" in held:
+            columns += [c for c in ("labels", "objects", "pixels") if c in held]
+            orders += self.object_classes.digest + self.pixel_classes.digest
+        for batch in self.table.select(columns).to_batches(max_chunksize=4096):
             for row in zip(*(batch.column(c).to_pylist() for c in columns), strict=True):
                 text = "\0".join("" if value is None else str(value) for value in row)
                 total += int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
-        seed = f"{total % 2**64:016x}{self.classes.digest}{','.join(columns)}"
+        seed = f"{total % 2**64:016x}{orders}{','.join(columns)}"
         return hashlib.blake2b(seed.encode(), digest_size=8).hexdigest()
 
 
@@ -230,6 +236,10 @@ class Prediction:
     ``pixel_classes``. ``size_hw`` is the upright picture's size in pixels, and all boxes, masks and pixels are of it.
     ``doubt`` is there when it was asked for. ``error`` is set, and everything else empty, when the picture could not
     be read: one broken picture is one line, not a stop.
+
+    ``crops`` is there where models work in sequence (a pipeline file): the name of a step -> what its model says of
+    each of ``boxes``, in their order, None for those it was not asked about. A crop's own Prediction is in pixels of
+    the crop, whose upper left corner lies at ``origin_xy`` of the picture that it was cut from.
     """
 
     path: str
@@ -243,6 +253,8 @@ class Prediction:
     pixels: NDArray[np.uint8] | None = None
     object_classes: ClassNames = NO_CLASSES
     pixel_classes: ClassNames = NO_CLASSES
+    crops: Mapping[str, tuple[Prediction | None, ...]] = field(default_factory=dict)
+    origin_xy: tuple[int, int] = (0, 0)
 
     @property
     def index(self) -> int:
@@ -279,11 +291,41 @@ class Prediction:
         """``to_dict`` as one line of JSON."""
         return json.dumps(self.to_dict(k), ensure_ascii=False)
 
-    def plot(self) -> Image:
-        """The upright picture with its label, boxes, masks and pixels drawn on it, as a Pillow image."""
+    def to_coco(self, image_id: int, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """COCO's list of results for this picture; empty where it has no boxes.
+
+        Parameters
+        ----------
+        image_id : the picture's number in that file.
+        category_ids : the number there of each of ``object_classes``; 1, 2, 3, ... when not given.
+
+        Raises
+        ------
+        ConfigError : not one number for each class.
+        """
+        from assay.answer_fields import coco_results  # noqa: PLC0415 - as above
+
+        return coco_results(self, image_id, category_ids)
+
+    def to_supervision(self) -> Any:
+        """``boxes`` as ``supervision.Detections``, with the names of classes in ``data["class_name"]``.
+
+        Raises
+        ------
+        ConfigError : the package ``supervision`` is not installed, or the network finds no things.
+        """
+        from assay.answer_fields import supervision_detections  # noqa: PLC0415 - as above
+
+        return supervision_detections(self)
+
+    def plot(self, picture: NDArray[np.uint8] | None = None) -> Image:
+        """The upright picture with its label, boxes, masks and pixels drawn on it, as a Pillow image.
+
+        ``picture`` (H, W, 3) uint8 is needed where ``path`` names no such file: for an array, bytes, or a crop.
+        """
         from assay.postprocess import annotate  # noqa: PLC0415 - drawing is rarely asked for
 
-        return annotate(self)
+        return annotate(self, picture)
 
 
 @runtime_checkable

@@ -50,6 +50,10 @@ class AuditConfig(Config):
     huge_megapixels: float = option(
         50.0, "a picture with more than this is huge", low=0.1, unit="MP", group="audit"
     )
+    size: int = option(
+        320, "longer side of pictures in training: things that vanish there are told", low=16, high=8192, unit="px",
+        group="audit",
+    )  # fmt: skip
     most: int = option(1000, "most places that are kept of one finding", low=1, group="audit")
     seed: int = option(0, "of folds and small networks", low=0, group="audit")
     workers: int | None = option(

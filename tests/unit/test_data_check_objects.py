@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from assay.data.checks import check_dataset
 from assay.labels import ClassNames
+from assay.masks import encode
 from assay.objects import objects_type
 from assay.types import Dataset
 
@@ -64,7 +66,7 @@ def test_a_box_outside_is_named_and_a_rounded_one_is_not(data):
 
 def test_the_same_box_twice(data):
     told = found(data([[thing("cup", 1, 1, 9, 9), thing("cup", 1, 1, 9, 9), thing("dog", 1, 1, 9, 9)]]))
-    assert told["same-box-twice"].where == ("0.jpg cup",)
+    assert told["same-box-twice"].where == ("0.jpg cup (1, 1, 9, 9)",)
 
 
 def test_classes_without_a_box_or_missing_in_a_part(data):
@@ -82,6 +84,85 @@ def test_nobody_looked_is_not_the_same_as_nothing_there(data):
 def test_what_the_reader_kept_out_is_told(data):
     fault = {"place": "a.json annotation 7", "what": "the box has no area", "fix": "draw it again"}
     told = found(data([[thing("cup", 1, 1, 9, 9)]], ("cup",), {"faults": [fault] * 3, "fault_count": 3}))
-    assert told["kept-out"].count == 3
-    assert told["kept-out"].fix == "draw it again"
-    assert "a.json annotation 7: the box has no area" in str(told["kept-out"])
+    assert told["no-area"].count == 3
+    assert told["no-area"].fix == "draw it again"
+    assert "a.json annotation 7: the box has no area" in str(told["no-area"])
+
+
+def test_every_kind_of_fault_has_a_line_of_its_own(data):
+    faults = [
+        {"place": f"a.json annotation {i}", "what": what, "fix": ""}
+        for i, what in enumerate(
+            (
+                "the box (nan, 1, 4, 4) is not four numbers",
+                "box width is 12; YOLO boxes are fractions of the picture, 0 to 1",
+                "the box (1, 1, 1, 4) has no area",
+                "no image has the id 9",
+                "no category has the id 8",
+                "it is listed twice",
+                "a polygon has 2 points (1, 1, 2, 2); its box is kept",
+                "a mask has another size than its picture (mask [3, 4], picture [4, 3])",
+                "it rained",
+            )
+        )
+    ]
+    told = found(data([[thing("cup", 1, 1, 9, 9)]], ("cup",), {"faults": faults, "fault_count": 12}))
+    assert list(told) == [
+        *("no-number", "pixels-for-fractions", "no-area", "no-picture", "unknown-class", "listed-twice"),
+        *("size-differs", "broken-mask", "kept-out"),
+    ]
+    assert told["kept-out"].count == 4, "the one of no other kind, and those whose words were not kept"
+    assert "divide them by the picture's width" in told["pixels-for-fractions"].fix
+
+
+def test_a_frame_of_another_turn_is_told_from_a_box_that_is_outside(data):
+    upright = [thing("cup", 5, 5, 12, 38), thing("dog", 1, 30, 29, 39)]
+    told = found(data([upright, [thing("cup", 5, 5, 45, 50), thing("dog", 1, 1, 9, 9)]]))
+    assert told["turned-frame"].where == ("0.jpg",)
+    assert "EXIF" in told["turned-frame"].fix
+    assert told["box-outside"].where == ("1.jpg cup (5, 5, 45, 50)",)
+
+
+def masked(label, box, *inside):
+    values = np.zeros((30, 40), np.uint8)
+    values[inside[1] : inside[3], inside[0] : inside[2]] = 1
+    return {**thing(label, *box), "mask": encode(values).counts}
+
+
+def test_a_mask_that_disagrees_with_its_box(data):
+    near = masked("cup", (2, 2, 12, 12), 3, 3, 13, 10)
+    off = masked("dog", (2, 2, 12, 12), 2, 8, 12, 12)
+    large = masked("dog", (0, 0, 40, 30), 3, 0, 40, 30)
+    crowd = {**off, "crowd": True}
+    told = found(data([[near, off, large, crowd], [masked("cup", (2, 2, 12, 12), 30, 2, 40, 12)]]))
+    assert told["mask-disagrees"].where == ("1.jpg cup off by 28 px", "0.jpg dog off by 6 px"), "worst first"
+
+
+def test_things_that_vanish_at_the_size_of_training(data):
+    things = [thing("cup", 0, 0, 2, 2)] * 2 + [thing("dog", 2 * i, 0, 2 * i + 20, 20) for i in range(8)]
+    assert "tiny-things" not in found(data([things]))
+    told = found(data([things]), size=80)["tiny-things"]
+    assert told.what == (
+        "at 80 px 20.0% of the things are smaller than 8 px, 0.0% than 4 px, and cannot be found there"
+    )
+    assert told.fix.startswith("--size 160 keeps 95 %")
+    assert "tiny-things" not in found(data([things]), size=160)
+
+
+def test_what_is_to_be_learned_must_be_there(data):
+    boxes = data([[thing("cup", 1, 1, 9, 9)], [thing("dog", 1, 1, 9, 9)]])
+    assert not [p for p in found(boxes, for_training=True, heads=("boxes",)).values() if p.level == "error"]
+    for heads, code in ((("masks",), "no-masks"), (("boxes", "pixels"), "no-pixels")):
+        assert found(boxes, for_training=True, heads=heads)[code].level == "error"
+    assert found(data([None, None]), for_training=True, heads=("boxes",))["no-boxes-known"].level == "error"
+    assert found(data([[], None]), for_training=True, heads=("boxes",))["no-boxes"].level == "error"
+    torn = data([None, [thing("cup", 1, 1, 9, 9)]], ("cup",), part=["train", "test"])
+    assert found(torn, for_training=True, heads=("boxes",))["no-boxes-in-train"].level == "error"
+    with_class = found(boxes, for_training=True, heads=("class", "boxes"))["no-classes"]
+    assert "--heads boxes" in with_class.fix
+
+
+def test_the_table_of_a_classifier_has_no_boxes_to_learn(tmp_path):
+    table = pa.table({"path": ["a.jpg"], "label": ["cup"]})
+    plain = Dataset(table, ClassNames(["cup"]), tmp_path)
+    assert found(plain, for_training=True, heads=("boxes",))["no-boxes-known"].level == "error"

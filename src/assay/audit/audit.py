@@ -21,7 +21,7 @@ from assay.audit.finding import Finding
 from assay.audit.intake import read_for_audit
 from assay.audit.kept import KeptFindings
 from assay.audit.outcome import AUDIT_FILE, Audit, sorted_findings
-from assay.audit.overview import class_sizes, counts_by_part, overview_of
+from assay.audit.overview import class_sizes, counts_by_part, overview_of, things_of
 from assay.audit.stages import stage_bar
 from assay.config import Config
 from assay.configs import ReadConfig
@@ -88,7 +88,7 @@ def audit(
         findings=sorted_findings(findings),
         checkups=tuple(names),
         counts=counts_by_part(dataset),
-        overview=overview_of(examination.facts),
+        overview={**overview_of(examination.facts), **things_of(dataset)},
         config={k: v for k, v in config.to_dict().items() if k != "workers"},
         root=str(dataset.root.resolve()),
         folder=str(folder),

@@ -82,9 +82,9 @@ def load_embedder(named: str) -> Embedder:
 
 
 def _from_bundle(path: Path) -> Embedder:
-    from assay.runtime.load import load  # noqa: PLC0415 - one of three ways
+    from assay.runtime.load import load_classifier  # noqa: PLC0415 - one of three ways
 
-    predictor = load(path)
+    predictor = load_classifier(path)
     size = predictor.card.preprocess.size
     return Embedder(
         f"features of the Bundle {path.name} at {size} px", predictor.preprocess, predictor.engine.embed

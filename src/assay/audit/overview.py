@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from assay.audit.facts import Facts
+from assay.data.flat_objects import FlatObjects
 from assay.types import PARTS, Dataset
 
 
@@ -34,6 +35,18 @@ def _spread(values: Any) -> dict[str, int]:
     names = ("least", "low", "middle", "high", "greatest")
     cuts = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
     return {name: round(float(cut)) for name, cut in zip(names, cuts, strict=True)}
+
+
+def things_of(dataset: Dataset) -> dict[str, Any]:
+    """``things``: class -> how many things, and ``pixel_classes``: how many; empty of a plain set of classes."""
+    told: dict[str, Any] = {}
+    if "objects" in dataset.table.column_names:
+        things = FlatObjects.of(dataset)
+        counts = np.bincount(things.labels, minlength=len(dataset.object_classes))
+        told["things"] = {name: int(n) for name, n in zip(dataset.object_classes, counts, strict=True)}
+    if len(dataset.pixel_classes):
+        told["pixel_classes"] = len(dataset.pixel_classes)
+    return told
 
 
 def class_sizes(dataset: Dataset) -> dict[str, int]:

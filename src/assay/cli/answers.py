@@ -27,7 +27,7 @@ class AnswerTable:
     def __init__(self, path: str | Path, top: int, *, abstain: bool = False) -> None:
         self._file = WholeFile(path)
         self._top, self._abstain = top, abstain
-        self._rows = csv.writer(_Encoded(self._file), lineterminator="\n")
+        self._rows = csv.writer(EncodedFile(self._file), lineterminator="\n")
 
     def __enter__(self) -> Self:
         self._file.__enter__()
@@ -59,13 +59,14 @@ def _held_back(prediction: Prediction) -> list[str]:
     return [answer, "yes" if doubt.abstains else "no", "|".join(doubt.reasons), "|".join(doubt.labels)]
 
 
-class _Encoded:
+class EncodedFile:
     """Text for csv.writer, UTF-8 in the file; names that are no valid Unicode escaped."""
 
     def __init__(self, file: WholeFile) -> None:
         self._file = file
 
     def write(self, text: str) -> None:
+        """Append text."""
         self._file.write(text.encode("utf-8", "backslashreplace"))
 
 

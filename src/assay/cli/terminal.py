@@ -32,6 +32,11 @@ def warn(message: str) -> None:
     print(f"{paint('warning:', 'yellow', sys.stderr)} {message}", file=sys.stderr)
 
 
+def printable(text: str) -> str:
+    """One line, whatever a file is called: control characters escaped, so that a name cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def show_table(rows: list[tuple[str, ...]], stream: TextIO | None = None) -> None:
     """Rows of text as aligned columns, the last one left ragged."""
     if not rows:

@@ -1,34 +1,32 @@
-"""Faults of boxes, masks and pixels that show in the rows alone. No file is opened.
+"""Faults of boxes and masks that show in the rows alone. No file is opened.
 
-What the reader kept out comes first. Then boxes that reach outside their picture, the same box twice, classes of things
-that no part or one part alone has. Where the picture's size is not in the table, nothing is said about outside.
+What the reader kept out comes first, kind by kind. Then boxes that reach outside their picture or lie in another frame,
+the same box twice, masks that disagree with their boxes, things that vanish at the size of training, classes of things
+that no part or one part alone has. Where the picture's size is not in the table, nothing is said of outside.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay.data.faults import faults_of
-from assay.data.problems import Problem, problem
-from assay.types import Dataset
+from assay.data.fault_kinds import KINDS
+from assay.data.faults import faults_by_kind
+from assay.data.flat_objects import FlatObjects
+from assay.data.problems import Level, Problem, problem
+from assay.types import PARTS, Dataset
 
-_OUTSIDE_PX = 1.0
-"""Rounding puts a side a pixel outside; that is no fault."""
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
+LOST_PX, TINY_PX = 4.0, 8.0
+"""At the size of training: a thing below the first is lost, one below the second lies within one cell of the finest map
+that boxes are found on (stride 8)."""
 
-@dataclass
-class _Seen:
-    """Places that were found, and how often each class occurs in each part."""
-
-    outside: list[str] = field(default_factory=list)
-    twice: list[str] = field(default_factory=list)
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    boxes: int = 0
-    labelled: int = 0
+TINY_SHARE = 0.05
+"""A larger share of things below ``TINY_PX`` is worth a warning."""
 
 
 def describes_things(dataset: Dataset) -> bool:
@@ -37,81 +35,170 @@ def describes_things(dataset: Dataset) -> bool:
     return bool(names & {"objects", "pixels"})
 
 
-def check_objects(dataset: Dataset) -> Iterator[Problem]:
-    """Every fault of the things in the pictures, kind by kind."""
+def check_objects(
+    dataset: Dataset, *, wanted: Collection[str] = (), size: int | None = None
+) -> Iterator[Problem]:
+    """Every fault of the things in the pictures, kind by kind.
+
+    Parameters
+    ----------
+    wanted : of "boxes", "masks", "pixels": what is to be learned. That there is none of it is then an error.
+    size : longer side of the pictures in training, px; without it nothing is said of tiny things.
+    """
     yield from _kept_out(dataset)
-    if "objects" not in dataset.table.column_names or not len(dataset):
-        return
-    seen = _look(dataset)
-    if not seen.labelled:
-        yield problem("warning", "no-boxes-known", "no picture has boxes", "label some", (), 1)
-        return
-    if not seen.boxes:
-        fix = "boxes are drawn where something is; a data set without any teaches only that there is nothing"
-        yield problem("warning", "no-boxes", "every picture is labelled as empty", fix, (), 1)
-    if seen.outside:
-        what = "one box reaches outside its picture|{n} boxes reach outside their pictures"
-        fix = "if many do, sizes are swapped or the boxes were drawn on a turned picture; training cuts them off"
-        yield problem("warning", "box-outside", what, fix, seen.outside)
-    if seen.twice:
-        what = "one box is there twice|{n} boxes are there twice"
-        yield problem("warning", "same-box-twice", what, "remove one of each", seen.twice)
-    yield from _classes(dataset, seen)
+    if "objects" in dataset.table.column_names and len(dataset):
+        things = FlatObjects.of(dataset)
+        yield from _known(dataset, things, wanted)
+        yield from _boxes(dataset, things)
+        if size is not None:
+            yield from _tiny(things, size)
+        yield from _classes(dataset, things)
+    yield from _wanted(dataset, wanted)
 
 
 def _kept_out(dataset: Dataset) -> Iterator[Problem]:
-    faults, count = faults_of(dataset)
-    if count:
-        what = "one thing could not be used and is kept out|{n} things could not be used and are kept out"
-        fix = (
-            faults[0].fix
-            if len({f.fix for f in faults}) == 1
-            else "`assay convert --json` names the first 1,000 with their fixes"
+    for code, (faults, count) in faults_by_kind(dataset).items():
+        kind, fixes = KINDS[code], {fault.fix for fault in faults}
+        general = kind.fix or "`assay convert --json` names the first 1,000 with their fixes"
+        fix = faults[0].fix if len(fixes) == 1 and faults[0].fix else general
+        yield problem("warning", code, kind.what, fix, map(str, faults), count)
+
+
+def _known(dataset: Dataset, things: FlatObjects, wanted: Collection[str]) -> Iterator[Problem]:
+    """Whether somebody looked, and saw something."""
+    level: Level = "error" if {"boxes", "masks"} & set(wanted) else "warning"
+    if not things.looked.any():
+        yield problem(level, "no-boxes-known", "no picture has boxes", "label some", (), 1)
+        return
+    if not len(things):
+        fix = "boxes are drawn where something is; a data set without any teaches only that there is nothing"
+        yield problem(level, "no-boxes", "every picture is labelled as empty", fix, (), 1)
+        return
+    taught = _in_train(dataset)
+    if wanted and not taught[things.rows].any():
+        fix = "move pictures with boxes into train, or deal all anew with `assay split --force`"
+        yield problem(level, "no-boxes-in-train", "no picture of the train part has boxes", fix, (), 1)
+
+
+def _in_train(dataset: Dataset) -> NDArray[np.bool_]:
+    """(P,) whether the picture is taught from; all are where there are no parts yet."""
+    if "train" not in dataset.parts:
+        return np.ones(len(dataset), bool)
+    return np.array([part == "train" for part in dataset.table["part"].to_pylist()], bool)
+
+
+def _boxes(dataset: Dataset, things: FlatObjects) -> Iterator[Problem]:
+    turned, outside = things.in_turned_frame(), np.flatnonzero(things.outside())
+    if len(turned):
+        what = (
+            "the boxes of one picture reach outside, and would fit if its width and height were swapped"
+            "|the boxes of {n} pictures reach outside, and would fit if width and height were swapped"
         )
-        yield problem("warning", "kept-out", what, fix, [str(fault) for fault in faults], count)
+        fix = "they were drawn on the stored picture: draw them on the upright one, or remove its EXIF turn"
+        paths = dataset.table["path"].take(turned[:100]).to_pylist()
+        yield problem("warning", "turned-frame", what, fix, paths, len(turned))
+    outside = outside[~np.isin(things.rows[outside], turned)]
+    if len(outside):
+        what = "one box reaches outside its picture|{n} boxes reach outside their pictures"
+        fix = (
+            "if many do, sizes are swapped or the boxes were drawn on another picture; training cuts them off"
+        )
+        yield _told("box-outside", what, fix, dataset, things, outside)
+    if len(twice := things.twice()):
+        what = "one box is there twice|{n} boxes are there twice"
+        yield _told("same-box-twice", what, "remove one of each", dataset, things, twice)
+    off, by_px = things.masks_off()
+    if len(off):
+        what = "one mask disagrees with its box|{n} masks disagree with their boxes"
+        fix = (
+            "draw the box around the mask, or correct the mask; where many do, the two are from two pictures"
+        )
+        order = np.argsort(-by_px, kind="stable")
+        texts = [f"off by {by_px[i]:.0f} px" for i in order[:100]]
+        yield _told("mask-disagrees", what, fix, dataset, things, off[order], texts)
 
 
-def _look(dataset: Dataset) -> _Seen:
-    seen = _Seen()
-    names = [
-        n for n in ("path", "part", "objects", "height_px", "width_px") if n in dataset.table.column_names
-    ]
-    for batch in dataset.table.select(names).to_batches(max_chunksize=2048):
-        for row in batch.to_pylist():
-            if row["objects"] is not None:
-                _look_at(row["objects"], row, seen)
-    return seen
+def _told(
+    code: str,
+    what: str,
+    fix: str,
+    dataset: Dataset,
+    things: FlatObjects,
+    at: NDArray[np.int64],
+    texts: Iterable[str] = (),
+) -> Problem:
+    """A warning about the things ``at``; ``texts`` stand in place of their coordinates."""
+    shown = at[:100]
+    paths = dataset.table["path"].take(things.rows[shown]).to_pylist()
+    told = list(texts) or [f"({', '.join(f'{v:g}' for v in things.boxes_xyxy[i])})" for i in shown]
+    names = [dataset.object_classes[int(label)] for label in things.labels[shown]]
+    where = [f"{path} {name} {text}" for path, name, text in zip(paths, names, told, strict=True)]
+    return problem("warning", code, what, fix, where, len(at))
 
 
-def _look_at(things: list[dict], row: dict, seen: _Seen) -> None:  # type: ignore[type-arg]
-    seen.labelled += 1
-    seen.boxes += len(things)
-    height, width = row.get("height_px"), row.get("width_px")
-    counted: Counter[tuple[str, tuple[float, ...]]] = Counter()
-    for thing in things:
-        box = np.asarray(thing["box"], np.float64)
-        seen.counts[row.get("part") or "", thing["label"]] += 1
-        counted[thing["label"], tuple(box)] += 1
-        if height is None or width is None:
-            continue
-        if box[:2].min() < -_OUTSIDE_PX or box[2] > width + _OUTSIDE_PX or box[3] > height + _OUTSIDE_PX:
-            seen.outside.append(f"{row['path']} {thing['label']} ({', '.join(f'{v:g}' for v in box)})")
-    seen.twice += [f"{row['path']} {label}" for (label, _), n in counted.items() if n > 1]
+def _tiny(things: FlatObjects, size: int) -> Iterator[Problem]:
+    sides = things.sides_at(size)[~things.crowd]
+    sides = sides[np.isfinite(sides)]
+    tiny = int((sides < TINY_PX).sum())
+    if not len(sides) or tiny <= TINY_SHARE * len(sides):
+        return
+    lost = (sides < LOST_PX).mean()
+    what = (
+        f"at {size} px {tiny / len(sides):.1%} of the things are smaller than {TINY_PX:g} px, {lost:.1%} than "
+        f"{LOST_PX:g} px, and cannot be found there"
+    )
+    wanted = things.size_for(TINY_PX, 1 - TINY_SHARE)
+    fix = f"--size {wanted} keeps 95 % at {TINY_PX:g} px and more; or cut the pictures into tiles"
+    yield problem("warning", "tiny-things", what, fix, (), 1)
 
 
-def _classes(dataset: Dataset, seen: _Seen) -> Iterator[Problem]:
+def _classes(dataset: Dataset, things: FlatObjects) -> Iterator[Problem]:
     """Classes without any box, and classes that one part alone lacks."""
-    held = {label for _, label in seen.counts}
-    if none := [name for name in dataset.object_classes if name not in held]:
+    if not len(things):
+        return
+    names = list(dataset.object_classes)
+    held = set(np.unique(things.labels).tolist())
+    if none := [name for k, name in enumerate(names) if k not in held]:
         what = "one class of things has no box|{n} classes of things have no box"
         yield problem("warning", "empty-object-class", what, "label some, or take it out", none)
-    parts = sorted({part for part, _ in seen.counts} - {""})
-    lacking = [
-        f"{name} ({part})"
-        for part in parts
-        for name in dataset.object_classes
-        if name in held and not seen.counts[part, name]
-    ]
-    if lacking:
+    if lacking := classes_lacking(dataset, things):
         what = "one class of things is missing in a part|classes of things are missing in parts, {n} times"
-        yield problem("warning", "object-class-missing", what, "deal the parts anew, or label more", lacking)
+        where = [f"{name} ({part})" for part, name in lacking]
+        yield problem("warning", "object-class-missing", what, "deal the parts anew, or label more", where)
+
+
+def classes_lacking(dataset: Dataset, things: FlatObjects) -> list[tuple[str, str]]:
+    """(part, class) for each class of things that other parts have and this one lacks."""
+    if not dataset.parts:
+        return []
+    parts = dataset.table["part"].to_pylist()
+    codes = np.array([PARTS.index(part) if part in PARTS else -1 for part in parts], np.int64)[things.rows]
+    found = []
+    for code, part in enumerate(PARTS):
+        here = set(np.unique(things.labels[codes == code]).tolist())
+        elsewhere = set(np.unique(things.labels).tolist()) - here
+        if here:
+            found += [(part, dataset.object_classes[k]) for k in sorted(elsewhere)]
+    return found
+
+
+def _wanted(dataset: Dataset, wanted: Collection[str]) -> Iterator[Problem]:
+    """Kinds of labels that are to be learned and that no picture has."""
+    table = dataset.table
+    if {"boxes", "masks"} & set(wanted) and "objects" not in table.column_names:
+        yield problem(
+            "error", "no-boxes-known", "no picture has boxes", "label some, or leave that head out", (), 1
+        )
+    elif "masks" in wanted and not any(mask is not None for mask in FlatObjects.of(dataset).masks):
+        yield problem("error", "no-masks", "no thing has a mask", "draw some, or leave that head out", (), 1)
+    if "pixels" in wanted and (
+        "pixels" not in table.column_names or table["pixels"].null_count == len(table)
+    ):
+        yield problem(
+            "error",
+            "no-pixels",
+            "no picture has a mask of classes",
+            "add some, or leave that head out",
+            (),
+            1,
+        )

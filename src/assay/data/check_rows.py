@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -20,21 +20,26 @@ from assay.types import PARTS, Dataset
 _IMBALANCE = 100
 
 
-def check_rows(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
-    """Every fault of the table, kind by kind."""
+def check_rows(
+    dataset: Dataset, for_training: bool, heads: Collection[str] = ("class",), size: int | None = None
+) -> Iterator[Problem]:
+    """Every fault of the table, kind by kind; ``heads`` and ``size`` as in ``check_dataset``."""
     if not len(dataset):
         yield problem("error", "no-pictures", "there are no pictures", "add some", ())
         return
     yield from _left_out(dataset)
     yield from _not_read(dataset)
     yield from _read_so(dataset)
-    yield from check_objects(dataset)
+    yield from check_objects(dataset, wanted=heads if for_training else (), size=size)
     if len(dataset.classes) or not describes_things(dataset):
-        yield from _labels(dataset, for_training)
-        yield from _classes(dataset, for_training)
-    elif for_training:
+        strictly = for_training and "class" in heads and not set(heads) & {"boxes", "masks", "pixels"}
+        yield from _labels(dataset, strictly)
+        yield from _classes(dataset, strictly)
+    elif for_training and "class" in heads:
         what = "the data say what is in the pictures, not what a picture is; a classifier is trained on that"
-        fix = "`assay crops` makes a data set with classes of boxes; training on boxes is not in this version"
+        fix = (
+            "name the heads that they teach, as --heads boxes; or `assay crops` makes a data set with classes"
+        )
         yield problem("error", "no-classes", what, fix, (), 1)
     yield from _same_paths(dataset)
     if dataset.parts:
@@ -156,19 +161,17 @@ def _rarest(counts: np.ndarray) -> int:
 
 
 def _per_class(dataset: Dataset) -> np.ndarray:
-    """(K,) pictures of every class, those with several labels counted for each."""
-    names = pa.array(list(dataset.classes), type=pa.string())
-    counts = np.zeros(len(names), np.int64)
-    for column in {"label", "labels"} & set(dataset.table.column_names):
-        values = dataset.table[column]
-        if column == "labels":
-            values = pc.list_flatten(values)
-        elif "labels" in dataset.table.column_names:
+    """(K,) pictures of every class, as their label or one of several; the greater count where both say so."""
+    counts = np.zeros((2, len(dataset.classes)), np.int64)
+    for i, column in enumerate(("label", "labels")):
+        if column not in dataset.table.column_names:
             continue
+        values = dataset.table[column]
+        values = pc.list_flatten(values) if column == "labels" else values
         for row in pc.value_counts(values.cast(pa.string())).to_pylist():
             if row["values"] is not None:
-                counts[dataset.classes.position(row["values"])] += row["counts"]
-    return counts
+                counts[i, dataset.classes.position(row["values"])] += row["counts"]
+    return counts.max(axis=0)
 
 
 def _alike(names: np.ndarray) -> Iterator[Problem]:
@@ -233,6 +236,8 @@ def _parts(dataset: Dataset, for_training: bool) -> Iterator[Problem]:
         have = some(f"{part} ({n:,})" for part, n in dataset.parts.items())
         fix = "add a train part, or deal all anew with `assay split --force`"
         yield problem(_strict(for_training), "no-train", f"there is no train part, only {have}", fix, (), 1)
+        return
+    if not len(dataset.classes):
         return
     counts = count_classes(dataset)
     untaught = (counts[0] == 0) & (counts.sum(axis=0) > 0)

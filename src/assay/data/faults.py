@@ -8,10 +8,12 @@ means is *refused*: one DatasetError names all of it.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from assay.data.fault_kinds import KINDS, REST, kind_of
 from assay.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 MOST = 1000
 """So many faults are kept with their places; all are counted."""
+
+_OF_EACH = 50
+"""So many of a kind are kept even where others have filled the room."""
 
 _SHOWN = 20
 
@@ -37,16 +42,21 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The faults of one reading. ``count`` is the number of those that were kept out."""
+    """The faults of one reading. ``count`` is the number of those that were kept out, ``kinds`` how many of each of
+    ``fault_kinds.KINDS``.
+    """
 
     kept_out: list[Fault] = field(default_factory=list)
     refused: list[DatasetError] = field(default_factory=list)
     count: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
 
     def add(self, place: str, what: str, fix: str) -> None:
         """Note what is kept out, or what was read in a way that the user should know."""
+        kind = kind_of(what, fix)
         self.count += 1
-        if len(self.kept_out) < MOST:
+        self.kinds[kind] += 1
+        if len(self.kept_out) < MOST or self.kinds[kind] <= _OF_EACH:
             self.kept_out.append(Fault(place, what, fix))
 
     def refuse(self, place: str, what: str, fix: str) -> None:
@@ -57,7 +67,8 @@ class Faults:
         """For the metadata of the table; nothing where nothing was kept out."""
         if not self.count:
             return {}
-        return {"faults": [asdict(fault) for fault in self.kept_out], "fault_count": self.count}
+        kept = [asdict(fault) for fault in self.kept_out]
+        return {"faults": kept, "fault_count": self.count, "fault_kinds": dict(self.kinds)}
 
     def raise_refused(self, name: str, verdict: str = "cannot be read") -> None:
         """Raise one DatasetError that names everything refused, and what would have been kept out besides."""
@@ -80,6 +91,23 @@ class Faults:
 
 def faults_of(dataset: Dataset) -> tuple[list[Fault], int]:
     """(the first faults that were kept out when ``dataset`` was read, how many there are)."""
-    notes = json.loads((dataset.table.schema.metadata or {}).get(b"assay", b"{}"))
+    notes = _notes_of(dataset)
     found = [Fault(f["place"], f["what"], f.get("fix", "")) for f in notes.get("faults", [])]
     return found, int(notes.get("fault_count", len(found)))
+
+
+def faults_by_kind(dataset: Dataset) -> dict[str, tuple[list[Fault], int]]:
+    """Code of a kind -> (the first faults of it, how many there are), in the order of ``fault_kinds.KINDS``."""
+    faults, count = faults_of(dataset)
+    held: dict[str, list[Fault]] = {code: [] for code in KINDS}
+    for fault in faults:
+        held[kind_of(fault.what, fault.fix)].append(fault)
+    counts = {code: len(found) for code, found in held.items()}
+    counts |= _notes_of(dataset).get("fault_kinds", {})
+    counts[REST.code] += max(0, count - sum(counts.values()))  # of a table whose notes are older
+    return {code: (held[code], counts[code]) for code in held if counts[code]}
+
+
+def _notes_of(dataset: Dataset) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((dataset.table.schema.metadata or {}).get(b"assay", b"{}"))
+    return found

@@ -18,7 +18,7 @@ from assay.errors import ConfigError, DatasetError, ImageError
 from assay.image import read_size
 from assay.labels import ClassNames
 from assay.objects import objects_type
-from assay.types import PARTS, Dataset
+from assay.types import NO_CLASSES, PARTS, Dataset
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -31,7 +31,8 @@ class ObjectRow:
     """One picture.
 
     ``size_hw`` is that of the upright picture, None where it cannot be read; ``objects`` is a cell of the column of
-    this name, None where nobody looked; ``flags`` has one value an object for each further column.
+    this name, None where nobody looked; ``pixels`` a mask of classes; ``flags`` has one value an object for each
+    further column.
     """
 
     picture: Path
@@ -39,6 +40,7 @@ class ObjectRow:
     size_hw: tuple[int, int] | None = None
     objects: list[dict[str, Any]] | None = None
     flags: Mapping[str, list[bool]] = field(default_factory=dict)
+    pixels: Path | None = None
 
 
 def in_threads(look: Callable[[A], B], things: Sequence[A]) -> Iterator[B]:
@@ -58,18 +60,24 @@ def picture_size(path: Path) -> tuple[int, int] | ImageError:
 
 
 def dataset_of(
-    rows: Sequence[ObjectRow], classes: ClassNames, root: Path, name: str, notes: Mapping[str, Any]
+    rows: Sequence[ObjectRow],
+    classes: ClassNames,
+    root: Path,
+    name: str,
+    notes: Mapping[str, Any],
+    pixel_classes: ClassNames = NO_CLASSES,
 ) -> Dataset:
     """The data set of ``rows``; paths are relative to ``root`` where the pictures lie below it, else absolute.
 
-    A column of flags is there where one of them is set. ``notes`` go into the metadata of the table.
+    A column of flags is there where one of them is set, that of masks where there is one. ``notes`` go into the
+    metadata of the table.
 
     Raises
     ------
     DatasetError : a file's name is not UTF-8.
     """
     columns: dict[str, Any] = {
-        "path": _paths(rows, root),
+        "path": _paths([row.picture for row in rows], root),
         "label": pa.nulls(len(rows), pa.string()),
         "objects": pa.array([row.objects for row in rows], objects_type()),
         "height_px": pa.array([None if row.size_hw is None else row.size_hw[0] for row in rows], pa.int32()),
@@ -81,18 +89,22 @@ def dataset_of(
         columns["part"] = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int8()), pa.array(PARTS))
     for flag in sorted({flag for row in rows for flag, values in row.flags.items() if any(values)}):
         columns[flag] = pa.array([row.flags.get(flag) for row in rows], pa.list_(pa.bool_()))
+    if any(row.pixels for row in rows):
+        columns["pixels"] = _paths([row.pixels for row in rows], root)
     table = pa.table(columns).replace_schema_metadata({b"assay": json.dumps(notes).encode()})
     split = {"by": "source"} if has_parts else {}
-    return Dataset(table, ClassNames([]), root, name, split, object_classes=classes)
+    return Dataset(
+        table, ClassNames([]), root, name, split, object_classes=classes, pixel_classes=pixel_classes
+    )
 
 
-def _paths(rows: Sequence[ObjectRow], root: Path) -> pa.Array:
+def _paths(places: Sequence[Path | None], root: Path) -> pa.Array:
     start = _start(root)
-    paths = [_below(row.picture, start) for row in rows]
+    paths = [None if place is None else _below(place, start) for place in places]
     try:
         return pa.array(paths, pa.string())
     except UnicodeEncodeError:
-        bad = [path for path in paths if any("\ud800" <= letter <= "\udfff" for letter in path)]
+        bad = [path for path in paths if path and any("\ud800" <= letter <= "\udfff" for letter in path)]
         shown = [os.fsencode(path).decode("utf-8", "backslashreplace") for path in bad]
         raise DatasetError("file names are not UTF-8", got=some(shown, 3), fix="rename these files") from None
 

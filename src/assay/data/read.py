@@ -51,6 +51,8 @@ def recognise(path: Path, name: str | None = None) -> Format:
         found = [_LAST_RESORT]
     if "table" in found:  # a table of labels beside a file of boxes: who wants the boxes names them
         found = ["table"]
+    if set(found) == {"voc", "mask-png"}:  # boxes and masks of classes in one folder: voc reads both
+        found = ["voc"]
     if len(found) == 1:
         return load_format(found[0])
     if found:

@@ -33,7 +33,7 @@ from assay.metrics.interval import group_numbers
 from assay.preprocess import Preprocess
 from assay.tables import EXPLANATIONS
 from assay.train.machine import tune_allocator
-from assay.train.predictor import CheckpointPredictor, load_run
+from assay.train.predictor import CheckpointPredictor, load_classifier
 
 REVISION = 3
 """Raise it when the same pictures and weights give other scores or maps than before."""
@@ -77,7 +77,7 @@ def explain(
             raise ConfigError(f"{what} is {number}", fix="give at least 1")
     begun = time.monotonic()
     tune_allocator()  # thousands of forward passes: twice as quick, measured on two cores
-    predictor = load_run(run)
+    predictor = load_classifier(run)
     work = _Work(predictor, Path(out) if out is not None else predictor.folder / "explain")
     tested, drawn, source = _choose(predictor.folder, pictures, n, test_pictures)
     work.key = fingerprint(

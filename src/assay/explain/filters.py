@@ -28,7 +28,7 @@ from assay.explain.target import frozen
 from assay.files import write_file
 from assay.image import encode_image, read_image
 from assay.preprocess import Preprocess, scaled
-from assay.train.predictor import CheckpointPredictor, load_run
+from assay.train.predictor import CheckpointPredictor, load_classifier
 
 STAGES, CHANNELS, PATCHES = 3, 8, 6
 """Stages looked at, channels of each, pieces of pictures for each channel."""
@@ -92,7 +92,7 @@ def look_at_filters(
     ------
     ConfigError : no such run or picture. DatasetError : there are no pictures, or none can be read.
     """
-    predictor = load_run(run)
+    predictor = load_classifier(run)
     folder = Path(out) if out is not None else predictor.folder / "explain"
     own = given_pictures(pictures) if pictures is not None else run_pictures(predictor.folder)[0]
     shown, x = prepare(spread(own, most), predictor)

@@ -88,18 +88,18 @@ def open_source(model: str | Path, layer: str = "embedding") -> Source:
         raise ConfigError(f"{model} does not exist", fix="give a run folder or a .bundle file")
     if place.is_dir():
         from assay.explain.layers import Tap  # noqa: PLC0415 - torch
-        from assay.train.predictor import load_run  # noqa: PLC0415 - torch
+        from assay.train.predictor import load_classifier  # noqa: PLC0415 - torch
 
-        found = load_run(place)
+        found = load_classifier(place)
         return Run(found.card, file_digest(place / "model.safetensors"), Tap(found.model, layer))
     if layer not in ("embedding", "logits"):
         known = suggest(layer, ["embedding", "logits"])
         raise ConfigError(
             f"a Bundle has no layer {layer!r}", fix=f"{known}; the run folder gives every other layer"
         )
-    from assay.runtime.load import load  # noqa: PLC0415 - ONNX Runtime
+    from assay.runtime.load import load_classifier as load_bundle  # noqa: PLC0415 - ONNX Runtime
 
-    loaded = load(place)
+    loaded = load_bundle(place)
     return Packed(loaded.card, loaded.digest, loaded.engine, layer)
 
 

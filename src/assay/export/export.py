@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from assay.runtime.golden import check_golden, pack_golden
 
 if TYPE_CHECKING:
+    from assay.export.scene_export import SceneExport
+    from assay.export.scene_verify import SceneParity
     from assay.models.build import Classifier
 
 TOLERANCE = 1e-3
@@ -42,14 +44,15 @@ _GOLDEN = 4
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written, and how well it agrees with the checkpoint."""
+    """What was written, and how well it agrees with the checkpoint; ``notes`` are sentences for the user."""
 
     path: Path
     size_bytes: int
     digest: str
-    parity: Parity
+    parity: Parity | SceneParity
     card: Card
     seconds: float
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -58,9 +61,20 @@ class ExportReport:
             "size_bytes": self.size_bytes,
             "sha256": self.digest,
             "classes": len(self.card.classes),
+            **self._of_scene(),
             "opset": OPSET,
             "parity": self.parity.to_dict(),
             "seconds": round(self.seconds, 2),
+        }
+
+    def _of_scene(self) -> dict[str, Any]:
+        if self.card.task != "scene":
+            return {}
+        return {
+            "heads": list(self.card.heads),
+            "object_classes": len(self.card.object_classes),
+            "pixel_classes": len(self.card.pixel_classes),
+            "notes": list(self.notes),
         }
 
 
@@ -70,6 +84,8 @@ def export(
     *,
     pictures: str | Path | Iterable[str | Path] | None = None,
     tolerance: float = TOLERANCE,
+    heads: Sequence[str] | None = None,
+    nms_free: bool = False,
 ) -> ExportReport:
     """Pack a finished run into one Bundle for prediction without torch.
 
@@ -79,11 +95,15 @@ def export(
     out : the Bundle's file.
     pictures : what to compare checkpoint and export on: files, folders, patterns. By default up to 64
         pictures of the run's validation part, or rendered patterns where those are gone.
-    tolerance : greatest difference of a logit, as a share of the greatest logit (at least 1).
+    tolerance : greatest difference of a logit (of a value of any output, where there are several heads), as a share of
+        the greatest one (at least 1).
+    heads : which of a network's heads go into the Bundle, e.g. ``("class", "boxes")``; all when not given.
+    nms_free : boxes as one answer a thing, which needs no suppression; by default the other answers, which do.
 
     Raises
     ------
-    ConfigError : no finished run, pictures that are not there, ``out`` is a folder, tolerance not above 0.
+    ConfigError : no finished run, pictures that are not there, ``out`` is a folder, tolerance not above 0; heads that
+        the network does not have.
     ExportError : the network cannot be translated, or does not answer as the checkpoint does. Nothing is written.
     AssayError : the disk is full, or the place cannot be written. Nothing is written.
     """
@@ -94,20 +114,58 @@ def export(
     _check_request(out, tolerance)
     checkpoint = load_run(folder)
     # the plain layout: channels_last weights would be exported with transposes around every layer
-    model = checkpoint.model.float().eval().cpu()
-    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    model: Any = checkpoint.model.float().eval().cpu()
+    model.to(memory_format=torch.contiguous_format)
     record = read_record(folder)
     card = complete_card(checkpoint.card, folder, record)
+    job = _job(model, card, heads, nms_free)
+    card = job.card
     pixels, source = _pictures(pictures, folder, record, card)
-    graph = to_onnx(model, channels=card.channels, size=card.preprocess.size)
+    graph = job.to_graph()
     engine = _open_engine(graph)
-    parity = measure_parity(model, engine, pixels, card, source=source, tolerance=tolerance)
-    require_parity(parity)
+    parity = job.verify(engine, pixels, source=source, tolerance=tolerance)
     card = replace(card, parity={**card.parity, "onnx": {**parity.to_dict(), "opset": OPSET}})
     card, thresholds = _thresholds(card, folder)
-    data, digest = _pack(model, graph, engine, card, thresholds)
+    data, digest = _pack(job, graph, engine, card, thresholds)
     write_file(out, data)
-    return ExportReport(out, len(data), digest, parity, card, time.monotonic() - begun)
+    return ExportReport(out, len(data), digest, parity, card, time.monotonic() - begun, job.notes)
+
+
+@dataclass(frozen=True)
+class _ClassExport:
+    """A classifier as it goes into a Bundle; ``scene_export.SceneExport`` is its counterpart."""
+
+    model: Classifier
+    card: Card
+    notes: tuple[str, ...] = ()
+
+    def to_graph(self) -> bytes:
+        return to_onnx(self.model, channels=self.card.channels, size=self.card.preprocess.size)
+
+    def verify(self, engine: Any, pixels: NDArray[np.uint8], *, source: str, tolerance: float) -> Parity:
+        parity = measure_parity(self.model, engine, pixels, self.card, source=source, tolerance=tolerance)
+        require_parity(parity)
+        return parity
+
+    def golden(self, pixels: NDArray[np.uint8]) -> bytes:
+        x = torch.from_numpy(Preprocess(self.card.preprocess).normalise(pixels))
+        with torch.inference_mode():
+            return pack_golden(pixels, self.model(x).float().numpy())
+
+
+def _job(model: Any, card: Card, heads: Sequence[str] | None, nms_free: bool) -> _ClassExport | SceneExport:
+    """What goes into the Bundle. Raises ConfigError and ExportError as ``scene_export``."""
+    if card.task == "scene":
+        from assay.export.scene_export import scene_export  # noqa: PLC0415 - of half of all runs
+
+        return scene_export(model, card, heads=heads, nms_free=nms_free)
+    if nms_free or (heads is not None and tuple(heads) != ("class",)):
+        raise ConfigError(
+            "this network tells the class of a picture alone: it has no heads to choose from",
+            got="--nms-free" if nms_free else f"--heads {','.join(heads or ())}",
+            fix="leave it out",
+        )
+    return _ClassExport(model, card)
 
 
 def _check_request(out: Path, tolerance: float) -> None:
@@ -133,23 +191,27 @@ def _thresholds(card: Card, folder: Path) -> tuple[Card, dict[str, bytes]]:
     ------
     BundleError : they are damaged, or of other classes.
     """
-    parts = read_parts(folder)
+    parts = None if card.task == "scene" else read_parts(folder)
     if parts is None:
         return card, {}
     from_parts(*parts, card.classes)
-    return replace(card, thresholds={"abstention": parts[0]}), {ABSTENTION: parts[1]}
+    return replace(card, thresholds={**card.thresholds, "abstention": parts[0]}), {ABSTENTION: parts[1]}
 
 
 def _pack(
-    model: Classifier, graph: bytes, engine: OnnxRuntimeEngine, card: Card, further: Mapping[str, bytes]
+    job: _ClassExport | SceneExport,
+    graph: bytes,
+    engine: OnnxRuntimeEngine,
+    card: Card,
+    further: Mapping[str, bytes],
 ) -> tuple[bytes, str]:
     """(bytes, digest) of the Bundle, read back and checked as ``load`` will."""
-    golden = _golden(model, card)
-    weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    weights = {name: value.detach().contiguous() for name, value in job.model.state_dict().items()}
     members = {
         WEIGHTS: save({name: value.clone() for name, value in weights.items()}),
         GRAPH: graph,
-        GOLDEN: golden,
+        # rendered patterns, not the user's photos: a Bundle may be handed to anybody
+        GOLDEN: job.golden(render_patterns(card, _GOLDEN)),
         "LICENSE": licence_text(card).encode(),
         **further,
     }
@@ -164,14 +226,6 @@ def _pack(
             fix="report this with the name of the network; --tolerance allows more where you know why",
         ) from error
     return data, bundle.digest
-
-
-def _golden(model: Classifier, card: Card) -> bytes:
-    """Rendered patterns, not the user's photos: a Bundle may be handed to anybody."""
-    pixels = render_patterns(card, _GOLDEN)
-    x = torch.from_numpy(Preprocess(card.preprocess).normalise(pixels))
-    with torch.inference_mode():
-        return pack_golden(pixels, model(x).float().numpy())
 
 
 def _pictures(

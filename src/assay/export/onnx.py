@@ -1,4 +1,6 @@
-"""From a torch classifier to one ONNX file in memory: (B, C, S, S) -> logits (B, K), embedding (B, F).
+"""From a torch network to one ONNX file in memory.
+
+A classifier: (B, C, S, S) -> logits (B, K), embedding (B, F). A network of several heads: its outputs by name.
 
 Uses torch.export (``dynamo=True``), the exporter that torch maintains: a network whose answer depends on
 the batch size or on values fails here with a reason, where the older tracer would freeze one path in silence.
@@ -11,14 +13,15 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from assay.errors import ExportError
-from assay.runtime.engines.onnxruntime import EMBEDDING, INPUT, LOGITS
+from assay.models.outputs import Ends
+from assay.runtime.engines.onnxruntime import EMBEDDING, INPUT, LOGITS, SCENE_ENDS
 
 if TYPE_CHECKING:
     from assay.models.build import Classifier
@@ -29,7 +32,7 @@ what every ONNX Runtime from 1.14 on runs."""
 
 
 class _Ends(nn.Module):
-    """The network with both outputs."""
+    """A classifier with both outputs."""
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()
@@ -48,7 +51,30 @@ def to_onnx(model: Classifier, *, channels: int, size: int) -> bytes:
     ------
     ExportError : torch cannot translate the network, or it is beyond the 2 GiB of a protobuf file.
     """
-    ends = _Ends(model).eval()
+    return _translated(_Ends(model).eval(), [LOGITS, EMBEDDING], channels, size, "classifier")
+
+
+def scene_to_onnx(model: nn.Module, *, channels: int, size: int) -> bytes:
+    """As ``to_onnx``, for a network whose forward gives ``models.outputs.Outputs``; its outputs have their names there.
+
+    Raises
+    ------
+    ExportError : also where the network's outputs are not of this kind, as those of detectors that decode themselves.
+    """
+    model.eval()
+    with torch.no_grad():
+        names = tuple(model(torch.zeros(1, channels, size, size)).named())
+    if foreign := [name for name in names if name not in SCENE_ENDS]:
+        raise ExportError(
+            "this kind of network cannot be exported: it decodes and suppresses its boxes inside of itself",
+            got=f"outputs {', '.join(foreign)}",
+            fix="predict from the run folder, or train one of Assay's own networks (csp-nano, csp-small, csp-base)",
+        )
+    ends = Ends(model, torch.zeros(1, channels, size, size))
+    return _translated(ends, ends.names, channels, size, "scene")
+
+
+def _translated(ends: nn.Module, names: Sequence[str], channels: int, size: int, title: str) -> bytes:
     example = torch.zeros(2, channels, size, size)
     said = io.StringIO()
     try:
@@ -59,7 +85,7 @@ def to_onnx(model: Classifier, *, channels: int, size: int) -> bytes:
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[INPUT],
-                output_names=[LOGITS, EMBEDDING],
+                output_names=list(names),
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 verbose=False,
             )
@@ -70,11 +96,11 @@ def to_onnx(model: Classifier, *, channels: int, size: int) -> bytes:
             got=_reason(error),
             fix="choose another network (`assay models`), or report this with the name of the network",
         ) from error
-    return _pack(proto)
+    return _pack(proto, title)
 
 
-def _pack(proto: Any) -> bytes:
-    _forget_source(proto)
+def _pack(proto: Any, title: str) -> bytes:
+    _forget_source(proto, title)
     try:
         return bytes(proto.SerializeToString(deterministic=True))
     except Exception as error:  # protobuf: EncodeError or ValueError by version
@@ -83,13 +109,13 @@ def _pack(proto: Any) -> bytes:
         ) from error
 
 
-def _forget_source(proto: Any) -> None:
+def _forget_source(proto: Any, title: str) -> None:
     """Take out names of files, functions and machines, and shapes between the ends (engines infer them)."""
     del proto.metadata_props[:]
     del proto.graph.metadata_props[:]
     del proto.graph.value_info[:]
     proto.doc_string = proto.graph.doc_string = ""
-    proto.graph.name = "classifier"
+    proto.graph.name = title
     graph = proto.graph
     for part in (*graph.node, *graph.initializer, *graph.input, *graph.output, *proto.functions):
         part.doc_string = ""

@@ -59,6 +59,14 @@ class Parity:
         apart = round((1 - self.label_agreement) * self.pictures)
         return self.logit_difference <= self.tolerance * self.logit_scale and apart <= self.ties
 
+    @property
+    def sentence(self) -> str:
+        """What a person is told."""
+        return (
+            f"compared on {self.pictures} pictures ({self.source}): {self.label_agreement:.1%} of labels agree, "
+            f"probabilities differ by at most {self.probability_difference:.2g}"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the card."""
         return asdict(self)

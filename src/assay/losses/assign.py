@@ -17,6 +17,8 @@ points than they are, some have none. All matrices are (P, G): points by things.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -172,6 +174,25 @@ def match_many(
     return torch.where(own >= 0, own, owner)
 
 
+class Reach(NamedTuple):
+    """Of one picture's G things the p points that any of them may take: ``rows`` (p,) of all points, and which may be
+    taken by which (p, G), inside and a stride outside (``reachable``, ``nearby``). Most points are in no thing, so
+    all else is worked out on these alone.
+    """
+
+    rows: Int64[Tensor, " p"]
+    allowed: Bool[Tensor, "p G"]
+    near: Bool[Tensor, "p G"]
+
+
+@torch.no_grad()
+def reach(points: Float[Tensor, "P 2"], strides: Float[Tensor, " P"], boxes: Float[Tensor, "G 4"]) -> Reach:
+    """The points that things may take; the same for both answers of a network."""
+    allowed, near = reachable(points, strides, boxes), nearby(points, strides, boxes)
+    rows = (allowed | near).any(1).nonzero().squeeze(1)
+    return Reach(rows, allowed[rows], near[rows])
+
+
 @torch.no_grad()
 def assign(
     logits: Float[Tensor, "P K"],
@@ -182,8 +203,12 @@ def assign(
     labels: Int64[Tensor, " G"],
     *,
     one_to_one: bool = False,
+    within: Reach | None = None,
 ) -> Int64[Tensor, " P"]:
-    """(P,) which of one picture's G things each point learns, -1 for none."""
-    cost, iou = costs(logits, found, points, strides, boxes, labels)
-    allowed, near = reachable(points, strides, boxes), nearby(points, strides, boxes)
-    return match_own(cost, allowed, near) if one_to_one else match_many(cost, iou, allowed, near)
+    """(P,) which of one picture's G things each point learns, -1 for none. ``within`` is ``reach`` of the things."""
+    rows, allowed, near = reach(points, strides, boxes) if within is None else within
+    cost, iou = costs(logits[rows], found[rows], points[rows], strides[rows], boxes, labels)
+    own = match_own(cost, allowed, near) if one_to_one else match_many(cost, iou, allowed, near)
+    owner = torch.full((len(points),), -1, dtype=torch.int64, device=points.device)
+    owner[rows] = own
+    return owner

@@ -15,6 +15,7 @@ the box, so what lies just outside is learned as outside.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from assay.errors import ModelError
-from assay.losses.assign import assign
+from assay.losses.assign import Reach, assign, reach
 from assay.losses.overlap import corners, paired_giou, paired_iou
 from assay.losses.targets import ANY_CLASS, CELL, Targets
 from assay.models.outputs import BoxOutputs
@@ -65,10 +66,13 @@ def box_sums(
     targets: Targets,
     *,
     one_to_one: bool = False,
+    within: Mapping[int, Reach] | None = None,
 ) -> BoxSums:
     """Quality focal loss of every labelled point and class, and 1 - GIoU of every positive point."""
     logits, found = outputs.class_logits.float(), corners(points, strides, outputs.distances)
-    positives = match(logits.detach(), found.detach(), points, strides, targets, one_to_one=one_to_one)
+    positives = match(
+        logits.detach(), found.detach(), points, strides, targets, one_to_one=one_to_one, within=within
+    )
     picture, point, box, iou = positives
     labels = targets.box_labels[box]
     wanted = torch.zeros_like(logits)
@@ -99,18 +103,37 @@ def match(
     targets: Targets,
     *,
     one_to_one: bool,
+    within: Mapping[int, Reach] | None = None,
 ) -> Positives:
     """The positive points of all pictures, each matched with its own boxes; ignored regions are no examples."""
     owners = torch.full(logits.shape[:2], -1, dtype=torch.int64, device=logits.device)
-    single = targets.box_is_example & targets.boxes_known[targets.box_picture]
-    for i in targets.box_picture[single].unique().tolist():
-        mine = ((targets.box_picture == i) & single).nonzero().squeeze(1)
-        boxes, labels = targets.boxes_xyxy[mine], targets.box_labels[mine]
-        owner = assign(logits[i], found[i], points, strides, boxes, labels, one_to_one=one_to_one)
+    for i, mine in _examples(targets):
+        owner = assign(
+            logits[i],
+            found[i],
+            points,
+            strides,
+            targets.boxes_xyxy[mine],
+            targets.box_labels[mine],
+            one_to_one=one_to_one,
+            within=None if within is None else within[i],
+        )
         owners[i] = torch.where(owner >= 0, mine[owner.clamp_min(0)], -1)
     picture, point = (owners >= 0).nonzero(as_tuple=True)
     box = owners[picture, point]
     return Positives(picture, point, box, paired_iou(found[picture, point], targets.boxes_xyxy[box]))
+
+
+def reaches(points: Float[Tensor, "P 2"], strides: Float[Tensor, " P"], targets: Targets) -> dict[int, Reach]:
+    """Picture -> the points that its things may take, for both answers of a network."""
+    return {i: reach(points, strides, targets.boxes_xyxy[mine]) for i, mine in _examples(targets)}
+
+
+def _examples(targets: Targets) -> Iterator[tuple[int, Int64[Tensor, " n"]]]:
+    """Each picture that has examples, and which boxes these are."""
+    single = targets.box_is_example & targets.boxes_known[targets.box_picture]
+    for i in targets.box_picture[single].unique().tolist():
+        yield i, ((targets.box_picture == i) & single).nonzero().squeeze(1)
 
 
 def _teaches(points: Float[Tensor, "P 2"], targets: Targets) -> Bool[Tensor, "B P K"]:

@@ -27,8 +27,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from assay.errors import ModelError
+from assay.losses.assign import Reach
 from assay.losses.classify import ClassifyLoss
-from assay.losses.detect import Sum, box_sums, mask_sum
+from assay.losses.detect import Sum, box_sums, mask_sum, reaches
 from assay.losses.segment import pixel_sums
 from assay.losses.targets import Targets
 from assay.models.outputs import BoxOutputs, Outputs
@@ -98,14 +99,19 @@ class MultiTaskLoss(nn.Module):
 
     def _sums(self, outputs: Outputs, targets: Targets) -> dict[str, Sum]:
         """Every part of every task, the same ones in the same order on every process."""
+        has_boxes = outputs.boxes is not None or outputs.boxes_one_to_one is not None
+        if has_boxes and (outputs.points is None or outputs.strides is None):
+            raise ModelError("boxes come without their points", fix="hand in what the network's forward gave")
         sums: dict[str, Sum] = {}
         if outputs.class_logits is not None:
             sums["class.cross-entropy"] = self._class_sum(outputs.class_logits, targets.labels)
         if outputs.tag_logits is not None:
             sums["tags.cross-entropy"] = _tag_sum(outputs.tag_logits, targets.tags)
-        for kind, boxes in (("", outputs.boxes), ("one-to-one.", outputs.boxes_one_to_one)):
-            if boxes is not None:
-                sums |= _of_boxes(kind, boxes, outputs, targets)
+        if outputs.points is not None and outputs.strides is not None:
+            within = reaches(outputs.points, outputs.strides, targets)
+            for kind, boxes in (("", outputs.boxes), ("one-to-one.", outputs.boxes_one_to_one)):
+                if boxes is not None:
+                    sums |= _of_boxes(kind, boxes, outputs, targets, within)
         if outputs.pixel_logits is not None:
             pixels = pixel_sums(outputs.pixel_logits, targets.pixels)
             sums |= {"pixels.cross-entropy": pixels.cross_entropy, "pixels.dice": pixels.dice}
@@ -125,12 +131,14 @@ def _tag_sum(logits: Tensor, tags: Tensor) -> Sum:
     return Sum((losses * known).sum(), known.sum().float())
 
 
-def _of_boxes(kind: str, boxes: BoxOutputs, outputs: Outputs, targets: Targets) -> dict[str, Sum]:
+def _of_boxes(
+    kind: str, boxes: BoxOutputs, outputs: Outputs, targets: Targets, within: Mapping[int, Reach]
+) -> dict[str, Sum]:
     """The parts of one of the two answers. The twin teaches itself alone, so the prototypes are detached there."""
-    if outputs.points is None or outputs.strides is None:
-        raise ModelError("boxes come without their points", fix="hand in what the network's forward gave")
+    assert outputs.points is not None
+    assert outputs.strides is not None
     one_to_one = bool(kind)
-    found = box_sums(boxes, outputs.points, outputs.strides, targets, one_to_one=one_to_one)
+    found = box_sums(boxes, outputs.points, outputs.strides, targets, one_to_one=one_to_one, within=within)
     sums = {f"boxes.{kind}quality": found.quality, f"boxes.{kind}giou": found.giou}
     if boxes.coefficients is not None and outputs.prototypes is not None:
         prototypes = outputs.prototypes.detach() if one_to_one else outputs.prototypes

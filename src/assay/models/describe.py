@@ -15,6 +15,9 @@ import torch
 from torch import Tensor, nn
 
 
+_COUNTED = nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.RNNBase
+
+
 @dataclass(frozen=True)
 class Layer:
     """A counted layer as met in one forward pass. ``output`` is (C, H, W), (F,), or (..., T, F) of sequences."""
@@ -63,6 +66,8 @@ class Description:
 def describe(model: nn.Module, size: int | tuple[int, int] = 160, channels: int = 3) -> Description:
     """Run one empty picture through a copy of ``model`` on torch's meta device: no arithmetic, no memory.
 
+    A network whose work depends on what it finds says with ``at_most(x)`` what it runs when it finds as much as it may.
+
     Raises
     ------
     ModelError : the network takes no pictures of this size.
@@ -71,10 +76,10 @@ def describe(model: nn.Module, size: int | tuple[int, int] = 160, channels: int 
     twin = copy.deepcopy(model).to("meta").eval()
     layers: list[Layer] = []
     for name, module in twin.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.RNNBase) or hasattr(module, "multiply_adds"):
+        if isinstance(module, _COUNTED) or hasattr(module, "multiply_adds"):
             module.register_forward_hook(_note(name, layers))
     with torch.no_grad():
-        twin(torch.empty(1, channels, *size_hw, device="meta"))
+        getattr(twin, "at_most", twin)(torch.empty(1, channels, *size_hw, device="meta"))
     parameters = list(model.parameters())
     return Description(
         size_hw=size_hw,
@@ -101,15 +106,22 @@ def _kind(module: nn.Module) -> str:
         kind = f"conv {module.kernel_size[0]}x{module.kernel_size[1]}"
         kind += f" /{module.stride[0]}" if module.stride[0] > 1 else ""
         return kind + (f" groups {module.groups}" if module.groups > 1 else "")
+    if isinstance(module, nn.ConvTranspose2d):
+        return f"conv {module.kernel_size[0]}x{module.kernel_size[1]} *{module.stride[0]}"
     if isinstance(module, nn.RNNBase):
         return module.mode.lower() + (", both ways" if module.bidirectional else "")
     return "linear" if isinstance(module, nn.Linear) else type(module).__name__
 
 
 def _multiply_adds(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> int:
-    """For one picture: a weight is used once for each output position, of a map or of the tokens of a sequence."""
+    """For one picture: a weight is used once for each output position, of a map or of the tokens of a sequence.
+
+    A transposed convolution's is used once for each position that comes in.
+    """
     if isinstance(module, nn.Conv2d):
         return output[:, 0].numel() * module.weight.numel()
+    if isinstance(module, nn.ConvTranspose2d):
+        return inputs[0][:, 0].numel() * module.weight.numel()
     if isinstance(module, nn.Linear):
         return output.numel() // output.shape[-1] * module.weight.numel()
     if isinstance(module, nn.RNNBase):

@@ -67,6 +67,24 @@ class Outputs(NamedTuple):
         return {name: value for name, value in flat.items() if value is not None}
 
 
+class FoundOutputs(NamedTuple):
+    """Finished boxes: what a detector gives that decodes and suppresses itself.
+
+    ``boxes`` (B, N, 4) x1, y1, x2, y2 in pixels of the network's input, the best first; ``scores`` (B, N), 0 where a
+    row is only filled up; ``labels`` (B, N) int64 from 0 up, without background; ``masks`` (B, N, 28, 28) how likely
+    each cell of the box belongs to the thing, where there are masks.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    masks: Tensor | None = None
+
+    def named(self) -> dict[str, Tensor]:
+        """Name -> tensor of what is there, as ``Outputs.named``."""
+        return {f"found_{name}": value for name, value in self._asdict().items() if value is not None}
+
+
 def _flat(boxes: BoxOutputs | None, prefix: str) -> dict[str, Tensor | None]:
     return {} if boxes is None else {f"{prefix}_{name}": value for name, value in boxes._asdict().items()}
 

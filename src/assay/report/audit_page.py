@@ -16,6 +16,7 @@ from assay import __version__
 from assay.audit.finding import Finding, Item
 from assay.audit.outcome import Audit, list_names
 from assay.files import write_file
+from assay.report.audit_boxes import boxed_thumbnails
 from assay.report.audit_figures import bars_note, bars_of, plain_figures
 from assay.report.audit_text import failed, remedy_text, shown_count
 from assay.report.thumbnails import thumbnails
@@ -116,9 +117,15 @@ def _tiles(audit: Audit) -> Iterable[dict[str, str]]:
         "note": f"{broken:,} cannot be read" if broken else "all can be read",
         "level": "bad" if broken else "",
     }
+    things = o.get("things") or {}
+    if things:
+        most = max(things, key=lambda name: things[name])
+        note = f"of {len(things):,} classes; most: {most} ({things[most]:,})"
+        yield {"title": "Things", "value": f"{sum(things.values()):,}", "note": note, "level": ""}
     sizes = [n for n in audit.classes.values() if n]
     note = f"{min(sizes):,} to {max(sizes):,} pictures each" if sizes else "no labels"
-    yield {"title": "Classes", "value": f"{len(audit.classes):,}", "note": note, "level": ""}
+    if audit.classes or not (things or o.get("pixel_classes")):
+        yield {"title": "Classes", "value": f"{len(audit.classes):,}", "note": note, "level": ""}
     told = ", ".join(f"{part} {n:,}" for part, n in audit.parts.items())
     yield {
         "title": "Parts",
@@ -169,6 +176,7 @@ def _section(audit: Audit, found: Finding, list_name: str) -> dict[str, Any]:
     paths = list(dict.fromkeys(path for item in shown for path in (*item.paths[:PICTURES], *_similar(item))))
     wanted = [] if found.code in ("missing-file", "empty-file") else paths
     pictures = dict(zip(wanted, thumbnails([root / p for p in wanted], _SIDE), strict=True))
+    boxed = boxed_thumbnails([(root / item.paths[0], item.figures) for item in shown], _SIDE)
     return {
         "code": found.code,
         "level": found.level,
@@ -177,7 +185,10 @@ def _section(audit: Audit, found: Finding, list_name: str) -> dict[str, Any]:
         "what": found.what,
         "fix": remedy_text(audit, found),
         "count": shown_count(found),
-        "places": [_place(item, pictures) for item in shown],
+        "places": [
+            _place(item, pictures if with_boxes is None else {**pictures, item.paths[0]: with_boxes})
+            for item, with_boxes in zip(shown, boxed, strict=True)
+        ],
         "more": found.count - len(shown) if shown else 0,
         "list": list_name if found.items else "",
         "bars": bars_of(found),

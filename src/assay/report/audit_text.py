@@ -68,9 +68,19 @@ def _lower(title: str) -> str:
 def summary_line(audit: Audit) -> str:
     """Name, pictures, classes and parts in one line."""
     parts = ", ".join(f"{part} {n:,}" for part, n in audit.parts.items())
-    classes = "1 class" if len(audit.classes) == 1 else f"{len(audit.classes):,} classes"
+    classes = _classes(audit)
     pictures = "1 picture" if audit.n == 1 else f"{audit.n:,} pictures"
     return f"{audit.data}: {pictures}, {classes}{f' ({parts})' if parts else ''}"
+
+
+def _classes(audit: Audit) -> str:
+    """As "10 classes", or "3 classes of things, 9 of pixels" where pictures themselves have none."""
+    things, pixels = audit.overview.get("things"), audit.overview.get("pixel_classes")
+    told = [f"{len(things):,} classes of things ({sum(things.values()):,})"] if things else []
+    told += [f"{pixels:,} classes of pixels"] if pixels else []
+    if audit.classes or not told:
+        told.insert(0, "1 class" if len(audit.classes) == 1 else f"{len(audit.classes):,} classes")
+    return ", ".join(told)
 
 
 def print_audit(audit: Audit, stream: TextIO, page: Path | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from assay.errors import ConfigError
-from assay.image import read_image
-from assay.pipeline import answer
+from assay.pipeline import NOT_FINITE, answer
 from assay.postprocess import probabilities
 from assay.preprocess import Preprocess
 from assay.runtime.golden import check_golden
+from assay.runtime.photo import open_photo
 from assay.types import Prediction
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class BundlePredictor:
         ImageError : the picture cannot be read. (``predict`` gives a Prediction with ``error`` instead.)
         """
         doubter = self._doubter() if abstain else None
-        name, image = _open(photo)
+        name, image = open_photo(photo)
         size_hw = (image.shape[0], image.shape[1])
         if doubter is None:
             probs = probabilities(self.engine(self._tensor(image)), self.card.temperature)
@@ -135,12 +135,30 @@ class BundlePredictor:
             workers=workers,
         )
 
+    def answer(self, images: Sequence[NDArray[np.uint8]], path: str = "array") -> list[Prediction]:
+        """One Prediction for each decoded picture (H, W, 3) uint8; all are called ``path``."""
+        found: list[Prediction] = []
+        for start in range(0, len(images), self.batch):
+            part = images[start : start + self.batch]
+            logits = self.engine(
+                self.preprocess.normalise(np.stack([self.preprocess.pixels(i) for i in part]))
+            )
+            rows = probabilities(logits, self.card.temperature)
+            found += [self._of_row(row, path, image) for row, image in zip(rows, part, strict=True)]
+        return found
+
+    def _of_row(self, probs: NDArray[np.float32], path: str, image: NDArray[np.uint8]) -> Prediction:
+        size_hw = (image.shape[0], image.shape[1])
+        if np.isfinite(probs).all():
+            return Prediction(path, self.classes, probs, size_hw)
+        return Prediction(path, self.classes, np.empty(0, np.float32), size_hw, error=NOT_FINITE)
+
     def embed(self, photo: Any) -> NDArray[np.float32]:
         """(F,) float32: the features before the last layer, for search and for finding near-duplicates.
 
         Takes and raises what calling does.
         """
-        return np.asarray(self.engine.embed(self._tensor(_open(photo)[1]))[0])
+        return np.asarray(self.engine.embed(self._tensor(open_photo(photo)[1]))[0])
 
     def check(self, golden: bytes) -> float:
         """Answer the golden pictures; the greatest difference, a share of the scores' scale.
@@ -161,32 +179,3 @@ class BundlePredictor:
 
     def _tensor(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self.preprocess(image)[None]  # 1 C S S
-
-
-def _open(photo: Any) -> tuple[str, NDArray[np.uint8]]:
-    """(name for messages, (H, W, 3) uint8)."""
-    if isinstance(photo, str | Path):
-        if not Path(photo).exists():
-            raise ConfigError(f"there is no picture {photo}", fix="check the path")
-        return str(photo), read_image(photo)
-    if isinstance(photo, bytes | bytearray | memoryview):
-        return "bytes", read_image(bytes(photo))
-    if isinstance(photo, np.ndarray):
-        return "array", _check_array(photo)
-    if hasattr(photo, "convert") and hasattr(photo, "mode"):
-        from assay.colour import to_rgb  # noqa: PLC0415 - Pillow images are the rarer case
-
-        return "image", np.array(to_rgb(photo))
-    raise ConfigError(
-        "a photo is a path, bytes, an (H, W, 3) uint8 array or a Pillow image",
-        got=type(photo).__name__,
-        fix="for several photos use .predict(paths)",
-    )
-
-
-def _check_array(array: NDArray[Any]) -> NDArray[np.uint8]:
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise ConfigError(
-            "an array of a photo is (H, W, 3) uint8 in RGB order", got=f"{array.shape} {array.dtype}"
-        )
-    return array

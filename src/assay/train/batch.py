@@ -6,10 +6,12 @@ a batch. So a resumed run needs no saved random state, and threads cannot change
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,51 +38,51 @@ class Shard:
     world: int = 1
 
 
-class Batches:
-    """An endless, seekable sequence of training batches.
+class Moment(NamedTuple):
+    """Where a run stands: the side of the pictures in px, and the share of the run that lies behind."""
+
+    size: int
+    progress: float = 0.0
+
+
+class Stream(ABC):
+    """An endless, seekable sequence of training batches over N rows.
 
     Parameters
     ----------
-    cache : pixels by row.
-    targets : (N,) class index of each row, none negative.
-    classes : K, for mixed targets.
+    n : rows.
     batch : pictures a process and step; lowered to N where there are fewer.
     weights : (N,) sampling weights, or None for plain epochs without repetition.
     """
 
     def __init__(
         self,
-        cache: PictureCache,
-        targets: NDArray[np.int64],
-        classes: int,
-        augment: AugmentConfig,
+        n: int,
         *,
         batch: int,
         seed: int,
-        channels: int = 3,
         workers: int = 2,
         weights: NDArray[np.float64] | None = None,
         shard: Shard = Shard(),
     ) -> None:
-        self._cache, self._targets, self._classes = cache, targets, classes
-        self._augment, self._channels, self._seed = augment, channels, seed
+        self._n, self._seed = n, seed
         self._weights, self._shard, self._workers = weights, shard, workers
-        if len(targets) < shard.world:
+        if n < shard.world:
             raise ConfigError(
-                f"{len(targets)} training pictures are fewer than {shard.world} processes", fix="start fewer"
+                f"{n} training pictures are fewer than {shard.world} processes", fix="start fewer"
             )
-        self.batch = max(1, min(batch, len(targets) // shard.world))
-        self.steps_per_epoch = max(1, len(targets) // (self.batch * shard.world))
+        self.batch = max(1, min(batch, n // shard.world))
+        self.steps_per_epoch = max(1, n // (self.batch * shard.world))
 
-    def stream(self, start: int, size_at: Callable[[int], int]) -> Generator[Batch]:
-        """Batches from step ``start`` on; ``size_at(step)`` is the side in px. Prepared ahead in threads."""
+    def stream(self, start: int, moment_at: Callable[[int], Moment]) -> Generator[Any]:
+        """Batches from step ``start`` on, each at its moment of the run. Prepared ahead in threads."""
         with ThreadPoolExecutor(self._workers, thread_name_prefix="assay-batch") as pool:
-            ahead: deque[Future[Batch]] = deque()
+            ahead: deque[Future[Any]] = deque()
             try:
                 step = start
                 while True:
                     while len(ahead) < self._workers + 2:
-                        ahead.append(pool.submit(self.make, step, size_at(step)))
+                        ahead.append(pool.submit(self.make, step, moment_at(step)))
                         step += 1
                     yield ahead.popleft().result()
             finally:
@@ -91,7 +93,7 @@ class Batches:
         """(epoch, row numbers) of this process's share of one step."""
         epoch, i = divmod(step, self.steps_per_epoch)
         rng = np.random.default_rng((self._seed, epoch))
-        n = len(self._targets)
+        n = self._n
         order = rng.permutation(n) if self._weights is None else rng.choice(n, n, p=self._weights)
         start = (i * self._shard.world + self._shard.rank) * self.batch
         return epoch, order[start : start + self.batch]
@@ -101,8 +103,38 @@ class Batches:
         again = () if self._weights is None else (step * self.batch + i,)
         return np.random.default_rng((self._seed, epoch, row, *again))
 
-    def make(self, step: int, size: int) -> Batch:
-        """The batch of one step, at ``size`` px."""
+    @abstractmethod
+    def make(self, step: int, moment: Moment) -> Any:
+        """The batch of one step, with ``images`` (B, S, S, C) uint8 and ``targets``."""
+
+
+class Batches(Stream):
+    """Pictures with classes.
+
+    Parameters
+    ----------
+    cache : pixels by row.
+    targets : (N,) class index of each row, none negative.
+    classes : K, for mixed targets.
+    """
+
+    def __init__(
+        self,
+        cache: PictureCache,
+        targets: NDArray[np.int64],
+        classes: int,
+        augment: AugmentConfig,
+        *,
+        channels: int = 3,
+        **stream: Any,
+    ) -> None:
+        super().__init__(len(targets), **stream)
+        self._cache, self._targets, self._classes = cache, targets, classes
+        self._augment, self._channels = augment, channels
+
+    def make(self, step: int, moment: Moment) -> Batch:
+        """The batch of one step."""
+        size = moment.size
         epoch, rows = self.rows_of(step)
         augment = Augment(self._augment, size, self._channels)
         images = np.empty((len(rows), size, size, self._channels), np.uint8)

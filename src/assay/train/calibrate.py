@@ -25,7 +25,7 @@ from assay.errors import AssayError, ConfigError, DatasetError
 from assay.labels import ClassNames
 from assay.metrics.evaluate import model_targets
 from assay.train.folder import read_json
-from assay.train.predictor import CheckpointPredictor, load_run
+from assay.train.predictor import CheckpointPredictor, load_classifier
 from assay.train.reference import Ends, group_names
 from assay.types import Dataset, Doubt
 from assay.verb_configs import AbstainConfig
@@ -92,7 +92,7 @@ def calibrate(
     """
     config = AbstainConfig.from_dict(options)
     folder = Path(getattr(run, "folder", run))
-    predictor = load_run(folder)
+    predictor = load_classifier(folder)
     record = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
     own, whole = data is None, _pictures(folder, record, data, read)
     if own and part == "train":

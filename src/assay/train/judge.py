@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,26 @@ from assay.postprocess import probabilities
 from assay.preprocess import Preprocess
 from assay.train.cache import PictureCache
 from assay.train.reference import Ends, ends_of, join
+
+
+class Judging(Protocol):
+    """What the loop asks of validation."""
+
+    def __len__(self) -> int:
+        """Pictures that are looked at."""
+        ...
+
+    def seconds(self, model: Any) -> float:
+        """Seconds that one look at all pictures takes, from a sample of them."""
+        ...
+
+    def score(self, model: Any, weights: Mapping[str, Tensor] | None = None) -> dict[str, float]:
+        """Named scores of the weights, "loss" among them; ``weights`` stand in for the network's own where given."""
+        ...
+
+    def rank(self, score: Mapping[str, float]) -> tuple[float, ...]:
+        """Greater is better."""
+        ...
 
 
 class Judge:
@@ -73,6 +94,10 @@ class Judge:
         begin = time.monotonic()
         few.logits(model)
         return (time.monotonic() - begin) * len(self) / len(few)
+
+    def rank(self, score: Mapping[str, float]) -> tuple[float, ...]:
+        """By accuracy, and among equals by the loss."""
+        return score["accuracy"], -score["loss"]
 
     def score(self, model: Classifier, weights: Mapping[str, Tensor] | None = None) -> dict[str, float]:
         """{"loss", "accuracy", "macro_f1"} of the weights on these pictures."""

@@ -16,22 +16,21 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from assay.configs import TrainConfig
 from assay.errors import ModelError
-from assay.models.classifier import Classifier
-from assay.train.batch import Batch, Batches
+from assay.train.batch import Moment, Stream
 from assay.train.checkpoint import load_tensors, pack, save_tensors, unpack
 from assay.train.ema import WeightAverage
 from assay.train.folder import checkpoint_of, go_on
 from assay.train.interrupt import Interrupt
-from assay.train.judge import Judge
+from assay.train.judge import Judging
 from assay.train.optim import set_lr
 from assay.train.plan import Plan
 from assay.train.record import Recorder
-from assay.train.step import Loss, ToTensors, clip_scale, step_seed
+from assay.train.step import Learn, clip_scale, step_seed
 from assay.train.watch import JUDGING_SHARE, Watch
 
 JUDGEMENTS = 12
@@ -57,11 +56,10 @@ class Place:
 class Fit:
     """Everything the loop works with. ``model`` is prepared by accelerate, ``plain`` is the network inside it."""
 
-    model: Classifier
-    plain: Classifier
-    batches: Batches
-    to_tensors: ToTensors
-    loss: Loss
+    model: nn.Module
+    plain: Any
+    batches: Stream
+    learn: Learn
     optimiser: Optimizer
     plan: Plan
     config: TrainConfig
@@ -70,7 +68,7 @@ class Fit:
     recorder: Recorder
     folder: Path
     average: WeightAverage | None = None
-    judge: Judge | None = None
+    judge: Judging | None = None
     seconds_left: float | None = None
     step_s: dict[int, float] = field(default_factory=dict)
     judge_s: float = 0.0
@@ -110,6 +108,7 @@ def fit(f: Fit) -> None:
             value, norm = _update(f, stream)
             place.step += 1
             place.seconds = f.spent + time.monotonic() - begun
+            f.learn.after(f.plan.progress(place.step), f.plan.warmup)
             watch.step(_facts(f, value, norm), time.monotonic() - at)
             if _should_judge(f):
                 _judge(f)
@@ -138,8 +137,12 @@ def fit(f: Fit) -> None:
     save_place(f)
 
 
-def _stream(f: Fit) -> Generator[Batch]:
-    return f.batches.stream(_first_batch(f), lambda i: f.plan.size_at(i // f.config.accumulate))
+def _stream(f: Fit) -> Generator[Any]:
+    def moment(i: int) -> Moment:
+        step = i // f.config.accumulate
+        return Moment(f.plan.size_at(step), f.plan.progress(step))
+
+    return f.batches.stream(_first_batch(f), moment)
 
 
 def _agreed(f: Fit, asked: bool, loss: float) -> tuple[bool, bool, bool]:
@@ -159,13 +162,9 @@ def _update(f: Fit, stream: Any) -> tuple[float, float]:
     torch.manual_seed(step_seed(f.config.seed, f.place.step, f.accelerator.process_index))
     total, share = 0.0, 1.0 / f.config.accumulate
     for i in range(f.config.accumulate):
-        batch: Batch = next(stream)
-        x, y = f.to_tensors(batch)
         last = i == f.config.accumulate - 1
         with nullcontext() if last else f.accelerator.no_sync(f.model):
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=f.bf16):
-                logits = f.model(x)
-            value = f.loss(logits.float(), y)
+            value = f.learn(f.model, next(stream), bf16=f.bf16)
             f.accelerator.backward(value * share)
         total += float(value.detach()) * share
     norm = clip_scale(list(f.model.parameters()), f.config.clip)
@@ -195,6 +194,7 @@ def _facts(f: Fit, loss: float, norm: float) -> dict[str, float]:
         "step": step,
         "epoch": round(step * f.config.accumulate / f.batches.steps_per_epoch, 3),
         "loss": loss,
+        **{name: round(float(part), 5) for name, part in f.learn.parts.items()},
         "lr": f.lr * f.plan.lr_factor(step - 1),
         "norm": round(norm, 4),
         "size": f.plan.size_at(step - 1),
@@ -233,7 +233,7 @@ def _judge(f: Fit) -> None:
     f.judged_at = time.monotonic()
     f.judge_s = min(f.judge_s or math.inf, f.judged_at - begin)
     best = f.place.best
-    better = not best or (score["accuracy"], -score["loss"]) > (best["accuracy"], -best["loss"])
+    better = not best or f.judge.rank(score) > f.judge.rank(best)
     lower = not best or score["loss"] < best["lowest_loss"]
     f.place.stale = 0 if better or lower else f.place.stale + 1
     lowest = min(score["loss"], best.get("lowest_loss", math.inf))
@@ -254,7 +254,7 @@ def _judge(f: Fit) -> None:
 
 
 def choose(f: Fit) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights to keep: last raw, last averaged, or the best of the run, by validation accuracy then loss.
+    """The weights to keep: last raw, last averaged, or the best of the run, by what the judge ranks on validation.
 
     Without a validation part the averaged ones are kept. Returns (weights, {"kept", "candidates"}).
     """
@@ -268,8 +268,9 @@ def choose(f: Fit) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if f.best.exists() and f.place.best_step >= 0:
         best = load_tensors(f.best)[0]
         candidates["best"] = {name: value.to(f.accelerator.device) for name, value in best.items()}
-    scores = {name: f.judge.score(f.plain, weights) for name, weights in candidates.items()}
-    kept = max(scores, key=lambda name: (scores[name]["accuracy"], -scores[name]["loss"]))
+    judge = f.judge
+    scores = {name: judge.score(f.plain, weights) for name, weights in candidates.items()}
+    kept = max(scores, key=lambda name: judge.rank(scores[name]))
     epoch = round(_first_batch(f) / f.batches.steps_per_epoch, 3)
     f.recorder.log("epoch", step=f.place.step, epoch=epoch, validation=scores[kept], ema=kept == "average")
     return candidates[kept], {"kept": kept, "candidates": scores}
@@ -286,13 +287,16 @@ def save_place(f: Fit) -> None:
             "step_s": {str(k): v for k, v in f.step_s.items()},
             "judge_s": f.judge_s,
         }
-        save_tensors(f.last, pack(f.plain, f.average, f.optimiser), state)
+        learned = {f"learn.{name}": value for name, value in f.learn.state_dict().items()}
+        save_tensors(f.last, pack(f.plain, f.average, f.optimiser) | learned, state)
 
 
 def restore_place(f: Fit) -> None:
     """Take weights, average, optimiser, plan and place from the checkpoint."""
     tensors, state = load_tensors(f.last)
     unpack(tensors, f.plain, f.average, f.optimiser)
+    learned = {n.removeprefix("learn."): v for n, v in tensors.items() if n.startswith("learn.")}
+    f.learn.load_state_dict(learned)
     f.plan, f.place, f.lr = Plan.from_dict(state["plan"]), Place(**state["place"]), state["lr"]
     f.step_s = {int(k): v for k, v in state["step_s"].items()}
     f.judge_s = state["judge_s"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from assay.configs import Recipe
 from assay.data.checks import check_dataset, raise_problems
 from assay.data.read import read_dataset
 from assay.data.split import split_dataset
-from assay.errors import DatasetError
 from assay.folders import cache_folder
 from assay.image import read_image
 from assay.preprocess import RESAMPLING, REVISION, Preprocess
@@ -43,29 +43,28 @@ class Material:
     warnings: tuple[str, ...] = ()
 
 
-def gather(data: str | Path | Dataset, recipe: Recipe, recorder: Recorder) -> Material:
-    """Read, check and split the data, and decode what training and validation need.
+def gather(dataset: Dataset, recipe: Recipe, recorder: Recorder) -> Material:
+    """Check and split the data, and decode what training and validation need.
 
     Raises
     ------
     DatasetError : all that is broken or contradicts itself, at once.
     """
-    recorder.stage("read and check")
-    dataset = split(read(data, recipe), recipe)
+    dataset = split(dataset, recipe)
     problems = check_dataset(dataset, for_training=True)
     raise_problems(problems)
     labelled = dataset.select(dataset.targets >= 0)
-    train = _by_path(labelled.part("train"))
+    train = by_path(labelled.part("train"))
     validation = labelled.part("validation") if "validation" in labelled.parts else None
     preprocess = Preprocess(recipe.preprocess)
     limit, workers = int(recipe.train.cache_gb * 1e9), recipe.train.workers or 2
-    train_pixels = _cache(train, training_kind(preprocess), training_render(preprocess), limit)
-    _fill(train_pixels, recorder, "decode train", workers)
+    train_pixels = cache_of(train, training_kind(preprocess), training_render(preprocess), limit)
+    fill(train_pixels, recorder, "decode train", workers)
     validation_pixels = None
     if validation is not None:
         kind = f"evaluate-{preprocess.digest}"
-        validation_pixels = _cache(validation, kind, evaluation_render(preprocess), limit)
-        _fill(validation_pixels, recorder, "decode validation", workers)
+        validation_pixels = cache_of(validation, kind, evaluation_render(preprocess), limit)
+        fill(validation_pixels, recorder, "decode validation", workers)
     test = labelled.part("test") if "test" in labelled.parts else None
     caches = [train_pixels] if validation_pixels is None else [train_pixels, validation_pixels]
     warnings = (
@@ -75,20 +74,14 @@ def gather(data: str | Path | Dataset, recipe: Recipe, recorder: Recorder) -> Ma
     return Material(labelled, train, validation, test, train_pixels, validation_pixels, preprocess, warnings)
 
 
-def _by_path(dataset: Dataset) -> Dataset:
+def by_path(dataset: Dataset) -> Dataset:
     """Rows in the order of their paths: a table that was sorted anew trains the same run."""
     return dataset.take(pc.sort_indices(dataset.table["path"].cast(pa.string())).to_numpy())
 
 
 def read(data: str | Path | Dataset, recipe: Recipe) -> Dataset:
     """The data set behind a path; a Dataset is taken as it is."""
-    dataset = data if isinstance(data, Dataset) else read_dataset(data, recipe.read)
-    if "labels" in dataset.table.column_names and "label" not in dataset.table.column_names:
-        raise DatasetError(
-            f"{dataset.name} has several labels a picture; `train` learns one",
-            fix="name a column with one label: --label-column",
-        )
-    return dataset
+    return data if isinstance(data, Dataset) else read_dataset(data, recipe.read)
 
 
 def split(dataset: Dataset, recipe: Recipe) -> Dataset:
@@ -96,14 +89,18 @@ def split(dataset: Dataset, recipe: Recipe) -> Dataset:
     return split_dataset(dataset, recipe.split)
 
 
-def _cache(dataset: Dataset, kind: str, render: Render, limit: int) -> PictureCache:
+def cache_of(
+    dataset: Dataset, kind: str, render: Render, limit: int, *, paths: Sequence[str] | None = None
+) -> PictureCache:
+    """A cache of the data set's pictures, or of other files of each; ``fill`` is still to come."""
     where = hashlib.blake2b(os.fsencode(dataset.root.resolve()), digest_size=8).hexdigest()
     folder = cache_folder() / "pixels" / f"{where}-{kind}"
-    paths = [dataset.root / path for path in dataset.table["path"].to_pylist()]
-    return PictureCache(folder, paths, render, limit_bytes=limit)
+    names = dataset.table["path"].to_pylist() if paths is None else paths
+    return PictureCache(folder, [dataset.root / name for name in names], render, limit_bytes=limit)
 
 
-def _fill(cache: PictureCache, recorder: Recorder, name: str, workers: int) -> None:
+def fill(cache: PictureCache, recorder: Recorder, name: str, workers: int) -> None:
+    """Decode what is missing, with a bar; what the cache could not keep is logged."""
     recorder.stage(name, total=1.0)
     cache.fill(workers=workers, on_progress=lambda done, n: recorder.advance(done / n, f"{done} of {n}"))
     for text in cache.warnings:

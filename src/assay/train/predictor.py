@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from assay.bundle import Card
 from assay.configs import ModelConfig
@@ -18,8 +19,10 @@ from assay.errors import ConfigError, ModelError
 from assay.labels import ClassNames
 from assay.models.build import build_model
 from assay.models.classifier import Classifier
+from assay.models.multitask import Heads, build_multitask
 from assay.pipeline import answer
 from assay.train.checkpoint import load_tensors
+from assay.train.scene_predictor import ScenePredictor
 from assay.train.step import channels_last
 from assay.types import Prediction
 
@@ -94,8 +97,8 @@ class CheckpointPredictor:
             return self.model.head(embedding).float().cpu().numpy(), embedding.float().cpu().numpy()
 
 
-def load_run(path: str | Path) -> CheckpointPredictor:
-    """The finished run in a folder.
+def load_run(path: str | Path) -> CheckpointPredictor | ScenePredictor:
+    """The finished run in a folder: a ScenePredictor where its card says so.
 
     Raises
     ------
@@ -116,11 +119,46 @@ def load_run(path: str | Path) -> CheckpointPredictor:
     values = dict(card.model)
     channels = int(values.pop("channels", 3))
     config = ModelConfig.from_dict({**values, "weights": None, "pretrained": False})
-    model = build_model(config, len(card.classes), channels)
+    model: nn.Module
+    if card.task == "scene":
+        model = build_multitask(config, heads_of(card), channels)
+    else:
+        model = build_model(config, len(card.classes), channels)
     tensors, _ = load_tensors(folder / "model.safetensors")
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise ModelError(f"{folder}/model.safetensors does not fit its card", got=str(error)) from error
     channels_last(model.eval())
-    return CheckpointPredictor(model, card, folder)
+    if isinstance(model, Classifier):
+        return CheckpointPredictor(model, card, folder)
+    return ScenePredictor(model, card, folder)
+
+
+def load_classifier(path: str | Path) -> CheckpointPredictor:
+    """The finished run of a classifier, for those who look inside it.
+
+    Raises
+    ------
+    ConfigError : as ``load_run``; or the run tells more than a class.
+    """
+    found = load_run(path)
+    if isinstance(found, ScenePredictor):
+        raise ConfigError(
+            f"{path} is no classifier",
+            got=f"a network that tells {', '.join(found.card.heads)}",
+            fix="this works with runs that learned the class of pictures alone",
+        )
+    return found
+
+
+def heads_of(card: Card) -> Heads:
+    """The heads of a card, with their numbers of classes."""
+    names = card.heads
+    return Heads(
+        classes=len(card.classes) if "class" in names else 0,
+        tags=len(card.classes) if "tags" in names else 0,
+        boxes=len(card.object_classes) if "boxes" in names else 0,
+        masks="masks" in names,
+        pixels=len(card.pixel_classes) if "pixels" in names else 0,
+    )

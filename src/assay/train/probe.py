@@ -6,36 +6,37 @@ import copy
 import math
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
 
 from assay.configs import TrainConfig
-from assay.train.batch import Batch, Batches
+from assay.train.batch import Moment, Stream
 from assay.train.optim import build_optimiser, parameter_groups
-from assay.train.step import Loss, ToTensors
+from assay.train.step import Learn
 
 WARM_UP, TIMED = 2, 3
 
 
-def seconds_a_step(
-    model: nn.Module, batches: Batches, to_tensors: ToTensors, loss: Loss, *, size: int, bf16: bool
-) -> float:
+def seconds_a_step(model: nn.Module, batches: Stream, learn: Learn, *, size: int, bf16: bool) -> float:
     """Median seconds of a training step at ``size`` px, loading included, on a copy of the network."""
     twin = copy.deepcopy(model).train()
     optimiser = torch.optim.SGD(twin.parameters(), lr=0.0)
     times = []
-    stream = batches.stream(0, lambda _: size)
+    learn.eval()  # what is only tried teaches the loss nothing
+    stream = batches.stream(0, lambda _: Moment(size))
     for _ in range(WARM_UP + TIMED):
         begin = time.perf_counter()
-        _update(twin, next(stream), to_tensors, loss, optimiser, bf16=bf16)
+        _update(twin, next(stream), learn, optimiser, bf16=bf16)
         times.append(time.perf_counter() - begin)
     stream.close()
+    learn.train()
     return sorted(times[WARM_UP:])[TIMED // 2]
 
 
 def choose_precision(
-    model: nn.Module, batches: Batches, to_tensors: ToTensors, loss: Loss, *, size: int
+    model: nn.Module, batches: Stream, learn: Learn, *, size: int
 ) -> tuple[str, dict[str, float]]:
     """("bf16" | "fp32", seconds a step of each): bf16 only where it is at least 5 % faster.
 
@@ -44,7 +45,7 @@ def choose_precision(
     if torch.cuda.is_available():
         return ("bf16" if torch.cuda.is_bf16_supported() else "fp32"), {}
     seconds = {
-        name: seconds_a_step(model, batches, to_tensors, loss, size=size, bf16=name == "bf16")
+        name: seconds_a_step(model, batches, learn, size=size, bf16=name == "bf16")
         for name in ("fp32", "bf16")
     }
     return ("bf16" if seconds["bf16"] < 0.95 * seconds["fp32"] else "fp32"), seconds
@@ -52,9 +53,8 @@ def choose_precision(
 
 def find_lr(
     model: nn.Module,
-    batches: Batches,
-    to_tensors: ToTensors,
-    loss: Loss,
+    batches: Stream,
+    learn: Learn,
     config: TrainConfig,
     *,
     size: int,
@@ -70,12 +70,13 @@ def find_lr(
     optimiser = build_optimiser(parameter_groups([list(twin.parameters())], 0.0, 1.0), config, 1e-6)
     curve: list[tuple[float, float]] = []
     smooth, best = 0.0, math.inf
-    stream = batches.stream(0, lambda _: size)
+    learn.eval()
+    stream = batches.stream(0, lambda _: Moment(size))
     for i in range(steps):
         lr = 1e-6 * 10 ** (6 * i / (steps - 1))
         for group in optimiser.param_groups:
             group["lr"] = lr
-        value = _update(twin, next(stream), to_tensors, loss, optimiser, bf16=bf16)
+        value = _update(twin, next(stream), learn, optimiser, bf16=bf16)
         smooth = 0.9 * smooth + 0.1 * value
         fair = smooth / (1 - 0.9 ** (i + 1))
         if not math.isfinite(fair) or (i > 10 and fair > 3 * best):
@@ -83,6 +84,7 @@ def find_lr(
         best = min(best, fair)
         curve.append((lr, fair))
     stream.close()
+    learn.train()
     return steepest(curve), curve
 
 
@@ -95,18 +97,9 @@ def steepest(curve: list[tuple[float, float]]) -> float:
 
 
 def _update(
-    model: nn.Module,
-    batch: Batch,
-    to_tensors: ToTensors,
-    loss: Loss,
-    optimiser: torch.optim.Optimizer,
-    *,
-    bf16: bool,
+    model: nn.Module, batch: Any, learn: Learn, optimiser: torch.optim.Optimizer, *, bf16: bool
 ) -> float:
-    x, y = to_tensors(batch)
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
-        logits = model(x)
-    value = loss(logits.float(), y)
+    value = learn(model, batch, bf16=bf16)
     optimiser.zero_grad()
     value.backward()
     optimiser.step()

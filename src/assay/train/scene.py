@@ -136,7 +136,7 @@ def placed(scene: Scene, place: Place, least: Least = Least()) -> Scene:
     return Scene(
         _placed_image(scene.image, place),
         None if scene.things is None else _placed_things(scene.things, scene.size_hw, place, least),
-        None if scene.pixels is None else _placed_plane(scene.pixels, place, IGNORE),
+        None if scene.pixels is None else resampled(scene.pixels, place, IGNORE),
     )
 
 
@@ -164,8 +164,8 @@ def _inside(box: tuple[float, ...], size_wh: tuple[int, int]) -> tuple[float, fl
     return max(left, 0.0), max(top, 0.0), min(right, float(size_wh[0])), min(bottom, float(size_wh[1]))
 
 
-def _placed_plane(plane: NDArray[T], place: Place, outside: int) -> NDArray[T]:
-    """(H, W) by the nearest pixel: the one under the centre of the new one."""
+def resampled(plane: NDArray[T], place: Place, outside: int) -> NDArray[T]:
+    """A plane (H, W) as ``place`` shows it, by the nearest pixel: the one under the centre of the new one."""
     canvas = np.full(place.canvas_hw, outside, plane.dtype)
     x1, y1, x2, y2 = place.seen_xyxy
     rows = _sources(y1 - place.offset_yx[0], y2 - place.offset_yx[0], plane.shape[0], place.scaled_hw[0])
@@ -184,7 +184,7 @@ def _placed_things(things: Things, size_hw: tuple[int, int], place: Place, least
     scale = np.array([place.scaled_hw[1] / size_hw[1], place.scaled_hw[0] / size_hw[0]] * 2)
     shift = np.array([place.offset_yx[1], place.offset_yx[0]] * 2, np.float64)
     whole, regions = things.boxes_xyxy * scale + shift, things.ignored_xyxy * scale + shift
-    masks = [None if m is None else _placed_plane(m, place, 0) for m in things.masks]
+    masks = [None if m is None else resampled(m, place, 0) for m in things.masks]
     left = clip(whole, place.canvas_hw)
     share = area(left) / np.maximum(area(whole), 1e-12)
     for i in np.flatnonzero((np.abs(left - whole) > _ROUNDING_PX).any(axis=1)):

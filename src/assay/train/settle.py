@@ -44,6 +44,13 @@ def settle(recipe: Recipe, processes: int = 1) -> Recipe:
             f"transfer={train.transfer} needs weights to start from",
             fix="give --weights FILE or --pretrained",
         )
+    scene = recipe.model.heads not in (None, ("class",))
+    if scene and train.transfer in ("frozen", "probe-then-all"):
+        raise ConfigError(
+            f"transfer={train.transfer} is for a classifier alone",
+            got=f"heads {', '.join(recipe.model.heads or ())}",
+            fix="leave it out: all of the network learns",
+        )
     if train.patience and train.epochs is None:
         raise ConfigError(
             "patience is for runs with --epochs; a time-boxed schedule always completes", fix="give --epochs"
@@ -55,7 +62,7 @@ def settle(recipe: Recipe, processes: int = 1) -> Recipe:
         lr=peak_lr(train.optimiser, train.batch * train.accumulate * processes, started=started)
         if train.lr is None
         else train.lr,
-        transfer=train.transfer or ("probe-then-all" if started else "all"),
+        transfer=train.transfer or ("probe-then-all" if started and not scene else "all"),
         layer_decay=train.layer_decay or (0.85 if started else 1.0),
         progressive=minutes is not None if train.progressive is None else train.progressive,
         workers=train.workers or cores(),

@@ -18,12 +18,9 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 import assay
 from assay.bundle import Card
 from assay.configs import ModelConfig, Recipe
-from assay.decide.stored import save_abstention
 from assay.errors import AssayError, ConfigError
-from assay.metrics.evaluate import Evaluation, evaluate
-from assay.metrics.reliability import fit_temperature
-from assay.tables import BASELINES
-from assay.train.begin import begin_fit, build
+from assay.train.batch import Shard
+from assay.train.begin import begin_fit
 from assay.train.checkpoint import load_tensors, save_tensors
 from assay.train.folder import (
     RunRecord,
@@ -35,12 +32,12 @@ from assay.train.folder import (
     read_json,
     write_json,
 )
+from assay.train.job import Job
+from assay.train.jobs import job_of, recipe_for
 from assay.train.loop import Fit, choose, fit
 from assay.train.machine import describe_machine, tune_allocator
-from assay.train.material import Material, gather
-from assay.train.predictor import CheckpointPredictor
+from assay.train.material import read
 from assay.train.record import Recorder
-from assay.train.reference import Ends, fit_at_the_end, look_at_training, reference_count
 from assay.train.settle import settle
 from assay.types import Dataset
 
@@ -51,7 +48,7 @@ class Run:
 
     folder: Path
     card: Card
-    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    evaluations: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
 
@@ -70,11 +67,12 @@ def train(
     begun: float | None = None,
     **options: Any,
 ) -> Run:
-    """Train a classifier on labelled pictures.
+    """Train a network on labelled pictures: a classifier, or any of class, tags, boxes, masks and pixels at once.
 
     Parameters
     ----------
-    data : a folder with one folder a class, a CSV or Parquet table, or a Dataset. May be None with ``resume``.
+    data : a folder or table in any format of ``assay.tables.FORMATS``, or a Dataset. May be None with ``resume``.
+        What is learned follows from its labels; ``heads`` chooses among them.
     out : the run folder; ``runs/NAME`` when not given.
     resume : go on with an interrupted run in ``out``; gives the same losses as an unbroken one
         (on one CPU bit for bit).
@@ -97,15 +95,18 @@ def train(
             raise ConfigError("resume needs the run's folder", fix="give --out")
         folder = Path(out)
         recipe, values = earlier_recipe(folder, options), read_json(folder / "run.json")
-        data, command = values["data"] if data is None else data, values["command"]
+        dataset, command = read(values["data"] if data is None else data, recipe), values["command"]
     else:
         if data is None:
             raise ConfigError("no data given", fix="give a folder or a table")
-        recipe = ask(options)
+        dataset = read(data, ask(options))
+        recipe = recipe_for(dataset, options)
         folder = _fresh_folder(out, data, recipe, accelerator)
     record = RunRecord(folder, values, begun=begun, writes=accelerator.is_main_process)
     try:
-        return _run(data, recipe, record, accelerator, show=show, command=list(command))
+        return _run(
+            dataset, _place(data, values), recipe, record, accelerator, show=show, command=list(command)
+        )
     except BaseException as error:
         with contextlib.suppress(AssayError):  # a full disk must not hide why the run broke off
             record.end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
@@ -136,8 +137,16 @@ def _fresh_folder(
     return Path(broadcast_object_list(folder)[0])
 
 
+def _place(data: str | Path | Dataset | None, values: dict[str, Any]) -> str:
+    """Where the data lies, for the record."""
+    if data is None:
+        return str(values["data"])
+    return str((data.root if isinstance(data, Dataset) else Path(data)).resolve())
+
+
 def _run(
-    data: str | Path | Dataset,
+    dataset: Dataset,
+    place_of_data: str,
     recipe: Recipe,
     record: RunRecord,
     accelerator: Accelerator,
@@ -153,26 +162,30 @@ def _run(
     place = _saved_place(folder)
     if place:
         record.count_from(place["seconds"])
-    record.add(**{**_asked(data, recipe, command), **record.values, "status": "running"})
+    record.add(**{**_asked(place_of_data, recipe, command), **record.values, "status": "running"})
+    job = job_of(settled)
     with Recorder(folder if main else None, show=show, resume_at=place["step"] if place else 0) as recorder:
         with accelerator.main_process_first():
-            material = gather(data, settled, recorder)
+            recorder.stage("read and check")
+            material = job.gather(dataset, settled, recorder)
         _same_data(material, record.values)
         record.add(**{**_found(settled, material), **record.values})
         if main:
             pq.write_table(_split_table(material.dataset), folder / "split.parquet")
             if settled.train.baselines and "baselines" not in record.values:
-                record.add(baselines=_baselines(material, recorder))
+                record.add(baselines=job.baselines(material, recorder))
         torch.manual_seed(settled.train.seed)
-        model, facts = build(settled, material, recorder, accelerator.device, fresh=place is None)
+        model, facts = job.build(settled, material, recorder, accelerator.device, fresh=place is None)
         record.add(**{**facts, **record.values})
-        f = begin_fit(model, settled, material, recorder, accelerator, folder, elapsed=record.seconds)
+        shard = Shard(accelerator.process_index, accelerator.num_processes)
+        parts = job.parts(model, settled, material, shard, accelerator.device)
+        f = begin_fit(model, settled, parts, recorder, accelerator, folder, elapsed=record.seconds)
         record.add(resolved={**record.values["resolved"], **_resolved(f)})
         _warn_of_budget(f, record)
         recorder.stage("train", total=1.0)
         record.keep()
         fit(f)
-        return _finish(f, material, settled, record)
+        return _finish(f, job, material, settled, record)
 
 
 def _resolved(f: Fit) -> dict[str, Any]:
@@ -193,26 +206,18 @@ def _warn_of_budget(f: Fit, record: RunRecord) -> None:
     f.recorder.log("note", text=text)
 
 
-def _finish(f: Fit, material: Material, recipe: Recipe, record: RunRecord) -> Run:
+def _finish(f: Fit, job: Job, material: Any, recipe: Recipe, record: RunRecord) -> Run:
     """Choose weights, calibrate, evaluate, write; the card marks the run as finished."""
     f.recorder.stage("calibrate and evaluate", total=1.0)
     weights, chosen = choose(f)
     f.plain.load_state_dict(weights)
-    temperature, held = 1.0, None
-    if f.judge is not None:
-        held = f.judge.ends(f.plain)
-        temperature = fit_temperature(held[0], f.judge.targets)
-    record.add(chosen=chosen, temperature=temperature)
-    card = _card(f, material, recipe, record.values, temperature)
-    evaluations: dict[str, Evaluation] = {}
+    record.add(chosen=chosen)
     if f.accelerator.is_main_process:
         save_tensors(f.folder / "model.safetensors", weights, {"classes": material.dataset.classes.digest})
-        abstains = held is not None and _hold_back(f, material, record, held, temperature)
-        predictor = CheckpointPredictor(f.plain.eval(), card, f.folder)
-        for part in ("validation", "test"):
-            if part in material.dataset.parts:
-                evaluations[part] = evaluate(predictor, material.dataset, part, abstain=abstains)
-                evaluations[part].save(f.folder / "evaluation")
+    card, evaluations = job.finish(f, material, _card(f, job, material, recipe, record.values), record)
+    if f.accelerator.is_main_process:
+        for evaluation in evaluations.values():
+            evaluation.save(f.folder / "evaluation")
         write_json(f.folder / "card.json", card.to_dict())
     record.end("finished")
     minutes = record.values["minutes"]
@@ -221,27 +226,15 @@ def _finish(f: Fit, material: Material, recipe: Recipe, record: RunRecord) -> Ru
     return Run(f.folder, card, evaluations, record.values["seconds"], tuple(record.values["warnings"]))
 
 
-def _hold_back(f: Fit, material: Material, record: RunRecord, held: Ends, temperature: float) -> bool:
-    """Decide when answers are held back; whether that was possible. A run does not fail for want of thresholds."""
-    each = f.judge_s / len(held[0])
-    count = reference_count(len(material.train), f.config.minutes, each)
-    try:
-        reference = look_at_training(f.plain, material, count, f.accelerator.device)
-        save_abstention(fit_at_the_end(held, reference, material, temperature), f.folder)
-    except ConfigError as error:
-        text = f"no thresholds for holding answers back were fitted: {error.what}"
-        record.add(warnings=[*record.values.get("warnings", []), text])
-        return False
-    return True
-
-
-def _card(f: Fit, material: Material, recipe: Recipe, record: dict[str, Any], temperature: float) -> Card:
+def _card(f: Fit, job: Job, material: Any, recipe: Recipe, record: dict[str, Any]) -> Card:
     wanted = ("command", "split_hash", "split", "machine", "versions", "weights", "resolved", "started")
     return Card(
+        task=job.task,
         classes=material.dataset.classes,
+        object_classes=material.dataset.object_classes,
+        pixel_classes=material.dataset.pixel_classes,
         preprocess=recipe.preprocess,
         model={**_portable(recipe.model), "channels": material.preprocess.channels},
-        temperature=temperature,
         name=f.folder.name,
         provenance={name: record[name] for name in wanted if name in record},
     )
@@ -253,13 +246,13 @@ def _portable(config: ModelConfig) -> dict[str, Any]:
     return {**values, "weights": Path(values["weights"]).name if values["weights"] else None}
 
 
-def _asked(data: str | Path | Dataset, recipe: Recipe, command: list[str]) -> dict[str, Any]:
+def _asked(data: str, recipe: Recipe, command: list[str]) -> dict[str, Any]:
     """What is known before anything is read."""
     return {
         "format": 1,
-        "task": "classify",
+        "task": job_of(recipe).task,
         "command": command,
-        "data": str((data.root if isinstance(data, Dataset) else Path(data)).resolve()),
+        "data": data,
         "recipe": recipe.to_dict(),
         "machine": describe_machine(),
         "versions": {"assay": assay.__version__, "torch": torch.__version__},
@@ -267,7 +260,7 @@ def _asked(data: str | Path | Dataset, recipe: Recipe, command: list[str]) -> di
     }
 
 
-def _found(settled: Recipe, material: Material) -> dict[str, Any]:
+def _found(settled: Recipe, material: Any) -> dict[str, Any]:
     """What the data turned out to be."""
     dataset = material.dataset
     return {
@@ -292,24 +285,10 @@ def _saved_place(folder: Path) -> dict[str, Any] | None:
     return dict(load_tensors(last)[1]["place"]) if last.exists() else None
 
 
-def _same_data(material: Material, record: dict[str, Any]) -> None:
+def _same_data(material: Any, record: dict[str, Any]) -> None:
     if "split_hash" in record and record["split_hash"] != material.dataset.split_hash:
         raise ConfigError(
             "the data changed since this run began",
             got=f"split hash {material.dataset.split_hash}, was {record['split_hash']}",
             fix="bring the data back, or start a new run",
         )
-
-
-def _baselines(material: Material, recorder: Recorder) -> dict[str, Any]:
-    """What everyone must beat, measured on the same parts."""
-    recorder.stage("baselines")
-    found: dict[str, Any] = {}
-    for name in BASELINES:
-        predictor = BASELINES.load(name)(material.train)
-        found[name] = {
-            part: evaluate(predictor, material.dataset, part, draws=200).to_dict()["metrics"]
-            for part in ("validation", "test")
-            if part in material.dataset.parts
-        }
-    return found

@@ -3,18 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from assay.configs import PreprocessConfig
-from assay.train.batch import Batch
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
+class Learn(Protocol):
+    """What a step minimises. It is kept in the checkpoint where it has a state of its own."""
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """What the loss of the last batch was made of, detached, by name; may be empty."""
+        ...
+
+    def __call__(self, model: nn.Module, batch: Any, *, bf16: bool) -> Tensor:
+        """The loss of a batch, a scalar with a graph."""
+        ...
+
+    def images(self, batch: Any) -> Tensor:
+        """(B, C, S, S) float32: what the network is shown."""
+        ...
+
+    def after(self, progress: float, warmup: float) -> None:
+        """Told after every step where the run stands."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:
+        """Whether it takes in what it sees; as ``nn.Module.train``."""
+        ...
+
+    def eval(self) -> Any:
+        """As ``nn.Module.eval``."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What it has learned of the run so far."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> Any:
+        """The inverse of ``state_dict``."""
+        ...
+
+
+class LearnClasses(nn.Module):
+    """Cross-entropy and its kin of the network's logits, over batches of ``images`` and ``targets``."""
+
+    def __init__(self, loss: nn.Module, to_tensors: ToTensors) -> None:
+        super().__init__()
+        self.loss, self._to_tensors = loss, to_tensors
+        self.parts: dict[str, Tensor] = {}
+
+    def forward(self, model: nn.Module, batch: Any, *, bf16: bool) -> Tensor:
+        """As ``Learn``."""
+        x = self.images(batch)
+        y = torch.from_numpy(batch.targets).to(x.device)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+            logits = model(x)
+        value: Tensor = self.loss(logits.float(), y)
+        return value
+
+    def images(self, batch: Any) -> Tensor:
+        """As ``Learn``."""
+        return self._to_tensors(batch.images)
+
+    def after(self, progress: float, warmup: float) -> None:
+        """Nothing changes over a run."""
+
+
 class ToTensors:
-    """Puts a batch on the device and normalises it as Preprocess does: (B, S, S, C) uint8 -> (B, C, S, S) float32."""
+    """Normalises on the device as Preprocess does: (B, S, S, C) uint8 -> (B, C, S, S) float32."""
 
     def __init__(self, config: PreprocessConfig, channels: int, device: torch.device) -> None:
         mean = torch.tensor(config.mean).reshape(-1)
@@ -25,11 +89,10 @@ class ToTensors:
         self._shift = mean.reshape(1, -1, 1, 1).to(device)
         self._scale = 1.0 / std.reshape(1, -1, 1, 1).to(device)
 
-    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(images, targets) on the device; a permuted B S S C is channels_last already."""
-        x = torch.from_numpy(batch.images).to(self._device).permute(0, 3, 1, 2)  # B C S S
-        x = x.float().mul_(1 / 255).sub_(self._shift).mul_(self._scale)
-        return x, torch.from_numpy(batch.targets).to(self._device)
+    def __call__(self, images: NDArray[np.uint8]) -> Tensor:
+        """On the device; a permuted B S S C is channels_last already."""
+        x = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2)  # B C S S
+        return x.float().mul_(1 / 255).sub_(self._shift).mul_(self._scale)
 
 
 def channels_last(model: nn.Module) -> nn.Module:

@@ -17,7 +17,7 @@ from typing import Any
 from assay.configs import Recipe
 from assay.errors import AssayError, ConfigError
 from assay.export.export import export
-from assay.runtime.load import load
+from assay.runtime.load import load_classifier
 from assay.runtime.predictor import BundlePredictor
 from assay.train.folder import ask, lock_folder
 from assay.train.machine import describe_machine
@@ -272,7 +272,7 @@ def _bundle(folder: Path, run: str) -> BundlePredictor:
     source, place = folder / run, folder / "bundles" / f"{Path(run).name}.bundle"
     if not place.is_file() or place.stat().st_mtime < (source / "card.json").stat().st_mtime:
         export(source, place)
-    return load(place, check=False)
+    return load_classifier(place, check=False)
 
 
 def _facts(material: Material) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from assay.configs import Recipe
 from assay.errors import AssayError, ConfigError, DatasetError
 from assay.train.folder import ask, lock_folder, read_json
-from assay.train.material import Material, gather
+from assay.train.material import Material, gather, read
 from assay.train.record import Recorder
 from assay.train.start import train
 from assay.trials.lineup import Contender
@@ -149,7 +149,7 @@ def prepare(data: str | Path | Dataset, recipes: Iterable[Recipe]) -> Material:
         if recipe.preprocess in done:
             continue
         done.append(recipe.preprocess)
-        found = gather(data, recipe, Recorder(None))
+        found = gather(read(data, recipe), recipe, Recorder(None))
         material = material or found
     assert material is not None
     return material

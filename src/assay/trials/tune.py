@@ -162,7 +162,7 @@ class _Search:
             shutil.rmtree(place, ignore_errors=True)
         found = {name: run.evaluations["validation"].metrics[name].value for name in ("accuracy", "nll")}
         trial.set_user_attr("score", {"accuracy": found["accuracy"], "loss": found["nll"]})
-        return found["accuracy"] - min(found["nll"], 30.0) / 1000
+        return float(found["accuracy"] - min(found["nll"], 30.0) / 1000)
 
     def _budget(self, options: dict[str, Any]) -> dict[str, Any]:
         """A quarter of the real run; time-boxed trials are short enough for six of them."""

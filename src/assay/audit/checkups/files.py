@@ -13,7 +13,6 @@ from assay.audit.facts import BLANK_CONTRAST
 from assay.audit.finding import Finding, Item, Level, finding
 from assay.audit.rows import paths_of
 from assay.data.check_rows import reading_notes
-from assay.data.faults import faults_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,18 +126,6 @@ def _passed_over(examination: Examination) -> Iterator[Finding]:
             yield finding(
                 "warning", code, title, what, fix, items, count=len(found), figures={"pictures": len(found)}
             )
-    faults, count = faults_of(examination.dataset)
-    if count:
-        yield finding(
-            "warning",
-            "kept-out",
-            "Boxes and masks that could not be used",
-            "One box or mask could not be used and is kept out.|{n} boxes and masks could not be used and are kept "
-            "out.",
-            "Mend them where they stand; each is named with its place.",
-            [Item((), (), f"{fault}; {fault.fix}") for fault in faults[: examination.config.most]],
-            count=count,
-        )
 
 
 def _told(examination: Examination, kind: _Kind) -> Finding:

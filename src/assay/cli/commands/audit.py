@@ -129,8 +129,9 @@ def _show(found: Audit, page: Path, mended: Mended | None) -> None:
 COMMAND = Command(
     "audit",
     "Examine a data set as a doctor would: broken files, duplicates, leaks between parts, missing and rare classes,\n"
-    "likely wrong labels, groups that a random split would leak, shortcuts, and too few pictures to tell.\n\n"
-    "Checkups: files, duplicates, parts, classes, groups, shortcuts, labels, power.\n"
+    "likely wrong labels, groups that a random split would leak, shortcuts, and too few pictures to tell; of boxes and\n"
+    "masks those that lie wrong, are there twice, disagree, or vanish at the size of training.\n\n"
+    "Checkups: files, duplicates, parts, classes, objects, groups, shortcuts, labels, power.\n"
     "Exit codes: 0 nothing serious, 1 at least one error (with --strict also a warning), 2 the request cannot be\n"
     "taken, 130 interrupted; the same command again goes on where it was.",
     _add_arguments,

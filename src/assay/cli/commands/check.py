@@ -13,6 +13,7 @@ from assay.cli.command import Command
 from assay.cli.flags import add_config_flags, read_config
 from assay.cli.terminal import paint
 from assay.configs import ReadConfig
+from assay.errors import ConfigError
 
 if TYPE_CHECKING:
     from assay.data.problems import Problem
@@ -28,6 +29,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--decode", action="store_true", help="read every picture and mask whole, not just its header"
     )
     parser.add_argument("--training", action="store_true", help="be as strict as before a training")
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=320,
+        metavar="PX",
+        help="longer side of pictures in training: things that vanish there are told (default: 320)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_config_flags(parser, ReadConfig)
 
@@ -37,6 +45,8 @@ def _run(args: argparse.Namespace) -> int:
     from assay.data.checks import check_dataset  # noqa: PLC0415 - Arrow, for those who check
     from assay.data.read import read_dataset  # noqa: PLC0415
 
+    if args.size < 1:
+        raise ConfigError(f"--size is {args.size}", fix="give the size of training in px, such as --size 320")
     dataset = read_dataset(args.data, read_config(args, ReadConfig))
     with quiet_native(), _progress(quiet=args.json) as on_progress:
         problems = check_dataset(
@@ -44,6 +54,8 @@ def _run(args: argparse.Namespace) -> int:
             pictures=not args.no_pictures,
             decode=args.decode,
             for_training=args.training,
+            heads=_heads(dataset),
+            size=args.size,
             on_progress=on_progress,
         )
     if args.json:
@@ -51,6 +63,14 @@ def _run(args: argparse.Namespace) -> int:
     else:
         _show(dataset, problems)
     return 1 if any(p.level == "error" for p in problems) else 0
+
+
+def _heads(dataset: Dataset) -> tuple[str, ...]:
+    """What a training on these data would learn, if it is left to itself."""
+    if len(dataset.classes):
+        return ("class",)
+    boxes = ("boxes",) if "objects" in dataset.table.column_names else ()
+    return (*boxes, *(("pixels",) if len(dataset.pixel_classes) else ())) or ("class",)
 
 
 @contextmanager
@@ -106,7 +126,9 @@ def _show(dataset: Dataset, problems: list[Problem]) -> None:
 COMMAND = Command(
     "check",
     "Find what is broken or contradicts itself in a data set: missing, empty and unreadable pictures, empty classes, "
-    "equal pictures under two labels or in two parts, torn groups. Exit code 1 when there is an error.",
+    "equal pictures under two labels or in two parts, torn groups; boxes and masks that could not be used, lie outside "
+    "or in a turned frame, are there twice, disagree with each other, or vanish at the size of training. Exit code 1 "
+    "when there is an error.",
     _add_arguments,
     _run,
     epilog="  assay check photos\n  assay check labels.csv --root photos --decode --json",

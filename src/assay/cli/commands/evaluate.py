@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.cli.command import Command
-from assay.cli.flags import add_config_flags, given_options, read_config
+from assay.cli.flags import add_config_flags
+from assay.cli.measured_pictures import measured_pictures
 from assay.configs import ReadConfig
-from assay.errors import ConfigError, DatasetError
+from assay.errors import ConfigError
 
 if TYPE_CHECKING:
+    from assay.card import Card
     from assay.labels import ClassNames
     from assay.metrics.evaluation import Evaluation
+    from assay.metrics.scene_evaluation import SceneEvaluation
     from assay.types import Dataset, Prediction, Predictor
 
 
@@ -32,6 +35,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--abstain",
         action="store_true",
         help="also measure which answers are held back, and how often the given ones are wrong",
+    )
+    parser.add_argument(
+        "--score",
+        type=float,
+        metavar="S",
+        help="of found things: count those with this score or more as told (default: what validation picked)",
     )
     parser.add_argument("--json", action="store_true", help="print the evaluation as JSON")
     parser.add_argument(
@@ -50,12 +59,13 @@ def _run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < low:
             raise ConfigError(f"--{name} is {value}", fix=f"the least is {low}")
-    from assay.cli.native import quiet_native  # noqa: PLC0415
-    from assay.metrics.evaluate import evaluate  # noqa: PLC0415 - numpy, for those who measure
-
+    if args.score is not None and not 0 < args.score <= 1:
+        raise ConfigError(f"--score is {args.score:g}", fix="a score is above 0 and at most 1")
     place = Path(args.model)
     predictor = _with_batch(_load(place), args.batch)
-    dataset, own = _dataset(args, place)
+    is_scene = _is_scene(predictor)
+    _require_fitting(args, predictor, is_scene=is_scene)
+    dataset, own = measured_pictures(args, place)
     part = None if args.part == "all" else args.part
     if part is not None and not dataset.parts:
         raise ConfigError(
@@ -63,15 +73,71 @@ def _run(args: argparse.Namespace) -> int:
             got=f"{len(dataset)} pictures",
             fix="--part all measures every picture; --split FILE names the parts",
         )
-    total = len(dataset) if part is None else len(dataset.part(part))
+    shown = _Shown(predictor, len(dataset) if part is None else len(dataset.part(part)))
+    if is_scene:
+        return _scenes(args, shown, dataset, part, place, own=own)
+    return _classes(args, shown, dataset, part, place, own=own)
+
+
+def _is_scene(predictor: Any) -> bool:
+    return getattr(getattr(predictor, "card", None), "task", "classify") == "scene"
+
+
+def _require_fitting(args: argparse.Namespace, predictor: Any, *, is_scene: bool) -> None:
+    """Raise ConfigError where an option has no meaning for what the network tells."""
+    if is_scene and args.abstain:
+        raise ConfigError(
+            "--abstain is measured of classifiers",
+            got=f"a network that tells {', '.join(predictor.card.heads)}",
+        )
+    if args.score is not None and not (is_scene and {"boxes", "masks"} & set(predictor.card.heads)):
+        raise ConfigError("--score is of found things, and this network finds none", fix="leave it out")
+
+
+def _scenes(
+    args: argparse.Namespace, shown: _Shown, dataset: Dataset, part: str | None, place: Path, *, own: bool
+) -> int:
+    """Measure a network of several heads."""
+    from assay.cli.native import quiet_native  # noqa: PLC0415
+    from assay.metrics.scene_evaluate import evaluate_scenes  # noqa: PLC0415
+
     with quiet_native():
-        evaluation = evaluate(
-            _Shown(predictor, total),
+        evaluation = evaluate_scenes(
+            shown,
             dataset,
             part,
             draws=args.draws,
             seed=args.seed,
-            model=_name(predictor, place),
+            model=_name(shown.inner, place),
+            told=args.score,
+        )
+    saved = _save(evaluation, args.out, place, own=own)
+    if args.json:
+        print(json.dumps(evaluation.to_dict(), ensure_ascii=False, allow_nan=False))
+        return 0
+    from assay.report.scene_text import print_scenes  # noqa: PLC0415
+
+    print_scenes(evaluation, sys.stdout)
+    if saved is not None:
+        print(f"written to {saved}")
+    return 0
+
+
+def _classes(
+    args: argparse.Namespace, shown: _Shown, dataset: Dataset, part: str | None, place: Path, *, own: bool
+) -> int:
+    """Measure a classifier."""
+    from assay.cli.native import quiet_native  # noqa: PLC0415
+    from assay.metrics.evaluate import evaluate  # noqa: PLC0415 - numpy, for those who measure
+
+    with quiet_native():
+        evaluation = evaluate(
+            shown,
+            dataset,
+            part,
+            draws=args.draws,
+            seed=args.seed,
+            model=_name(shown.inner, place),
             abstain=args.abstain,
         )
     saved = _save(evaluation, args.out, place, own=own)
@@ -80,7 +146,7 @@ def _run(args: argparse.Namespace) -> int:
         if args.abstain:
             from assay.decide.words import promises  # noqa: PLC0415
 
-            told["promises"] = promises(predictor.abstention)
+            told["promises"] = promises(shown.abstention)
         print(json.dumps(told, ensure_ascii=False, allow_nan=False))
     else:
         from assay.report.text import print_evaluation  # noqa: PLC0415
@@ -89,7 +155,7 @@ def _run(args: argparse.Namespace) -> int:
         if args.abstain:
             from assay.report.abstain_text import print_abstention  # noqa: PLC0415
 
-            print_abstention(evaluation, predictor.abstention, sys.stdout)
+            print_abstention(evaluation, shown.abstention, sys.stdout)
         if saved is not None:
             print(f"written to {saved}")
     return 0
@@ -128,109 +194,32 @@ def _name(predictor: Any, place: Path) -> str:
 class _Shown:
     """A predictor whose progress is shown."""
 
-    inner: Predictor
+    inner: Any
     total: int
 
     @property
+    def card(self) -> Card:
+        card: Card = self.inner.card
+        return card
+
+    @property
     def classes(self) -> ClassNames:
-        return self.inner.classes
+        classes: ClassNames = self.inner.classes
+        return classes
 
     @property
     def abstention(self) -> Any:
         return getattr(self.inner, "abstention", None)
 
-    def predict(self, sources: Iterable[str | Path], **options: bool) -> Iterator[Prediction]:
+    def predict(self, sources: Iterable[str | Path], **options: Any) -> Iterator[Prediction]:
         from assay.cli.progress import track  # noqa: PLC0415
 
         return track(self.inner.predict(sources, **options), "evaluate", self.total)
 
 
-def _dataset(args: argparse.Namespace, place: Path) -> tuple[Dataset, bool]:
-    """(pictures, whether they are those of the run itself, split as the run split them)."""
-    from assay.data.read import read_dataset  # noqa: PLC0415
-
-    record = _record(place)
-    if args.data is None and "data" not in record:
-        raise ConfigError(
-            f"no data given, and {place} names none", fix="give a folder or a table of labelled pictures"
-        )
-    data = args.data if args.data is not None else record["data"]
-    own = (
-        "data" in record and Path(data).expanduser().resolve() == Path(record["data"]).expanduser().resolve()
-    )
-    config = read_config(args, ReadConfig)
-    if own and not given_options(args, ReadConfig):
-        config = ReadConfig.from_dict(record.get("recipe", {}).get("read", {}))
-    dataset = read_dataset(data, config)
-    if args.split is not None:
-        return _with_parts(dataset, Path(args.split)), False
-    stored = place / "split.parquet"
-    return (_as_stored(dataset, stored, record), True) if own and stored.is_file() else (dataset, False)
-
-
-def _record(place: Path) -> dict[str, Any]:
-    file = place / "run.json"
-    if not file.is_file():
-        return {}
-    try:
-        record = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{file} is damaged", got=str(error)) from error
-    return record if isinstance(record, dict) else {}
-
-
-def _as_stored(dataset: Dataset, stored: Path, record: dict[str, Any]) -> Dataset:
-    """The pictures of the run's own split table, which may be older than what the folder holds now."""
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    from assay.labels import ClassNames  # noqa: PLC0415
-
-    classes = ClassNames(record.get("classes") or dataset.classes)
-    return replace(dataset, table=pq.read_table(stored), classes=classes, split=record.get("split") or {})
-
-
-def _with_parts(dataset: Dataset, file: Path) -> Dataset:
-    """``dataset`` with the parts that the table in ``file`` gives to its paths; other pictures have no part."""
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.compute as pc  # noqa: PLC0415
-
-    table = _read_split(file)
-    found = pc.index_in(dataset.table["path"].cast(pa.string()), value_set=table["path"].cast(pa.string()))
-    if found.null_count == len(dataset):
-        raise DatasetError(
-            f"no picture of {dataset.name} is in {file}",
-            got=f"{table['path'][0].as_py()!r} there, {dataset.table['path'][0].as_py()!r} in the data",
-            fix="write paths as the data set has them, relative to its folder",
-        )
-    parts = table["part"].cast(pa.string()).take(found)
-    columns = dataset.table.drop_columns(["part"]) if "part" in dataset.table.column_names else dataset.table
-    return replace(
-        dataset, table=columns.append_column("part", parts), split={"by": "file", "file": file.name}
-    )
-
-
-def _read_split(file: Path) -> Any:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.csv as pa_csv  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    if not file.is_file():
-        raise ConfigError(
-            f"{file} does not exist", fix="name a CSV or Parquet table, as `assay split` writes it"
-        )
-    try:
-        table = pq.read_table(file) if file.suffix.lower() == ".parquet" else pa_csv.read_csv(file)
-    except pa.ArrowInvalid as error:
-        raise DatasetError(f"{file} cannot be read as a table", got=str(error).splitlines()[0]) from error
-    if not {"path", "part"} <= set(table.column_names) or len(table) == 0:
-        columns = ", ".join(table.column_names)
-        raise DatasetError(
-            f"{file} names no parts", got=f"columns: {columns}", fix="columns path and part are needed"
-        )
-    return table
-
-
-def _save(evaluation: Evaluation, out: str | None, place: Path, *, own: bool) -> Path | None:
+def _save(
+    evaluation: Evaluation | SceneEvaluation, out: str | None, place: Path, *, own: bool
+) -> Path | None:
     """Into ``out``; else into the run, where other data than its own get a folder by their name."""
     if out is not None:
         return evaluation.save(out)
@@ -242,12 +231,14 @@ def _save(evaluation: Evaluation, out: str | None, place: Path, *, own: bool) ->
 
 COMMAND = Command(
     "evaluate",
-    "Measure a run or a Bundle on labelled pictures: accuracy, F1, AUROC, calibration, each with its interval.",
+    "Measure a run or a Bundle on labelled pictures, each number with its interval: accuracy, F1, AUROC, calibration;\n"
+    "average precision of boxes, masks and tags; overlap of pixels; and what comes out right as a whole.",
     _add_arguments,
     _run,
     epilog="""examples:
   assay evaluate runs/first                           the test part that the run kept aside
   assay evaluate first.bundle photos --part all --json
   assay evaluate first.bundle photos --split split.csv --part test
+  assay evaluate runs/street --score 0.4              things told from another score on
   assay evaluate runs/first --abstain                 what `assay calibrate` promised, beside what is found""",
 )

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.cli.command import Command
+from assay.cli.terminal import warn
 
 if TYPE_CHECKING:
+    from assay.card import Card
     from assay.export.export import ExportReport
 
 _EPILOG = """\
 examples:
   assay export runs/shop --out shop.bundle
   assay export runs/shop --pictures some-photos/ --json
+  assay export runs/things --heads class,boxes          leaves masks and pixels out
 """
 
 
@@ -33,6 +36,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="X",
         help="greatest difference of a score, as a share of the greatest score (default: 0.001)",
+    )
+    parser.add_argument(
+        "--heads",
+        metavar="NAMES",
+        help="what the Bundle shall tell, of what the network tells: class, tags, boxes, masks, pixels (default: all)",
+    )
+    parser.add_argument(
+        "--nms-free",
+        action="store_true",
+        help="boxes as one answer a thing, which needs no suppression of duplicates (default: the other answers, "
+        "which find a little more)",
     )
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
 
@@ -51,17 +65,28 @@ def _export(args: argparse.Namespace, out: str) -> ExportReport:
     from assay.export.export import TOLERANCE, export  # noqa: PLC0415
 
     tolerance = TOLERANCE if args.tolerance is None else args.tolerance
-    return export(args.run, out, pictures=args.pictures, tolerance=tolerance)
+    heads = None if args.heads is None else [name.strip() for name in args.heads.split(",") if name.strip()]
+    return export(
+        args.run, out, pictures=args.pictures, tolerance=tolerance, heads=heads, nms_free=args.nms_free
+    )
 
 
 def _tell(report: ExportReport) -> None:
-    parity = report.parity
-    print(f"{report.path}  {report.size_bytes / 1e6:.1f} MB, {len(report.card.classes)} classes")
-    print(
-        f"compared on {parity.pictures} pictures ({parity.source}): {parity.label_agreement:.1%} of labels agree, "
-        f"probabilities differ by at most {parity.probability_difference:.2g}"
-    )
+    print(f"{report.path}  {report.size_bytes / 1e6:.1f} MB, {_contents(report.card)}")
+    print(report.parity.sentence)
+    for note in report.notes:
+        warn(note)
     print(f"try it: assay predict {report.path} PHOTOS", file=sys.stderr)
+
+
+def _contents(card: Card) -> str:
+    """``3 classes``, or of several heads ``class (3), boxes (2), masks``."""
+    if card.task != "scene":
+        return f"{len(card.classes)} classes"
+    sizes = {"boxes": card.object_classes, "pixels": card.pixel_classes, "masks": ()}
+    return ", ".join(
+        f"{head} ({n})" if (n := len(sizes.get(head, card.classes))) else head for head in card.heads
+    )
 
 
 COMMAND = Command(

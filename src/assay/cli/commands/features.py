@@ -248,9 +248,9 @@ def _list_layers(args: argparse.Namespace) -> int:
         raise ConfigError(f"{args.model} does not exist", fix="give a run folder or a .bundle file")
     if place.is_dir():
         from assay.explain.layers import list_layers  # noqa: PLC0415 - torch
-        from assay.train.predictor import load_run  # noqa: PLC0415 - torch
+        from assay.train.predictor import load_classifier  # noqa: PLC0415 - torch
 
-        run = load_run(place)
+        run = load_classifier(place)
         found = [
             info.to_dict() for info in list_layers(run.model, run.card.channels, run.card.preprocess.size)
         ]

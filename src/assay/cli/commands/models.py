@@ -10,7 +10,7 @@ from typing import Any
 from assay.cli.command import Command
 from assay.cli.terminal import show_table
 from assay.configs import ModelConfig
-from assay.errors import ConfigError
+from assay.errors import ConfigError, ModelError
 from assay.tables import MODELS
 
 _SIZE, _CLASSES = 160, 10
@@ -26,20 +26,24 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     wanted = args.filter or ""
     own = [_describe_own(name) for name in MODELS if _matches(name, wanted)]
+    others = _describe_others(wanted)
     found = _timm_names(wanted)
-    if not own and not found:
+    if not own and not others and not found:
         from assay.models.timm_models import suggest_model  # noqa: PLC0415 - seconds
 
         raise ConfigError(f"no network's name matches {wanted!r}", fix=suggest_model(wanted))
     if args.json:
-        print(json.dumps({"models": own, "timm": found}, indent=2))
+        print(json.dumps({"models": own, "others": others, "timm": found}, indent=2))
         return 0
     if own:
-        _show_own(own)
+        _show(own)
+    if others:
+        print(*([""] if own else []), "for boxes, masks and pixels, by other people:", sep="\n")
+        _show(others)
     if found and not wanted:
         print(f"\nand {len(found)} networks of timm: `assay models FILTER` lists those whose name matches.")
     elif found:
-        print(*([""] if own else []), f"timm ({len(found)}):", *found, sep="\n")
+        print(*([""] if own or others else []), f"timm ({len(found)}):", *found, sep="\n")
     return 0
 
 
@@ -64,12 +68,35 @@ def _describe_own(name: str) -> dict[str, Any]:
     }
 
 
-def _show_own(own: list[dict[str, Any]]) -> None:
+def _describe_others(wanted: str) -> list[dict[str, Any]]:
+    """As ``_describe_own``, of torchvision's detectors and segmentation_models.pytorch's networks.
+
+    The work of a detector is that of a picture in which it finds as much as it may. Sizes are None where the library is
+    not installed.
+    """
+    from assay.models.describe import describe  # noqa: PLC0415 - torch
+    from assay.models.scene_models import LISTED, build_scene_model, heads_of  # noqa: PLC0415
+
+    told: list[dict[str, Any]] = []
+    for name, about in LISTED.items():
+        if not _matches(name, wanted):
+            continue
+        entry = {"name": name, "parameters": None, "macs": None, "size_hw": [_SIZE, _SIZE], "about": about}
+        try:
+            size = describe(build_scene_model(ModelConfig(model=name), heads_of(name, _CLASSES)), _SIZE)
+            entry |= {"parameters": size.parameters, "macs": size.macs}
+        except ModelError as error:
+            entry["about"] = f"{about} ({error.fix})"
+        told.append(entry)
+    return told
+
+
+def _show(entries: list[dict[str, Any]]) -> None:
     rows: list[tuple[str, ...]] = [("name", "parameters", f"MMACs at {_SIZE} px", "")]
-    for entry in own:
-        rows.append(
-            (entry["name"], f"{entry['parameters']:,}", f"{entry['macs'] / 1e6:,.0f}", entry["about"])
-        )
+    for entry in entries:
+        parameters, macs = entry["parameters"], entry["macs"]
+        sizes = ("", "") if parameters is None else (f"{parameters:,}", f"{macs / 1e6:,.0f}")
+        rows.append((entry["name"], *sizes, entry["about"]))
     show_table(rows)
 
 
@@ -81,8 +108,8 @@ def _timm_names(wanted: str) -> list[str]:
 
 COMMAND = Command(
     "models",
-    "List the networks that --model takes: Assay's own ones with their sizes, and those of timm.",
+    "List the networks that --model takes: Assay's own with their sizes, and those of other people.",
     _add_arguments,
     _run,
-    epilog="examples:\n  assay models\n  assay models 'mobilenetv3*'\n  assay models convnext --json",
+    epilog="examples:\n  assay models\n  assay models 'mobilenetv3*'\n  assay models rcnn\n  assay models convnext --json",
 )

@@ -26,7 +26,9 @@ _SHOWN = ("accuracy", "macro_f1", "nll", "ece")
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "data", nargs="?", help="a folder with one folder for each class, or a CSV or Parquet table"
+        "data",
+        nargs="?",
+        help="a folder with one folder for each class, a table, or boxes and masks as COCO, YOLO, VOC or mask pictures",
     )
     parser.add_argument(
         "--out",
@@ -44,7 +46,8 @@ def _run(args: argparse.Namespace) -> int:
         raise ConfigError("the data is missing", fix="assay train FOLDER-OR-TABLE")
     if args.data is not None and not Path(args.data).exists():
         raise ConfigError(
-            f"{args.data} does not exist", fix="give a folder with one folder a class, or a table"
+            f"{args.data} does not exist",
+            fix="give a folder with one folder a class, a table, or a data set with boxes or masks",
         )
     options = given_options(args, Recipe)
     Recipe.from_options(options)  # a mistake is told at once, not after torch's import
@@ -124,13 +127,16 @@ def _duration(seconds: float) -> str:
 
 COMMAND = Command(
     "train",
-    "Train a classifier on your own labelled pictures. Everything that is not given is decided from the data,\n"
-    "the network and this machine, and written down in the run folder.",
+    "Train a network on your own labelled pictures: what each one shows, or where things are and what every pixel is,\n"
+    "by the labels that there are. Everything that is not given is decided from the data, the network and this\n"
+    "machine, and written down in the run folder.",
     _add_arguments,
     _run,
     epilog="""examples:
   assay train photos minutes=10
   assay train photos.csv --label-column kind --group-column seller --epochs 40 --out runs/by-seller
   assay train photos --model mobilenetv3_large_100 --weights weights.safetensors --transfer probe-then-all
+  assay train cells/ --minutes 30                       boxes, where the data has boxes
+  assay train street.parquet --heads tags,pixels        some of what the data has labels for
   assay train --resume --out runs/by-seller""",
 )

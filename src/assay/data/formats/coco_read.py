@@ -1,8 +1,9 @@
 """COCO files -> a Dataset: pictures with their boxes and masks, and what had to be left out.
 
 One file is parsed, turned into Arrow columns and let go before the next is opened. A picture without annotations is one
-in which somebody looked and found nothing. The size is that of the upright picture, from its header; ``width`` and
-``height`` are taken where it cannot be read, and told where they differ.
+in which somebody looked and found nothing; one none of whose annotations can be used is unlabelled. The size is that of
+the upright picture, from its header; ``width`` and ``height`` are taken where it cannot be read, and told where they
+differ.
 """
 
 from __future__ import annotations
@@ -90,14 +91,29 @@ def _read_file(reading: _Reading, file: CocoFile, told: Told) -> None:
         key: size_of(image, header, faults)
         for (key, image), header in zip(images.items(), headers, strict=True)
     }
-    things: dict[Any, list[dict[str, Any]]] = {key: [] for key in images}
-    for annotation in _each_once(coco_annotations(told, name, images, names, faults.add), faults):
-        key = annotation.image.id
-        thing = object_of(annotation, sizes[key], faults)
-        if thing is not None:
-            things[key].append(thing)
+    things: dict[Any, list[dict[str, Any]] | None] = {key: [] for key in images}
+    for key, found in _things(told, name, images, names, sizes, faults).items():
+        things[key] = found or None  # something was there: not the same as a picture of nothing
     _require_boxes(told, name, things)
     reading.tables.append(_table(reading.root, file, images, paths, sizes, things))
+
+
+def _things(
+    told: Told,
+    name: str,
+    images: Mapping[Any, CocoImage],
+    names: Mapping[Any, str],
+    sizes: Mapping[Any, tuple[int, int] | None],
+    faults: Faults,
+) -> dict[Any, list[dict[str, Any]]]:
+    """Id of every image that has annotations -> the things among them that can be used."""
+    found: dict[Any, list[dict[str, Any]]] = {}
+    for annotation in _each_once(coco_annotations(told, name, images, names, faults.add), faults):
+        held = found.setdefault(annotation.image.id, [])
+        thing = object_of(annotation, sizes[annotation.image.id], faults)
+        if thing is not None:
+            held.append(thing)
+    return found
 
 
 def _images(told: Told, name: str, faults: Faults) -> dict[Any, CocoImage]:
@@ -145,7 +161,7 @@ def _homes(reading: _Reading, file: CocoFile, images: Mapping[Any, CocoImage]) -
     return homes
 
 
-def _require_boxes(told: Told, name: str, things: Mapping[Any, list[Any]]) -> None:
+def _require_boxes(told: Told, name: str, things: Mapping[Any, list[Any] | None]) -> None:
     """Captions and key points come in the same shape; told once, not once an annotation."""
     rows = told["annotations"]
     if not isinstance(rows, list) or not rows or any(things.values()):
@@ -165,7 +181,7 @@ def _table(
     images: Mapping[Any, CocoImage],
     paths: Mapping[Any, Path],
     sizes: Mapping[Any, tuple[int, int] | None],
-    things: Mapping[Any, list[dict[str, Any]]],
+    things: Mapping[Any, list[dict[str, Any]] | None],
 ) -> pa.Table:
     """The columns of one file; ``image_id`` where ids are whole numbers."""
     parts = [image.part or file.part for image in images.values()]

@@ -100,9 +100,11 @@ def _look_at_things(mask: Path, pixels: NDArray[np.uint8] | None, root: Path, se
         seen.things = _things(values, pixels, place, seen)
 
 
-def _things(values: NDArray[np.uint16], pixels: NDArray[np.uint8], place: str, seen: Seen) -> list[SeenThing]:
-    """A thing for every value but 0, in the order of values."""
-    found = []
+def _things(
+    values: NDArray[np.uint16], pixels: NDArray[np.uint8], place: str, seen: Seen
+) -> list[SeenThing] | None:
+    """A thing for every value but 0, in the order of values; None where there are some and none can be used."""
+    found, earlier = [], len(seen.faults)
     for value in (int(v) for v in np.flatnonzero(np.bincount(values.reshape(-1))) if v):
         inside = values == value
         known = pixels[inside & (pixels != IGNORE)]
@@ -113,7 +115,7 @@ def _things(values: NDArray[np.uint16], pixels: NDArray[np.uint8], place: str, s
         mask = encode(inside)
         x1, y1, x2, y2 = (float(v) for v in mask.box_xyxy)
         found.append(SeenThing(value, int(np.bincount(known).argmax()), (x1, y1, x2, y2), mask.counts))
-    return found
+    return None if not found and len(seen.faults) > earlier else found
 
 
 def _fits(size_hw: tuple[int, ...], place: str, seen: Seen) -> bool:

@@ -24,8 +24,8 @@ from assay.configs import ReadConfig
 from assay.data.faults import Faults
 from assay.data.formats.mask_layout import Entry, Pair, find_entries, find_pairs
 from assay.data.formats.mask_look import Seen, SeenThing, look_at_all
-from assay.data.formats.mask_names import numbered, read_class_names, read_thing_names
 from assay.data.formats.mask_write import HOLDS, write_masks
+from assay.data.mask_names import numbered, read_class_names, read_thing_names
 from assay.data.names import some
 from assay.data.object_rows import refuse_options, told_place
 from assay.errors import ConfigError, DatasetError
@@ -134,7 +134,9 @@ def _names(
 def _objects(
     one: Seen, names: ClassNames, things: ClassNames | None, root: Path, faults: Faults
 ) -> list[dict[str, Any]] | None:
-    """The cell of the column ``objects``; things on background are kept out."""
+    """The cell of the column ``objects``; things on background are kept out. None where none of them is left: something
+    is there, and nobody can say what.
+    """
     if one.things is None or one.entry.things is None:
         return None
     cell = []
@@ -145,7 +147,7 @@ def _objects(
             place = told_place(one.entry.things, root)
             what = f"thing {thing.value} lies on {names[thing.kind]}, which is no class of things"
             faults.add(place, what, "correct one of the two masks")
-    return cell
+    return cell if cell or not one.things else None
 
 
 def _may_be(name: str, things: ClassNames | None) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assay.data.faults import Faults
-from assay.data.formats.mask_names import THINGS_FILE
+from assay.data.mask_names import THINGS_FILE
 from assay.data.names import some
 from assay.data.object_copy import stem_places
 from assay.data.picture_copy import copy_pictures

@@ -7,7 +7,8 @@ metadata of the table as ``first_pixel`` (with a note where it is not VOC's own)
 The picture belongs to an XML file by its name, as ``<filename>`` and ``<path>`` often name another. Its size is
 taken from the picture; a ``<size>`` that says another one is told, one of 0 is passed over. ``difficult`` becomes
 a column of that name, a list of bool with one an object, where one is set; ``truncated``, ``pose`` and parts of
-objects are not kept, nor are masks (``SegmentationObject``). A picture without a file is unlabelled, unless
+objects are not kept. Masks of classes (``SegmentationClass``) fill the column ``pixels`` (``voc_pixels``); masks of
+things (``SegmentationObject``) are not read. A picture without a file is unlabelled, unless
 ``ReadConfig.missing_labels`` says "background"; so is one of whose objects none can be used. Classes are in the
 order of ``labelmap.txt`` where it is there, else in natural order.
 """
@@ -23,6 +24,7 @@ from assay.configs import ReadConfig
 from assay.data.faults import Faults
 from assay.data.formats.voc_layout import Entry, Files, Home, find_homes
 from assay.data.formats.voc_objects import VocFile, read_file
+from assay.data.formats.voc_pixels import add_pixels, has_masks_of_things
 from assay.data.formats.voc_write import HOLDS, LABEL_MAP, LABEL_MAP_HEAD, write_folder
 from assay.data.names import in_order, is_hidden, nfc, some
 from assay.data.object_rows import ObjectRow, dataset_of, in_threads, picture_size, refuse_options, told_place
@@ -39,7 +41,7 @@ class Voc:
     suffixes = ("",)
 
     def holds(self, path: Path) -> frozenset[str]:  # noqa: ARG002 - the same everywhere
-        """Boxes, pictures without any or not looked at; parts. No masks, no crowds."""
+        """Boxes, pictures without any or not looked at; parts. No masks, no crowds. Masks of classes are read alone."""
         return HOLDS
 
     def detect(self, path: Path) -> bool:
@@ -78,8 +80,13 @@ class Voc:
         if out:
             notes["notes"].append(f"pictures that are in no list of ImageSets/Main are left out: {out:,}")
         classes = _classes(homes[0], rows)
+        rows, pixel_classes = add_pixels(rows, entries, homes, path, _listed(homes[0]), faults)
+        if has_masks_of_things(homes):
+            notes["notes"].append(
+                "SegmentationObject/ is not read with VOC's boxes: --format mask-png reads masks of things"
+            )
         name = path.resolve().name or "dataset"
-        return dataset_of(rows, classes, path, name, {**notes, **faults.notes()})
+        return dataset_of(rows, classes, path, name, {**notes, **faults.notes()}, pixel_classes)
 
     def write(
         self, dataset: Dataset, path: Path, progress: Callable[[int, int], object] | None = None
@@ -143,11 +150,16 @@ def _tell_size(place: str, file: VocFile, size_hw: tuple[int, int], faults: Faul
 def _classes(home: Home, rows: Sequence[ObjectRow]) -> ClassNames:
     """The names in ``labelmap.txt``, then those that it lacks."""
     found = in_order({thing["label"] for row in rows for thing in row.objects or ()})
-    folder = home.labels if home.labels == home.pictures else home.labels.parent
-    listed = dict.fromkeys(_label_map(folder / LABEL_MAP))
+    listed = dict.fromkeys(_listed(home))
     if _BACKGROUND not in found:
         listed.pop(_BACKGROUND, None)  # CVAT lists it, for masks
     return ClassNames([*listed, *(name for name in found if name not in listed)])
+
+
+def _listed(home: Home) -> list[str]:
+    """The names in ``labelmap.txt``, in its order."""
+    folder = home.labels if home.labels == home.pictures else home.labels.parent
+    return list(dict.fromkeys(_label_map(folder / LABEL_MAP)))
 
 
 def _label_map(file: Path) -> Iterator[str]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from assay.configs import ReadConfig
 from assay.data.faults import Faults
 from assay.data.formats.yolo_labels import read_lines
+from assay.data.formats.yolo_orders import tell_orders
 from assay.data.formats.yolo_write import HOLDS, write_folder
 from assay.data.formats.yolo_yaml import FILE_NAMES, YoloSet, find_yaml, is_yolo, read_yaml
 from assay.data.names import is_hidden, is_picture, natural_key, some
@@ -87,6 +88,8 @@ class Yolo:
         if not pictures:
             raise _no_pictures(told, faults)
         _tell_orphans(told, [picture for _, picture in pictures], faults)
+        folders = dict.fromkeys(label_path(picture, told.root).parent for _, picture in pictures)
+        tell_orders(told, list(folders), faults)
         looks = in_threads(partial(_look, root=told.root), [picture for _, picture in pictures])
         rows = [
             _row(picture, part, look, told, config, faults)

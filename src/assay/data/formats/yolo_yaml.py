@@ -85,6 +85,16 @@ def read_yaml(file: Path, root: Path | None = None) -> YoloSet:
     return YoloSet(file, base, names, places)
 
 
+def names_in(file: Path) -> list[str]:
+    """The classes that a yaml file names, in their order; nothing where they are not clear.
+
+    Raises
+    ------
+    DatasetError : the file is no yaml.
+    """
+    return list(_names(_parse(file), file, Faults()))
+
+
 def _parse(file: Path) -> dict[str, Any]:
     import yaml  # noqa: PLC0415 - loaded by those who read YOLO
 

@@ -14,11 +14,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INPUT, LOGITS, EMBEDDING = "pixels", "logits", "embedding"
-"""Names of the graph's input (B, C, S, S) float32 and outputs (B, K) and (B, F) float32."""
+"""Names of the graph's input (B, C, S, S) float32, and of a classifier's outputs (B, K) and (B, F) float32."""
+BOX_ENDS = ("class_logits", "distances", "coefficients")
+SCENE_ENDS = (
+    "class_logits",
+    "tag_logits",
+    EMBEDDING,
+    *(f"{kind}_{end}" for kind in ("boxes", "one_to_one") for end in BOX_ENDS),
+    "pixel_logits",
+    "prototypes",
+)
+"""Names of the outputs of a network of several heads, any of which may be absent: ``models.outputs.Outputs.named``."""
 
 
 class OnnxRuntimeEngine:
-    """(B, C, S, S) float32 -> logits (B, K) float32; any B. Safe to call from several threads.
+    """(B, C, S, S) float32 -> logits (B, K) float32, or named arrays (``scene``) of a network of several heads.
+
+    Any B; safe to call from several threads. ``ends`` are the outputs: name -> shape without the axis of the batch.
 
     Parameters
     ----------
@@ -40,6 +52,7 @@ class OnnxRuntimeEngine:
         check_graph(graph)
         self._session = _open_session(graph, threads or usable_cores())
         self.channels, self.size = _check_ends(self._session)
+        self.ends = {end.name: tuple(end.shape[1:]) for end in self._session.get_outputs()}
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, C, S, S) float32 -> logits (B, K) float32."""
@@ -54,6 +67,11 @@ class OnnxRuntimeEngine:
         logits, embedding = self._run([LOGITS, EMBEDDING], images)
         return logits, embedding
 
+    def scene(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """(B, C, S, S) float32 -> every output by its name, each with the axis of the batch, from one pass."""
+        names = list(self.ends)
+        return dict(zip(names, self._run(names, images), strict=True))
+
     def _run(self, outputs: list[str], images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         images = np.ascontiguousarray(images, dtype=np.float32)
         if images.ndim != 4 or images.shape[1:] != (self.channels, self.size, self.size):
@@ -61,6 +79,12 @@ class OnnxRuntimeEngine:
                 "the network cannot take these pictures",
                 got=f"shape {images.shape}",
                 fix=f"give (B, {self.channels}, {self.size}, {self.size}) float32",
+            )
+        if not self.ends.keys() >= set(outputs):
+            raise ModelError(
+                f"this network gives no {' and no '.join(sorted(set(outputs) - self.ends.keys()))}",
+                got=f"it gives {', '.join(self.ends)}",
+                fix="use a classifier's Bundle for this",
             )
         try:
             return [np.asarray(value) for value in self._session.run(outputs, {INPUT: images})]
@@ -102,7 +126,8 @@ def _check_ends(session: Any) -> tuple[int, int]:
     outputs = {end.name for end in session.get_outputs()}
     shape = list(inputs[INPUT].shape) if set(inputs) == {INPUT} else []
     square = len(shape) == 4 and all(isinstance(n, int) for n in shape[1:]) and shape[2] == shape[3]
-    if not square or isinstance(shape[0], int) or not {LOGITS, EMBEDDING} <= outputs:
+    known = {LOGITS, EMBEDDING} <= outputs or (outputs and outputs <= set(SCENE_ENDS))
+    if not square or isinstance(shape[0], int) or not known:
         raise BundleError(
             "the network is not one that Assay exports",
             got=f"inputs {', '.join(inputs)} {shape or ''}, outputs {', '.join(sorted(outputs))}",

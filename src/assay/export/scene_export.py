@@ -1,0 +1,128 @@
+"""What of a network of several heads goes into its Bundle: the heads that are wanted, and one kind of boxes.
+
+While it learns, a network answers for boxes twice (``models.box_head``). A Bundle holds one of the two: by default the
+answers that are suppressed afterwards, outside of the graph, which find a little more; with ``nms_free`` those of the
+twin, which need no suppression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from assay.configs import HEADS
+from assay.errors import ConfigError, ExportError
+from assay.export.onnx import scene_to_onnx
+from assay.export.scene_verify import SceneParity, answers_of, measure_scene_parity, require_scene_parity
+from assay.models.multitask import MultiTask
+from assay.preprocess import Preprocess
+from assay.runtime.golden import pack_golden
+from assay.tables import suggest
+from assay.types import NO_CLASSES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from assay.card import Card
+
+
+@dataclass(frozen=True)
+class SceneExport:
+    """A network as it goes into the Bundle, with the card that fits it; ``notes`` are told to the user."""
+
+    model: nn.Module
+    card: Card
+    notes: tuple[str, ...] = ()
+
+    def to_graph(self) -> bytes:
+        """The ONNX graph. Raises ExportError where there is none for this kind of network."""
+        return scene_to_onnx(self.model, channels=self.card.channels, size=self.card.preprocess.size)
+
+    def verify(self, engine: Any, pixels: NDArray[np.uint8], *, source: str, tolerance: float) -> SceneParity:
+        """How far the graph is from the network, on (n, S, S, C) uint8. Raises ExportError beyond the tolerance."""
+        parity = measure_scene_parity(
+            self.model, engine, pixels, self.card, source=source, tolerance=tolerance
+        )
+        require_scene_parity(parity)
+        return parity
+
+    def golden(self, pixels: NDArray[np.uint8]) -> bytes:
+        """The member with these pictures (n, S, S, C) and the network's answers."""
+        return pack_golden(pixels, answers_of(self.model, Preprocess(self.card.preprocess).normalise(pixels)))
+
+
+def scene_export(
+    model: nn.Module, card: Card, *, heads: Sequence[str] | None = None, nms_free: bool = False
+) -> SceneExport:
+    """The network with the ``heads`` that are wanted, all when not given.
+
+    Raises
+    ------
+    ConfigError : a head that the network does not have; masks without boxes; ``nms_free`` without boxes.
+    ExportError : heads of a network that is not one of Assay's own.
+    """
+    wanted = _wanted(card, heads)
+    if nms_free and "boxes" not in wanted:
+        raise ConfigError("--nms-free is about boxes, and none are exported", fix="leave it out")
+    dropped = [head for head in card.heads if head not in wanted]
+    if not isinstance(model, MultiTask):
+        if dropped or nms_free:
+            raise ExportError(
+                f"{card.model.get('model')} cannot be taken apart",
+                got="--nms-free" if nms_free else f"--heads {','.join(wanted)}",
+                fix="export it whole, or train one of Assay's own networks (csp-nano, csp-small, csp-base)",
+            )
+        return SceneExport(model, card)
+    if "boxes" in wanted:
+        dropped.append("one-to-many" if nms_free else "one-to-one")
+    thresholds = card.thresholds.get("boxes", {})
+    notes = []
+    if nms_free and thresholds:
+        thresholds = {**thresholds, "picked_on": "boxes with suppression"}
+        notes.append(
+            f"the score from which things are told ({thresholds.get('score', 0):.2f}) and the measurements on the "
+            "card are those of the other answers; `assay evaluate` measures this Bundle"
+        )
+    card = _without(
+        replace(card, thresholds={**card.thresholds, **({"boxes": thresholds} if thresholds else {})}), wanted
+    )
+    return SceneExport(model.without(*dropped) if dropped else model, card, tuple(notes))
+
+
+def _wanted(card: Card, heads: Sequence[str] | None) -> tuple[str, ...]:
+    """In the order of ``HEADS``."""
+    if heads is None:
+        return card.heads
+    if not heads:
+        raise ConfigError("no heads are named", fix=f"choose from {', '.join(card.heads)}")
+    for head in heads:
+        if head not in card.heads:
+            raise ConfigError(
+                f"this network has no head {head!r}",
+                got=", ".join(card.heads),
+                fix=suggest(head, list(card.heads)),
+            )
+    if "masks" in heads and "boxes" not in heads:
+        raise ConfigError("masks belong to boxes", got=", ".join(heads), fix="name boxes too")
+    return tuple(head for head in HEADS if head in heads)
+
+
+def _without(card: Card, heads: Sequence[str]) -> Card:
+    """The card of what is left: no names, thresholds or temperature of what is not told."""
+    gone = {"boxes": "boxes" not in heads, "tags": "tags" not in heads}
+    return replace(
+        card,
+        model={**card.model, "heads": heads},
+        classes=card.classes if {"class", "tags"} & set(heads) else NO_CLASSES,
+        object_classes=card.object_classes if "boxes" in heads else NO_CLASSES,
+        pixel_classes=card.pixel_classes if "pixels" in heads else NO_CLASSES,
+        temperature=card.temperature if "class" in heads else 1.0,
+        thresholds={name: value for name, value in card.thresholds.items() if not gone.get(name, False)},
+    )
+
+
+__all__ = ["SceneExport", "scene_export"]
