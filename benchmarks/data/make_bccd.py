@@ -77,7 +77,7 @@ def link_yolo(pictures: Path, part_of: Mapping[str, str], out: Path) -> None:
         for kind, file in (("images", picture), ("labels", label)):
             link = out / kind / part / file.name
             link.symlink_to(os.path.relpath(file, link.parent))
-    names = next(line for line in (pictures / "data.yaml").read_text("utf-8").split("names:")[1:])
+    names = (pictures / "data.yaml").read_text("utf-8").split("names:")[1]
     parts = "".join(f"{part}: images/{part}\n" for part in _YOLO_PARTS.values())
     (out / "data.yaml").write_text(f"path: {out.resolve()}\n{parts}names:{names}", "utf-8")
 
@@ -85,9 +85,7 @@ def link_yolo(pictures: Path, part_of: Mapping[str, str], out: Path) -> None:
 def make(source: Path, out: Path, seed: int = 0) -> dict[str, Dataset]:
     """Write everything below ``out``; split -> data set."""
     dataset = read_dataset(source)
-    own = {
-        Path(row["path"]).stem: row["part"] for row in dataset.table.select(["path", "part"]).to_pylist()
-    }
+    own = {Path(row["path"]).stem: row["part"] for row in dataset.table.select(["path", "part"]).to_pylist()}
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     bare = replace(dataset, table=dataset.table.drop_columns(["part"]), split={})

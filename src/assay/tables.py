@@ -164,6 +164,7 @@ COMMANDS = Table(
         "split": "assay.cli.commands.split:COMMAND",
         "convert": "assay.cli.commands.convert:COMMAND",
         "crops": "assay.cli.commands.crops:COMMAND",
+        "cutout": "assay.cli.commands.cutout:COMMAND",
         "render": "assay.cli.commands.render:COMMAND",
         "models": "assay.cli.commands.models:COMMAND",
         "checks": "assay.cli.commands.checks:COMMAND",

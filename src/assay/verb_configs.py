@@ -131,11 +131,51 @@ class CropsConfig(Config):
 
 
 @dataclass(frozen=True)
+class CutoutConfig(Config):
+    """How things are cut out of their pictures."""
+
+    background: str = option(
+        "transparent",
+        "what the thing stands on: nothing (PNG with alpha), white, or its own surroundings, blurred (JPEG)",
+        choices=("transparent", "white", "blur"),
+        group="cutout",
+    )
+    soft: float = option(
+        1.5, "softness of the edge; 0 cuts along the mask", low=0.0, high=100.0, unit="px", group="cutout"
+    )
+    margin: float = option(
+        0.05, "room around the thing, as a share of its longer side", low=0.0, high=5.0, group="cutout"
+    )
+    whole: bool = option(
+        False, "keep the size of the picture, in place of a frame around the thing", group="cutout"
+    )
+    classes: tuple[str, ...] = option((), "cut things of these classes alone (default: all)", group="cutout")
+    min_size: int = option(
+        16, "things with a shorter side than this are not cut", low=1, high=100_000, unit="px", group="cutout"
+    )
+
+
+@dataclass(frozen=True)
 class ConvertConfig(Config):
     """How careful a conversion is."""
 
     strict: bool = option(
         False, "stop where something would be left out, in place of telling it", group="convert"
+    )
+
+
+@dataclass(frozen=True)
+class TellConfig(Config):
+    """From which score on found things are told."""
+
+    target: str = option(
+        "f1",
+        "f1: the best balance; precision, recall: reach a share; cost: a missed thing costs VALUE false ones",
+        choices=("f1", "precision", "recall", "cost"),
+        group="things",
+    )
+    value: float | None = option(
+        None, "of the target: a share for precision and recall, a price for cost", low=0.0, group="things"
     )
 
 

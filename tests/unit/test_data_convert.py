@@ -249,3 +249,104 @@ def test_command_exit_codes(cli, shop, tmp_path):
     assert told.code == 1
     assert "line 1 column 32" in json.loads(told.err)["error"]["what"]
     assert not (tmp_path / "o").exists()
+
+
+@pytest.fixture
+def crowded(tmp_path):
+    """``crowded(cell, cell, ...)``: a Parquet table of pictures of 40 x 30 px with these objects."""
+
+    def make(*cells, **columns):
+        for i in range(len(cells)):
+            Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / f"{i}.png")
+        table = pa.table(
+            {
+                "path": [f"{i}.png" for i in range(len(cells))],
+                "label": pa.nulls(len(cells), pa.string()),
+                "objects": pa.array(list(cells), objects_type()),
+                "height_px": pa.array([30] * len(cells), pa.int32()),
+                "width_px": pa.array([40] * len(cells), pa.int32()),
+                **columns,
+            }
+        )
+        data = Dataset(table, ClassNames([]), tmp_path, "crowded", object_classes=ClassNames(["cup", "dog"]))
+        assay.write_dataset(data, tmp_path / "crowded.parquet")
+        return tmp_path / "crowded.parquet"
+
+    return make
+
+
+def a_box(label, *box, mask=None):
+    counts = None
+    if mask is not None:
+        values = np.zeros((30, 40), np.uint8)
+        for x1, y1, x2, y2 in mask:
+            values[y1:y2, x1:x2] = 1
+        counts = encode(values).counts
+    return {"label": label, "box": [float(v) for v in box], "mask": counts, "crowd": False}
+
+
+def test_boxes_that_are_no_fractions_are_cut_and_the_rest_goes_on(crowded, tmp_path):
+    source = crowded(
+        [a_box("cup", -20, 5, 30, 25), a_box("dog", 1, 1, 9, 9)],
+        [a_box("cup", 60, 5, 70, 25)],
+        [a_box("dog", 6, 6, 8, 8, mask=[(4, 4, 12, 12)]), a_box("cup", 20, 2, 55, 9, mask=[(20, 2, 40, 9)])],
+        [a_box("dog", -0.2, 0, 40.1, 30)],
+    )
+    made = assay.convert_dataset(source, tmp_path / "out", "yolo")
+    assert made.changed == (
+        "2 boxes that reach out of their pictures are cut off at the edge: yolo has fractions of the picture "
+        "(0.png, 2.png)",
+        "1 boxes that lie outside of their pictures are left out; what is left counts as all that is there (1.png)",
+        "1 boxes that end inside their masks are widened to go around them: yolo writes the outline alone (2.png)",
+    )
+    back = read_dataset(tmp_path / "out")
+    boxes = [None if s.objects is None else np.round(s.objects.boxes_xyxy, 6).tolist() for s in back]
+    assert boxes == [
+        [[0, 5, 30, 25], [1, 1, 9, 9]],
+        None,
+        [[4, 4, 12, 12], [20, 2, 40, 9]],
+        [[-0.2, 0, 40.1, 30]],
+    ], "a picture that lost its only thing is not empty, and a tenth of a pixel is rounding"
+    with pytest.raises(DatasetError, match="without a loss") as error:
+        assay.convert_dataset(source, tmp_path / "strict", "yolo", ConvertConfig(strict=True))
+    assert "are cut off at the edge" in str(error.value)
+    assert not (tmp_path / "strict").exists()
+
+
+def test_masks_that_overlap_are_parted_or_their_picture_is_left_out(crowded, tmp_path):
+    front, behind = [(10, 10, 20, 20)], [(0, 0, 20, 20)]
+    source = crowded(
+        [a_box("dog", 0, 0, 20, 20, mask=behind), a_box("cup", 10, 10, 20, 20, mask=front)],
+        [a_box("dog", 0, 0, 10, 10, mask=[(0, 0, 10, 10)]), a_box("cup", 0, 0, 9, 9, mask=[(0, 0, 9, 9)])],
+        [a_box("dog", 0, 0, 5, 5, mask=[(0, 0, 5, 5)])],
+    )
+    made = assay.convert_dataset(source, tmp_path / "out", "mask-png")
+    assert made.pictures_left_out == ("1.png",)
+    assert made.left_out == (
+        "1 pictures in which a mask covers most of another one are left out: mask-png holds one thing a pixel (1.png)",
+    )
+    assert made.changed[0].startswith(
+        "1 masks that overlap others give the shared pixels to the smaller thing"
+    )
+    back = read_dataset(tmp_path / "out")
+    assert [path.rpartition("/")[2] for path in back.table["path"].to_pylist()] == ["0.png", "2.png"]
+    areas = {
+        back.object_classes[int(k)]: m.area for k, m in zip(back[0].objects.labels, back[0].objects.masks)
+    }
+    assert areas == {"dog": 300, "cup": 100}
+
+
+def test_nothing_that_fits_is_an_error(crowded, tmp_path):
+    source = crowded([a_box("dog", 0, 0, 10, 10, mask=[(0, 0, 10, 10)])] * 2)
+    with pytest.raises(DatasetError, match="nothing that mask-png can hold") as error:
+        assay.convert_dataset(source, tmp_path / "out", "mask-png")
+    assert "covers most of another one" in error.value.got
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_tells_what_was_changed(cli, crowded, tmp_path):
+    source = crowded([a_box("cup", -20, 5, 30, 25)])
+    told = cli("convert", source, tmp_path / "out", "--to", "yolo")
+    assert told.code == 0
+    assert "changed: 1 boxes that reach out" in told.err
+    assert json.loads(cli("convert", source, tmp_path / "j", "--to", "yolo", "--json").out)["changed"]

@@ -49,7 +49,7 @@ def test_white_is_white_and_the_middle_is_untouched():
 
 def test_blurred_surroundings_do_not_glow():
     image, mask = disc()
-    out = cut_out(image, mask, background="blurred", margin=None, blur_px=8.0).astype(int)
+    out = cut_out(image, mask, background="blur", margin=None, blur_px=8.0).astype(int)
     assert np.array_equal(out[30:50, 40:60], image[30:50, 40:60])
     ring = out[40, 50 + 25 : 50 + 40]
     assert np.abs(ring - GREEN).max() <= 3, "green beside the red disc, not brown"
@@ -100,7 +100,7 @@ def test_thin_things_keep_their_colour():
 def test_the_image_stays():
     image, mask = disc()
     before = image.copy()
-    for background in ("transparent", "white", "blurred"):
+    for background in ("transparent", "white", "blur"):
         cut_out(image, mask, background=background)
     assert np.array_equal(image, before)
 
@@ -110,7 +110,7 @@ def test_tiny_and_full_masks():
     one = np.zeros((9, 7), bool)
     one[4, 3] = True
     for mask in (one, np.ones((9, 7), bool)):
-        for background in ("transparent", "white", "blurred"):
+        for background in ("transparent", "white", "blur"):
             out = cut_out(image, mask, background=background)
             assert out.dtype == np.uint8
             assert 0 not in out.shape

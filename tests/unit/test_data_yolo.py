@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from assay.configs import ReadConfig
+from assay.data.checks import check_dataset
 from assay.data.convert import convert_dataset
 from assay.data.faults import faults_of
 from assay.data.read import load_format, read_dataset, recognise
@@ -513,3 +514,31 @@ def test_check_and_convert_say_that_no_label_file_was_found(yolo, cli, tmp_path)
     out = cli("check", place, "--json")
     assert '"read-so"' in out.out
     assert "no picture has a label file that can be used" in out.out
+
+
+def test_a_part_with_its_own_order_of_classes_is_told(yolo):
+    folder = yolo({"train/1": "0 .5 .5 .5 .5", "val/2": "0 .5 .5 .5 .5"})
+    names = list(read_dataset(folder).object_classes)
+    (folder / "labels/val/classes.txt").write_text("\n".join(reversed(names)))
+    (folder / "labels/train/classes.txt").write_text(names[0])
+    (line,) = told(read_dataset(folder))
+    what = f"class 0 is {names[-1]} here and {names[0]} in data.yaml: in another order than there"
+    assert line == ("labels/val/classes.txt", what)
+    (folder / "labels/val/classes.txt").write_text("else\n")
+    (line,) = told(read_dataset(folder))
+    assert line[1] == f"class 0 is else here and {names[0]} in data.yaml: other classes than there"
+    problems = {p.code: p for p in check_dataset(read_dataset(folder), pictures=False)}
+    assert "give their numbers the order of data.yaml" in problems["class-order"].fix
+
+
+def test_a_yaml_of_a_part_with_another_order_is_told(yolo):
+    folder = yolo({"train/1": "0 .5 .5 .5 .5", "val/2": "0 .5 .5 .5 .5"})
+    names = list(read_dataset(folder).object_classes)
+    (folder / "images/val/data.yaml").write_text(
+        f"names: [{', '.join(map(repr, reversed(names)))}]\ntrain: nowhere\n"
+    )
+    ((place, what),) = told(read_dataset(folder))
+    assert place == "images/val/data.yaml"
+    assert what.startswith("class 0 is plate here")
+    (folder / "images/val/data.yaml").write_text("names: [")
+    assert told(read_dataset(folder)) == [], "a broken file that nobody asked for"

@@ -124,9 +124,9 @@ def test_a_bundle_without_network_or_golden_pictures(tiny_bundle):
 
 def test_another_answer_than_the_checkpoints_is_noticed(tiny_bundle):
     bundle = load_bundle(tiny_bundle)
-    pixels, logits = read_golden(bundle.member("golden.safetensors"), bundle.card)
+    pixels, answers = read_golden(bundle.member("golden.safetensors"), bundle.card)
     members = {"network.onnx": bundle.member("network.onnx")}
-    wrong = pack_golden(pixels, logits[:, ::-1])
+    wrong = pack_golden(pixels, answers["logits"][:, ::-1])
     save_bundle(tiny_bundle, bundle.card, members | {"golden.safetensors": wrong})
     with pytest.raises(
         BundleError, match=r"tiny\.bundle: the network does not answer here as it did"
@@ -153,8 +153,8 @@ def test_classes_that_do_not_fit_the_network(tiny_bundle):
     )
     with pytest.raises(BundleError, match=r"golden\.safetensors cannot be read"):
         assay.load(tiny_bundle)
-    pixels, logits = read_golden(bundle.member("golden.safetensors"), bundle.card)
-    two = pack_golden(pixels, logits[:, :2])
+    pixels, answers = read_golden(bundle.member("golden.safetensors"), bundle.card)
+    two = pack_golden(pixels, answers["logits"][:, :2])
     with pytest.raises(BundleError, match="does not fit the classes"):
         check_golden(two, OnnxRuntimeEngine(bundle.member("network.onnx")), card)
 

@@ -24,6 +24,7 @@ VERBS = {
     "split": "deal a data set to train, validation and test, and write the split down",
     "convert": "write a data set in another format: coco, yolo, voc, masks, a table, folders",
     "crops": "cut boxes out of pictures: a data set of targets and backgrounds",
+    "cutout": "cut things out along their masks: on nothing, on white, on blurred surroundings",
     "render": "render the picture set of a small shop, to try things on",
     "models": "list the networks",
     "checks": "print what a bug report needs: versions, machine, folders",

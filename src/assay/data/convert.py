@@ -1,10 +1,10 @@
 """``convert_dataset``: from any format that is read to any that is written, telling what is lost on the way.
 
-Two things can be lost. What was wrong in the source was kept out when it was read (``faults``). Kinds of labels that
+Three things can be lost. What was wrong in the source was kept out when it was read (``faults``). Kinds of labels that
 the target has no place for (tags, masks, crowds) are left out here, before it is written (``fit``): a writer refuses
 them, as nobody who merely writes should find them gone. Single things that do not fit in though their kind has a place,
-such as masks that overlap (mask-png) or a box far outside its picture (yolo), are refused with their names: nothing
-is written then.
+such as masks that overlap (mask-png) or a box far outside its picture (yolo), are cut to what fits, or their picture is
+left out (``fitting``). All of it is told; ``strict`` writes nothing then.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from assay.configs import ReadConfig
 from assay.data.check_rows import reading_notes
 from assay.data.faults import Fault, faults_of
+from assay.data.fitting import Fits, Fitted
 from assay.data.formats import Format
 from assay.data.read import load_format, read_dataset
 from assay.data.write import write_dataset
@@ -32,13 +33,16 @@ Row = dict[str, Any]
 Cells = list[list[Row] | None]
 Rule = Callable[[Row], Row | None]
 
+_OTHER_FORMAT = "write coco or a .parquet table, which hold everything"
+
 
 @dataclass(frozen=True)
 class Conversion:
     """What was written to ``out``: numbers of pictures, things and masks, pictures by part, names of classes.
 
     ``faults`` are the first things that were wrong in the source, ``fault_count`` is the number of all; ``left_out``
-    are sentences about what the target cannot hold; ``notes`` are sentences about how the source was read.
+    are sentences about what the target cannot hold, ``changed`` about things that were cut to what it can, and
+    ``pictures_left_out`` the paths of pictures that went whole; ``notes`` are about how the source was read.
     """
 
     out: Path
@@ -51,6 +55,8 @@ class Conversion:
     faults: tuple[Fault, ...] = ()
     fault_count: int = 0
     left_out: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    pictures_left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,6 +72,8 @@ class Conversion:
             "fault_count": self.fault_count,
             "faults": [{"place": f.place, "what": f.what, "fix": f.fix} for f in self.faults],
             "left_out": list(self.left_out),
+            "changed": list(self.changed),
+            "pictures_left_out": list(self.pictures_left_out),
             "notes": list(self.notes),
         }
 
@@ -90,8 +98,8 @@ def convert_dataset(
     Raises
     ------
     ConfigError : a format or option is unknown, or ``out`` is taken.
-    DatasetError : the source is broken, nothing of it has a place in the target, a thing of it does not fit in, or
-        ``strict`` and something has no place. Nothing is written then.
+    DatasetError : the source is broken, nothing of it has a place in the target, or ``strict`` and something has none.
+        Nothing is written then.
     """
     config, target = config or ConvertConfig(), Path(out).expanduser()
     wanted = load_format(to)
@@ -99,8 +107,14 @@ def convert_dataset(
     dataset = read_dataset(source, read)
     faults, count = faults_of(dataset)
     kept, left_out = fit(dataset, wanted, target, to)
-    if config.strict and (left_out or count):
-        raise _strictly(dataset, to, faults, count, left_out)
+    fitted = wanted.fit(kept) if isinstance(wanted, Fits) else Fitted(kept)
+    kept, left_out, changed = fitted.dataset, [*left_out, *fitted.what_is_left_out], fitted.what_changed
+    if not len(kept):
+        raise DatasetError(
+            f"{dataset.name} has nothing that {to} can hold", got="; ".join(left_out), fix=_OTHER_FORMAT
+        )
+    if config.strict and (left_out or changed or count):
+        raise _strictly(dataset, to, faults, count, [*left_out, *changed])
     write_dataset(kept, target, to, progress)
     things = [thing for cell in _cells(kept) for thing in cell or ()]
     classes = (*kept.classes, *kept.object_classes, *kept.pixel_classes)
@@ -115,6 +129,8 @@ def convert_dataset(
         faults=tuple(faults),
         fault_count=count,
         left_out=tuple(left_out),
+        changed=tuple(changed),
+        pictures_left_out=tuple(fitted.pictures_left_out),
         notes=tuple(reading_notes(dataset, "notes")),
     )
 

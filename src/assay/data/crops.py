@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from assay.data.box_files import BoxedPicture, BoxFile, Fault, read_boxes
 from assay.data.crop_cutter import BACKGROUND, TARGET, Crop, Cutter, Yield
 from assay.data.crop_sources import take_over
 from assay.data.names import in_order, some
+from assay.data.safe_stems import free_stem
 from assay.data.whole_folder import require_free, whole_folder
 from assay.errors import ConfigError, DatasetError
 from assay.tables import suggest
@@ -165,7 +166,7 @@ def _write(
             faults += made.faults
             no_room, too_small = no_room + made.no_room, too_small + made.too_small
             used += bool(made.crops)
-            stem = _free_stem(picture.path, taken) if made.crops else ""
+            stem = f"pictures/{free_stem(picture.path, taken, 'pictures')}" if made.crops else ""
             for name, crop in _named(stem, made.crops, _ENDINGS[cutter.config.file_type]):
                 place = folder / name
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -198,19 +199,6 @@ def _in_threads(
                 yield first, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _free_stem(path: str, taken: set[str]) -> str:
-    """``pictures/`` and the source's path without ending, made safe; a second one of the name gets ``~2``."""
-    steps = [step for step in PurePosixPath(path).with_suffix("").parts if step not in ("/", "..", ".")]
-    steps = steps[1:] if steps[:1] == ["pictures"] and len(steps) > 1 else steps
-    wished = "/".join(step.replace(":", "_") for step in steps) or "picture"
-    stem, number = wished, 1
-    while stem.casefold() in taken:
-        number += 1
-        stem = f"{wished}~{number}"
-    taken.add(stem.casefold())
-    return f"pictures/{stem}"
 
 
 def _named(stem: str, crops: Iterable[Crop], ending: str) -> Iterator[tuple[str, Crop]]:

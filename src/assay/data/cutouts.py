@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-Background = Literal["transparent", "white", "blurred"]
-BACKGROUNDS: tuple[Background, ...] = ("transparent", "white", "blurred")
+Background = Literal["transparent", "white", "blur"]
+BACKGROUNDS: tuple[Background, ...] = ("transparent", "white", "blur")
 
 _SHRUNK_FROM = 6.0
 _TINY = 1e-4
@@ -49,7 +49,7 @@ def cut_out(
     ----------
     image : (H, W, 3) uint8, upright.
     mask : (H, W) bool, or a soft mask of 0 to 1.
-    background : "transparent", "white" or "blurred".
+    background : "transparent", "white" or "blur".
     feather_px : softness of the edge; 0 leaves the mask as it is.
     margin : room around the object as a share of its longer side, as far as the photo reaches; None keeps the whole
         photo.

@@ -4,6 +4,7 @@ For trying Assay out, for demos and for tests: no photo, no font and no download
 in ``shop/``; this file turns numbers into a folder, in as many processes as wished, whole or not at all:
 
     pictures/000000.jpg ...   labels.csv   boxes.json   README.txt   shop.json
+    scenes/scenes.parquet     scenes/masks/000000.png ...
     new/000000.jpg ...        new/labels.csv        pictures by sellers who are not in the shop
 
 The same configuration gives the same bytes (with the same versions of Pillow and numpy), and a shop of 100
@@ -24,6 +25,7 @@ from pathlib import Path
 from assay.data.shop.labels import BoxesFile, Row, describe, write_rows
 from assay.data.shop.notes import RENDERER, read_notes, write_notes, write_readme
 from assay.data.shop.scene import render_picture
+from assay.data.shop.scene_table import SceneTable
 from assay.data.shop.sellers import NEWCOMERS, SHOP
 from assay.data.whole_folder import whole_folder
 from assay.errors import AssayError, ConfigError
@@ -99,7 +101,9 @@ def _is_same_shop(out: Path, config: ShopConfig) -> bool:
             f"{out} holds another shop", got="; ".join(other), fix="name a new folder, or remove this one"
         )
     have = {name: sum(p.suffix == ".jpg" for p in (out / name).glob("*")) for name in _FOLDERS.values()}
-    if (have["pictures"], have["new"]) != (config.n, config.new) or not (out / "labels.csv").is_file():
+    if (have["pictures"], have["new"]) != (config.n, config.new) or not (
+        (out / "labels.csv").is_file() and (out / "scenes" / "scenes.parquet").is_file()
+    ):
         got = f"{have['pictures']} of {config.n} pictures, {have['new']} of {config.new} new ones"
         raise ConfigError(
             f"{out} holds this shop, but not the whole of it", got=got, fix="remove it, or name a new folder"
@@ -119,7 +123,7 @@ def _whole_shop(out: Path) -> Iterator[Path]:
 
 def _render(folder: Path, config: ShopConfig, workers: int, progress: Callable[[int, int], object]) -> None:
     done, total = 0, config.n + config.new
-    with BoxesFile(folder / "boxes.json", config.seed) as boxes:
+    with BoxesFile(folder / "boxes.json", config.seed) as boxes, SceneTable(folder) as scenes:
         for stream, count in ((SHOP, config.n), (NEWCOMERS, config.new)):
             place = folder / _FOLDERS[stream]
             place.mkdir()
@@ -129,6 +133,7 @@ def _render(folder: Path, config: ShopConfig, workers: int, progress: Callable[[
                     write(row, "pictures/" if stream == SHOP else "")
                     if stream == SHOP:
                         boxes.add(row)
+                        scenes.add(row)
                     done += 1
                     progress(done, total)
     write_readme(folder, config)

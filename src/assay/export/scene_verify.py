@@ -198,7 +198,7 @@ class _Tally:
                 self._count("masks", share * union, union)
 
     def _count(self, name: str, same: float, of: float) -> None:
-        self.counts[name] = self.counts.get(name, np.zeros(2)) + (float(same), float(of))
+        self.counts[name] = self.counts.get(name, np.zeros(2)) + np.array([same, of], np.float64)
 
 
 def _partners(a: Detections, b: Detections) -> tuple[NDArray[np.float64], list[tuple[int, int]]]:

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-
 _COUNTED = nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.RNNBase
 
 

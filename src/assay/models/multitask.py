@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from assay.configs import ModelConfig
 from assay.errors import ConfigError
 from assay.models.box_head import BoxHead, points_of
+from assay.models.classifier import Classifier
 from assay.models.csp import CspTrunk
 from assay.models.image_head import ImageHead
 from assay.models.neck import Neck
@@ -201,15 +202,17 @@ class MultiTask(nn.Module):
             self.box_head.drop_one_to_one()
 
 
-def build_multitask(config: ModelConfig, heads: Heads, channels: int = 3) -> MultiTask:
-    """The network that the config names, with these heads, freshly initialised.
+def build_multitask(
+    config: ModelConfig, heads: Heads, channels: int = 3, classifier: Classifier | None = None
+) -> MultiTask:
+    """The network that the config names, with these heads, freshly initialised but for ``classifier``'s trunk.
 
     Raises
     ------
     ConfigError : no network has this name, it does not know an option, or it is no trunk.
     ModelError : a timm network does not give its inner maps, or published weights cannot be had.
     """
-    trunk = build_trunk(config, channels)
+    trunk = build_trunk(config, channels, classifier)
     own = NECK_WIDTHS.get(config.model)
     width = trunk.channels[2] / 2 if own is None else own * (config.width or 1.0)
     if own is None:

@@ -21,6 +21,7 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 from assay.configs import ModelConfig
 from assay.errors import ConfigError, ModelError
 from assay.models.build import build_model
+from assay.models.classifier import Classifier
 from assay.models.csp import CspClassifier, CspTrunk
 from assay.models.timm_models import TimmClassifier, check_size, fixed_size, layer_groups
 
@@ -79,15 +80,19 @@ class TimmTrunk(nn.Module):
         return [group for group in layer_groups(self.net) if group]
 
 
-def build_trunk(config: ModelConfig, channels: int = 3) -> CspTrunk | TimmTrunk:
-    """The trunk of the network that the config names, freshly initialised, for pictures of ``channels`` channels.
+def build_trunk(
+    config: ModelConfig, channels: int = 3, classifier: Classifier | None = None
+) -> CspTrunk | TimmTrunk:
+    """The trunk of the network that the config names, for pictures of ``channels`` channels.
+
+    It is taken from ``classifier``, with its weights, where one is given; else it is freshly initialised.
 
     Raises
     ------
     ConfigError : no network has this name, or it is one without maps at strides 4 to 32.
     ModelError : timm's network does not give them.
     """
-    classifier = build_model(config, 1, channels)
+    classifier = build_model(config, 1, channels) if classifier is None else classifier
     if isinstance(classifier, CspClassifier):
         return classifier.trunk
     if isinstance(classifier, TimmClassifier):

@@ -13,14 +13,19 @@ from typing import Any
 
 from assay.errors import AssayError, ConfigError
 from assay.metrics.evaluation import Evaluation
+from assay.metrics.scene_evaluation import SceneEvaluation
+
+_ORDER = ("test", "all", "validation", "train")
+"""The part that a page is about is the first of these that was measured."""
 
 
 @dataclass(frozen=True)
 class Material:
     """A run as its folder tells it.
 
-    ``steps`` and ``epochs`` are the lines of the log; ``split`` rows of path, label, part; ``evaluations`` by part;
-    ``notes`` say what is missing or damaged. ``folder`` is None for an evaluation without a run.
+    ``steps`` and ``epochs`` are the lines of the log; ``split`` rows of path, label, part; ``evaluations`` by part,
+    ``scenes`` those of networks of several heads; ``notes`` say what is missing or damaged. ``folder`` is None for an
+    evaluation without a run.
     """
 
     name: str
@@ -31,21 +36,30 @@ class Material:
     epochs: list[dict[str, Any]] = field(default_factory=list)
     split: list[dict[str, Any]] = field(default_factory=list)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    scenes: dict[str, SceneEvaluation] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
     def evaluation(self) -> Evaluation | None:
         """The evaluation that the report is about: of the test part if there is one."""
-        for part in ("test", "all", "validation", "train"):
-            if part in self.evaluations:
-                return self.evaluations[part]
-        return None
+        return next((self.evaluations[part] for part in _ORDER if part in self.evaluations), None)
+
+    @property
+    def scene(self) -> SceneEvaluation | None:
+        """As ``evaluation``, of a network of several heads."""
+        return next((self.scenes[part] for part in _ORDER if part in self.scenes), None)
+
+    @property
+    def is_scene(self) -> bool:
+        """Whether the page is about a network of several heads."""
+        return self.card.get("task") == "scene" or bool(self.scenes)
 
     @property
     def root(self) -> Path | None:
         """The folder that picture paths start from, as far as it is known."""
-        if self.evaluation is not None and self.evaluation.root:
-            return Path(self.evaluation.root)
+        measured = self.scene or self.evaluation
+        if measured is not None and measured.root:
+            return Path(measured.root)
         data = self.run.get("data")
         if not isinstance(data, str):
             return None
@@ -66,6 +80,7 @@ def read_material(folder: Path) -> Material:
             fix="give the folder of `assay train --out`",
         )
     notes: list[str] = []
+    evaluations, scenes = _read_evaluations(folder / "evaluation", notes)
     lines = _read_log(folder / "log.jsonl", notes)
     return Material(
         name=folder.resolve().name,
@@ -75,7 +90,8 @@ def read_material(folder: Path) -> Material:
         steps=[line for line in lines if line.get("kind") == "step"],
         epochs=[line for line in lines if line.get("kind") == "epoch"],
         split=_read_split(folder / "split.parquet", notes),
-        evaluations=_read_evaluations(folder / "evaluation", notes),
+        evaluations=evaluations,
+        scenes=scenes,
         notes=notes,
     )
 
@@ -122,11 +138,32 @@ def _read_split(path: Path, notes: list[str]) -> list[dict[str, Any]]:
         return []
 
 
-def _read_evaluations(folder: Path, notes: list[str]) -> dict[str, Evaluation]:
-    found = {}
+def read_evaluation(path: Path) -> Evaluation | SceneEvaluation:
+    """The evaluation in a PART.json, of either kind.
+
+    Raises
+    ------
+    ConfigError : a file is missing. DatasetError : the files are damaged or do not fit each other.
+    """
+    try:
+        task = json.loads(path.read_text("utf-8")).get("task")
+    except (OSError, ValueError, AttributeError):
+        task = None  # said in the loader's words
+    return SceneEvaluation.load(path) if task == "scene" else Evaluation.load(path)
+
+
+def _read_evaluations(
+    folder: Path, notes: list[str]
+) -> tuple[dict[str, Evaluation], dict[str, SceneEvaluation]]:
+    classes, scenes = {}, {}
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
         try:
-            found[path.stem] = Evaluation.load(path)
+            found = read_evaluation(path)
         except AssayError as error:
             notes.append(str(error).replace("\n  ", "; "))
-    return found
+            continue
+        if isinstance(found, SceneEvaluation):
+            scenes[path.stem] = found
+        else:
+            classes[path.stem] = found
+    return classes, scenes

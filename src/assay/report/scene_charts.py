@@ -1,4 +1,4 @@
-"""Charts of networks of several heads: losses and scores by head, precision against recall, scores against the truth."""
+"""Charts of networks of several heads: losses and scores by head, precision against recall, scores against truth."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ def scores_chart(epochs: Sequence[dict[str, Any]]) -> str | None:
     with drawing():
         figure, axes = figure_of(SIZE)
         for head, rows in found.items():
-            axes.plot(
-                rows[:, 0], rows[:, 1], color=head_colour(head), marker="o", markersize=3, label=head
-            )
+            axes.plot(rows[:, 0], rows[:, 1], color=head_colour(head), marker="o", markersize=3, label=head)
         axes.set_ylim(0, 1)
         _by_epoch(axes, "validation")
         return to_svg(figure, "scores", "Score of each head on validation over the epochs")
@@ -78,20 +76,22 @@ def _by_epoch(axes: Any, what: str) -> None:
 
 
 def precision_recall_chart(matches: Matches, score: float) -> str | None:
-    """Precision against recall of each class at an overlap of half, the commonest classes; a dot where things are told."""
+    """Precision against recall of the commonest classes at an overlap of half; a dot where things are told."""
     counts = matches.pool.positives.sum(0)
     classes = [int(k) for k in np.argsort(-counts, kind="stable")[:MOST_CURVES] if counts[k]]
     curves = {k: precision_recall_curve(matches, label=k) for k in classes}
     if not any(len(scores) for scores, _, _ in curves.values()):
         return None
     with drawing():
-        figure, axes = figure_of((4.0, 3.2))
+        figure, axes = figure_of((4.0, 3.7))
         for i, (k, (scores, precision, recall)) in enumerate(curves.items()):
             if not len(scores):
                 continue
             rows = _thin(len(scores))
             colour = colour_of(i)
-            axes.plot(recall[rows], precision[rows], color=colour, label=matches.pool.classes[k], linewidth=1.4)
+            axes.plot(
+                recall[rows], precision[rows], color=colour, label=matches.pool.classes[k], linewidth=1.4
+            )
             told = int((scores >= score).sum())
             if told:
                 axes.plot(recall[told - 1], precision[told - 1], "o", color=colour, markersize=5)
@@ -101,8 +101,8 @@ def precision_recall_chart(matches: Matches, score: float) -> str | None:
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("recall: share of things that is told")
         axes.set_ylabel("precision: share of told that is there")
-        axes.legend(loc="lower left", ncols=1 if len(curves) < 5 else 2)
         plain_axes(axes)
+        figure.legend(loc="outside lower center", ncols=3)
         return to_svg(figure, "precision-recall", "Precision against recall of each class of things")
 
 
@@ -111,7 +111,9 @@ def thing_reliability_chart(calibration: Mapping[str, Any], scores: np.ndarray) 
     bins = calibration["bins"]
     if not bins:
         return None
-    x, y, low, high = (np.array([one[name] for one in bins]) for name in ("confidence", "right", "low", "high"))
+    x, y, low, high = (
+        np.array([one[name] for one in bins]) for name in ("confidence", "right", "low", "high")
+    )
     with drawing():
         figure, (above, below) = figure_of((4.0, 3.7), 2, 1, sharex=True, height_ratios=(4, 1))
         above.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (3, 3)))

@@ -21,24 +21,24 @@ SCENE_SECTIONS = (
         "pictures",
         "Pictures",
         "What does it get wrong?",
-        "Green is found with the right class, red is told but not there, orange and dashed is there but was missed. The "
-        "pictures with the greatest share of mistakes come first. Ask each time: is the picture, the label or the model "
-        "at fault? A red box on a thing that nobody labelled is a gap in the labels.",
+        "Green is found with the right class, red is told but not there, orange and dashed is there but was missed. "
+        "The pictures with the greatest share of mistakes come first. Ask each time: is the picture, the label or the "
+        "model at fault? A red box on a thing that nobody labelled is a gap in the labels.",
     ),
     Section(
         "things",
         "Things",
         "Which things are weak?",
         "Average precision (AP) asks for all scores at once: are true things ranked above false ones? AP50 wants an "
-        "overlap of half, AP50-95 also close fits. Precision, recall and F1 are at the score from which things are told; "
-        "the dot on each curve marks it.",
+        "overlap of half, AP50-95 also close fits. Precision, recall and F1 are at the score from which things are "
+        "told; the dot on each curve marks it.",
     ),
     Section(
         "pixels",
         "Pixels",
         "Which pixels are weak?",
-        "IoU is the part that truth and answer share of all that either of them covers; 1 is perfect. It is summed over "
-        "all pictures, so large areas count more. In the matrix a row is the truth, a column the answer.",
+        "IoU is the part that truth and answer share of all that either of them covers; 1 is perfect. It is summed "
+        "over all pictures, so large areas count more. In the matrix a row is the truth, a column the answer.",
     ),
     Section(
         "classes",
@@ -50,8 +50,8 @@ SCENE_SECTIONS = (
         "tags",
         "Tags",
         "Which tags are weak?",
-        "Several tags may apply to one picture, so each is judged by itself. AP asks whether the pictures that have the "
-        "tag are ranked first; precision and recall are at the score from which a tag is told.",
+        "Several tags may apply to one picture, so each is judged by itself. AP asks whether the pictures that have "
+        "the tag are ranked first; precision and recall are at the score from which a tag is told.",
     ),
     Section(
         "probabilities",

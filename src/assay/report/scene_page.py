@@ -1,4 +1,4 @@
-"""The report on a network of several heads, as text of a page: what it says, from a run folder or from one evaluation."""
+"""The report on a network of several heads, as text of a page: of a run folder, or of one evaluation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def render_scene(material: Material, failed: Sequence[str] = ()) -> str:
         "command": sections.command_line(run.get("command")),
         "facts": sections.facts(material),
         "settings": sections.settings(run),
-        "loss_chart": markup(charts.loss_chart(material.steps, material.epochs)),
+        "loss_chart": markup(charts.loss_chart(material.steps, [])),
         "losses_chart": markup(scene_charts.losses_chart(material.steps)),
         "scores_chart": markup(scene_charts.scores_chart(material.epochs)),
         "lr_chart": markup(charts.lr_chart(material.steps)),
@@ -64,7 +64,7 @@ def _measured(material: Material, e: SceneEvaluation) -> dict[str, Any]:
         "numbers": scene_tables.all_numbers(e),
         "funnel": scene_tables.funnel(e),
         "others": _other_parts(material, e),
-        "interval": _interval(e),
+        "interval_words": _interval(e),
         **_of_things(material, e),
         **_of_pixels(material, e),
         **_of_classes(material, e),
@@ -74,7 +74,7 @@ def _measured(material: Material, e: SceneEvaluation) -> dict[str, Any]:
 
 def _of_things(material: Material, e: SceneEvaluation) -> dict[str, Any]:
     if e.boxes is None:
-        return {"shots": []}
+        return {"shots": [], "mistakes": [], "scores_of_things": None}
     matches = e.material.boxes
     scores = matches.scores[matches.scores >= e.boxes.calibration["least"]]
     return {
@@ -93,7 +93,7 @@ def _of_pixels(material: Material, e: SceneEvaluation) -> dict[str, Any]:
     return {
         "planes": scene_shots.plane_shots(e, material.root),
         "pixel_rows": scene_tables.pixel_rows(e),
-        "matrix": scene_tables.pixel_matrix(e),
+        "matrix_of_pixels": scene_tables.pixel_matrix(e),
     }
 
 

@@ -1,5 +1,5 @@
-"""Pictures for the page of a network of several heads: what it told, drawn true, false and missed; and its pixels beside
-the truth. The worst come first.
+"""Pictures for the page of a network of several heads: what it told, drawn true, false and missed; and its pixels
+beside the truth. The worst come first.
 
 Drawing is ``assay.drawing``'s. Its colours follow positions, so three positions are taken whose colours people read as
 right, false and missed. A picture that is gone costs its own place alone.
@@ -8,7 +8,7 @@ right, false and missed. A picture that is gone costs its own place alone.
 from __future__ import annotations
 
 import base64
-import tempfile
+import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,7 +26,7 @@ from assay.labels import ClassNames
 from assay.metrics.scene_evaluation import SceneEvaluation
 from assay.metrics.scene_pictures import ScenePicture
 from assay.objects import Objects
-from assay.pixel_masks import read_pixels
+from assay.pixel_masks import IGNORE
 from assay.report.thumbnails import QUALITY
 
 GALLERY, PLANES = 12, 6
@@ -65,17 +65,17 @@ def drawn_outcomes(e: SceneEvaluation, row: int, image: NDArray[np.uint8]) -> Im
     """The upright picture (H, W, 3) of this row with true and false detections, and missed things dashed."""
     told, right, missed = outcomes(e, row)
     classes = e.material.object_classes
-    colours = np.where(right, _RIGHT, _FALSE).astype(np.int64)
     texts = [f"{classes[int(i)]} {100 * s:.0f} %" for i, s in zip(told.labels, told.scores, strict=True)]
-    marked = Detections(told.boxes_xyxy, colours, told.scores, told.masks)
-    picture = np.asarray(draw_objects(image, marked, _PLACES, texts=texts, mask_strength=0.3))
-    dashed = Objects(
-        missed.boxes_xyxy,
-        np.full(len(missed), _MISSED, np.int64),
-        (),  # what is covered by a missed thing's mask would be hidden
-        np.ones(len(missed), bool),
+    is_missed = np.arange(len(told) + len(missed)) >= len(told)
+    # in one go, so that names keep clear of each other; a missed thing's mask would hide what lies on it
+    marked = Objects(
+        np.concatenate([told.boxes_xyxy, missed.boxes_xyxy]),
+        np.where(is_missed, _MISSED, np.append(np.where(right, _RIGHT, _FALSE), np.zeros(len(missed), int))),
+        (*told.masks, *(None for _ in missed.masks)),
+        is_missed,  # crowds are dashed
     )
-    return draw_objects(picture, dashed, _PLACES, texts=[classes[int(i)] for i in missed.labels])
+    texts += [classes[int(i)] for i in missed.labels]
+    return draw_objects(image, marked, _PLACES, texts=texts, mask_strength=0.3)
 
 
 def outcomes(e: SceneEvaluation, row: int) -> tuple[Detections, NDArray[np.bool_], Objects]:
@@ -116,16 +116,22 @@ def plane_shots(e: SceneEvaluation, root: Path | None) -> list[dict[str, Any]]:
 
 
 def _plane_shot(e: SceneEvaluation, one: ScenePicture, base: Path) -> dict[str, Any]:
-    shot: dict[str, Any] = {"path": one.path, "iou": one.pixel_iou, "truth": None, "answer": None, "classes": []}
+    shot: dict[str, Any] = {
+        "path": one.path,
+        "iou": one.pixel_iou,
+        "truth": None,
+        "answer": None,
+        "classes": [],
+    }
     image = _read(base / one.path, e, one.row)
     classes = e.material.pixel_classes
     background = background_of(classes)
     planes = [_plane(png) for png in e.material.planes[one.row]]
-    used = np.unique(np.concatenate([plane.ravel() for plane in planes if plane is not None] or [[]]))
+    used = {int(i) for plane in planes if plane is not None for i in np.unique(plane)} - {background, IGNORE}
     shot["classes"] = [
-        {"name": classes[int(i)], "colour": _css(pixel_colour(int(i), background))}
-        for i in used
-        if i < len(classes) and i != background
+        {"name": classes[i], "colour": _css(pixel_colour(i, background))}
+        for i in sorted(used)
+        if i < len(classes)
     ]
     for name, plane in zip(("truth", "answer"), planes, strict=True):
         if image is not None and plane is not None and plane.shape == image.shape[:2]:
@@ -134,13 +140,10 @@ def _plane_shot(e: SceneEvaluation, one: ScenePicture, base: Path) -> dict[str, 
 
 
 def _plane(png: bytes) -> NDArray[np.uint8] | None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "plane.png"
-        path.write_bytes(png)
-        try:
-            return read_pixels(path)
-        except AssayError:
-            return None
+    try:
+        return np.asarray(Image.open(io.BytesIO(png)), np.uint8)
+    except (OSError, ValueError, SyntaxError):  # Pillow's words for a damaged PNG
+        return None
 
 
 def _read(path: Path, e: SceneEvaluation, row: int) -> NDArray[np.uint8] | None:

@@ -63,7 +63,10 @@ def funnel(e: SceneEvaluation) -> list[dict[str, Any]]:
         else "and with a close box",
     }
     rows = [{**card(f"whole.{name}", e.whole.estimates[name]), "title": titles[name]} for name in _FUNNEL]
-    whole = {**card("whole.all_right", e.whole.estimates["all_right"]), "title": "pictures that are all right"}
+    whole = {
+        **card("whole.all_right", e.whole.estimates["all_right"]),
+        "title": "pictures that are all right",
+    }
     return [*rows, whole]
 
 
@@ -187,9 +190,7 @@ def pixel_matrix(e: SceneEvaluation) -> list[dict[str, Any]] | None:
 
 def _cell(true: str, given: str, share: float) -> dict[str, Any]:
     right = true == given
-    told = (
-        f"{100 * share:.1f} % of the pixels of “{true}” were {'recognised' if right else f'taken for “{given}”'}"
-    )
+    told = f"{100 * share:.1f} % of the pixels of “{true}” were {'recognised' if right else f'taken for “{given}”'}"
     text = "·" if share < 0.005 else f"{100 * share:.0f}"
     return {"n": text, "heat": round(share if right else share**0.6, 3), "right": right, "told": told}
 

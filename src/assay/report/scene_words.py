@@ -23,54 +23,36 @@ MISTAKES = {
 
 
 def headline(e: SceneEvaluation) -> str:
-    """The verdict in one sentence."""
+    """The verdict in one sentence; tags are in it where nothing else was measured."""
     part = "" if e.part == "all" else f"{e.part} "
-    said = _joined([words for words in (_class(e), _things(e), _pixels(e), _tags(e)) if words])
-    return f"On {e.n:,} {part}{'pictures' if e.n != 1 else 'picture'} it {said}."
-
-
-def _class(e: SceneEvaluation) -> str:
-    if e.classify is None:
-        return ""
-    return f"names the class rightly in {percent(e.metrics['accuracy'].value)} of cases"
-
-
-def _things(e: SceneEvaluation) -> str:
-    if e.whole is None:
-        return ""
-    return f"finds {percent(e.metrics['whole.right_class'].value)} of the things and names them rightly"
-
-
-def _pixels(e: SceneEvaluation) -> str:
-    if e.pixels is None:
-        return ""
-    return f"meets the classes of pixels with a mean overlap (IoU) of {number(e.metrics['pixels.miou'].value)}"
-
-
-def _tags(e: SceneEvaluation) -> str:
-    if e.tags is None:
-        return ""
-    return f"ranks tags with a mean average precision of {number(e.metrics['tags.map'].value)}"
+    said = []
+    if e.classify is not None:
+        said.append(f"is right about the class in {percent(e.metrics['accuracy'].value)}")
+    if e.whole is not None:
+        said.append(f"finds and rightly names {percent(e.metrics['whole.right_class'].value)} of the things")
+    if e.pixels is not None:
+        said.append(f"meets the pixels with a mean IoU of {number(e.metrics['pixels.miou'].value)}")
+    if e.tags is not None and not said:
+        said.append(f"ranks tags with a mean average precision of {number(e.metrics['tags.map'].value)}")
+    return f"On {e.n:,} {part}{'pictures' if e.n != 1 else 'picture'} it {_joined(said)}."
 
 
 def second_line(e: SceneEvaluation) -> str:
     """How many pictures are right as a whole, and how far all of this may be off."""
-    said = []
     if e.whole is not None:
         share = e.metrics["whole.all_right"]
-        said.append(
+        return (
             f"In {percent(share.value)} of the pictures all is right: "
             f"{'its class, ' if e.classify is not None else ''}every thing, and nothing else told "
             f"({percent(share.low)} to {percent(share.high)} is plausible, 95\u202f% interval)."
         )
-    elif e.pixels is not None:
+    if e.pixels is not None:
         right, most = e.metrics["pixels.pixel_accuracy"], e.metrics["pixels.majority"]
-        said.append(
+        return (
             f"{percent(right.value)} of all pixels are right; always naming the commonest class would give "
             f"{percent(most.value)}."
         )
-    said.append("Below each number stands what it may well be on other pictures of the same kind.")
-    return " ".join(said)
+    return "Below each number stands what it may well be on other pictures of the same kind."
 
 
 def points(e: SceneEvaluation, card: Mapping[str, Any]) -> list[str]:
@@ -122,7 +104,9 @@ def _commonest_mistake(e: SceneEvaluation) -> str:
     counts = {kind: e.boxes.mistakes[kind] for kind in MISTAKES}
     total, worst = sum(counts.values()), max(counts, key=lambda kind: counts[kind])
     if not total:
-        return "It makes no mistake with things. Make sure that no near copy of these pictures was trained on."
+        return (
+            "It makes no mistake with things. Make sure that no near copy of these pictures was trained on."
+        )
     name, told = MISTAKES[worst]
     return f"Its commonest mistake with things is “{name}” ({counts[worst]:,} of {total:,}): {told}."
 

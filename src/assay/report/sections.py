@@ -232,7 +232,7 @@ def command_line(command: Any) -> str:
 
 def facts(material: Material) -> list[tuple[str, str]]:
     """What was trained, on what, where and how long: (name, value) rows."""
-    run, card, e = material.run, material.card, material.evaluation
+    run, card, e = material.run, material.card, material.scene or material.evaluation
     model = (run.get("recipe") or {}).get("model") or card.get("model") or {}
     rates = [float(s["rate"]) for s in material.steps if isinstance(s.get("rate"), int | float)]
     chosen = run.get("chosen") or {}
@@ -244,7 +244,14 @@ def facts(material: Material) -> list[tuple[str, str]]:
         ("temperature", run.get("temperature", card.get("temperature"))),
         ("data", run.get("data") or (e.root if e else None)),
         ("pictures", run.get("parts") or (e.n if e else None)),
-        ("classes", len(run.get("classes") or (e.classes if e else [])) or None),
+        (
+            "classes",
+            len(run.get("classes") or (material.evaluation.classes if material.evaluation else [])) or None,
+        ),
+        (
+            "tells",
+            card.get("model", {}).get("heads") or (list(material.scene.heads) if material.scene else None),
+        ),
         ("split", run.get("split") or None),
         ("split hash", run.get("split_hash") or (e.split_hash if e else None)),
         ("minutes", run.get("minutes")),

@@ -13,16 +13,18 @@ from assay.errors import ConfigError
 from assay.files import write_file
 from assay.metrics.evaluation import Evaluation
 from assay.metrics.reliability import reliability_bins
+from assay.metrics.scene_evaluation import SceneEvaluation
 from assay.report import charts, findings, sections
 from assay.report.completion import OnProgress, complete
 from assay.report.contents import BY_ANCHOR, contents
 from assay.report.further import further
-from assay.report.material import Material, read_material
+from assay.report.material import Material, read_evaluation, read_material
+from assay.report.scene_page import render_scene
 from assay.report.template import fill, markup
 
 
 def write_report(
-    source: str | Path | Evaluation,
+    source: str | Path | Evaluation | SceneEvaluation,
     out: str | Path | None = None,
     *,
     full: bool = False,
@@ -33,10 +35,11 @@ def write_report(
     Parameters
     ----------
     source : a run folder (the page is its ``report.html`` when ``out`` is not given), the JSON file of an
-        evaluation, or an Evaluation (``out`` is needed then).
+        evaluation, or an Evaluation or SceneEvaluation (``out`` is needed then).
     out : the file to write.
     full : of a run folder, first make what is missing of map, look-alikes and explanations, and keep it there. This
-        needs torch and some minutes. Otherwise the page shows what was made before.
+        needs torch and some minutes. Otherwise the page shows what was made before. Of a network of several heads
+        there are none of these.
     on_progress : called with (what is made, steps done, steps in all or None).
 
     Raises
@@ -45,30 +48,36 @@ def write_report(
     AssayError : the disk is full, or the place cannot be written.
     """
     material = _material(source)
-    if out is None and isinstance(source, Evaluation):
+    if out is None and isinstance(source, Evaluation | SceneEvaluation):
         raise ConfigError("a report of an evaluation needs a place", fix="give out, the file to write")
     place = Path(out) if out is not None else _beside(Path(str(source)))
-    failed = complete(material.folder, on_progress) if full and material.folder is not None else []
-    write_file(place, render(material, failed).encode("utf-8"))
+    page = render_scene(material) if material.is_scene else _classifier_page(material, full, on_progress)
+    write_file(place, page.encode("utf-8"))
     return place
+
+
+def _classifier_page(material: Material, full: bool, on_progress: OnProgress | None) -> str:
+    failed = complete(material.folder, on_progress) if full and material.folder is not None else []
+    return render(material, failed)
 
 
 def _beside(source: Path) -> Path:
     return source / "report.html" if source.is_dir() else source.with_suffix(".html")
 
 
-def _material(source: str | Path | Evaluation) -> Material:
-    if isinstance(source, Evaluation):
-        return Material(source.model, evaluations={source.part: source})
-    path = Path(source)
-    if path.is_file():
-        evaluation = Evaluation.load(path)
-        return Material(evaluation.model, evaluations={evaluation.part: evaluation})
-    return read_material(path)
+def _material(source: str | Path | Evaluation | SceneEvaluation) -> Material:
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if not path.is_file():
+            return read_material(path)
+        source = read_evaluation(path)
+    if isinstance(source, SceneEvaluation):
+        return Material(source.model, scenes={source.part: source})
+    return Material(source.model, evaluations={source.part: source})
 
 
 def render(material: Material, failed: Sequence[str] = ()) -> str:
-    """The page as text. ``failed`` says what could not be made for it, and why."""
+    """The page about a classifier as text. ``failed`` says what could not be made for it, and why."""
     values = {**_common(material), **_measured(material), **further(material, failed)}
     return fill(
         "report.html",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from assay.bundle import ABSTENTION, GOLDEN, GRAPH, Bundle, load_bundle
 from assay.errors import BundleError, ConfigError
-from assay.runtime.predictor import BundlePredictor
+from assay.runtime.predictor import BundlePredictor, Engine
 from assay.runtime.scene_predictor import BundleScenePredictor
 from assay.tables import ENGINES
 
@@ -61,6 +61,7 @@ def load(
         if bundle.card.task == "scene":
             predictor = BundleScenePredictor(bundle.card, running, digest=bundle.digest, path=Path(path))
         else:
+            _require_class(running)
             predictor = BundlePredictor(
                 bundle.card, running, digest=bundle.digest, path=Path(path), abstention=_abstention(bundle)
             )
@@ -87,6 +88,16 @@ def load_classifier(path: str | Path, *, threads: int | None = None, check: bool
         got=f"a network that tells {', '.join(found.card.heads)}",
         fix="give the Bundle of a network that tells the class of a picture alone",
     )
+
+
+def _require_class(engine: Engine) -> None:
+    """Raises BundleError where the network is not one that tells a class alone, as its card says."""
+    if "logits" not in engine.ends:
+        raise BundleError(
+            "the network's outputs do not fit the card",
+            got=f"outputs {', '.join(engine.ends)}; the card says a class alone",
+            fix="export the run again with `assay export`",
+        )
 
 
 def _abstention(bundle: Bundle) -> Abstention | None:

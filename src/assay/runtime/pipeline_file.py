@@ -49,7 +49,7 @@ class Step(Config):
         False, "things take the class that this step tells, and their score times its probability"
     )
     least_score: float | None = option(
-        None, "score from which a thing is told; the Bundle's when not given", low=0.0, high=0.999
+        None, "score from which a thing is told; the Bundle's when not given", low=0.0, high=0.9999
     )
 
 

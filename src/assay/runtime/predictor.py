@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 class Engine(Protocol):
     """What runs a network: every entry of ``assay.tables.ENGINES`` builds one from the bytes of a graph."""
+
+    ends: Mapping[str, tuple[Any, ...]]
+    """Output -> its shape without the axis of the batch."""
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, C, S, S) float32 -> logits (B, K) float32."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from assay.tables import BASELINES
 from assay.train.batch import Batches, Shard, sampling_weights
 from assay.train.begin import Parts, stages_of
 from assay.train.cache import PictureCache
-from assay.train.folder import RunRecord
+from assay.train.folder import RunRecord, weights_facts
 from assay.train.job import Job
 from assay.train.judge import Judge
 from assay.train.loop import Fit
@@ -132,8 +131,7 @@ def _build(
     if config.weights is not None:
         path = Path(config.weights)
         report = load_weights(model, path, name=recipe.model.model)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        facts["weights"] = {"file": path.name, "sha256": digest, "summary": report.summary()}
+        facts["weights"] = weights_facts(path, report)
         recorder.log("note", text=report.summary())
     if recipe.train.channels_last:
         channels_last(model)

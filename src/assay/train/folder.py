@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -14,6 +15,7 @@ from assay.configs import Recipe
 from assay.errors import ConfigError
 from assay.files import write_file
 from assay.models.timm_models import published_preprocess
+from assay.models.weights import WeightsReport
 from assay.tables import MODELS
 
 try:
@@ -172,6 +174,12 @@ def rooted(recipe: Recipe) -> Recipe:
     read = replace(recipe.read, root=str(Path(root).resolve()) if root else None)
     model = replace(recipe.model, weights=str(Path(weights).resolve()) if weights else None)
     return replace(recipe, read=read, model=model)
+
+
+def weights_facts(path: Path, report: WeightsReport) -> dict[str, str]:
+    """What a record says of the weights that a run started from."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"file": path.name, "sha256": digest, "summary": report.summary()}
 
 
 def earlier_recipe(folder: Path, options: Mapping[str, Any]) -> Recipe:

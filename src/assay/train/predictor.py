@@ -19,7 +19,8 @@ from assay.errors import ConfigError, ModelError
 from assay.labels import ClassNames
 from assay.models.build import build_model
 from assay.models.classifier import Classifier
-from assay.models.multitask import Heads, build_multitask
+from assay.models.multitask import Heads
+from assay.models.scene_models import build_scene_model
 from assay.pipeline import answer
 from assay.train.checkpoint import load_tensors
 from assay.train.scene_predictor import ScenePredictor
@@ -106,22 +107,14 @@ def load_run(path: str | Path) -> CheckpointPredictor | ScenePredictor:
     ModelError : its weights are damaged.
     """
     folder = Path(path)
-    if not (folder / "card.json").is_file():
-        unfinished = (folder / "run.json").is_file()
-        raise ConfigError(
-            f"{folder} is not a finished run",
-            got="a run that was interrupted" if unfinished else "no card.json in it",
-            fix=f"go on with `assay train --resume --out {folder}`"
-            if unfinished
-            else "give the folder of `assay train --out`",
-        )
+    require_finished(folder)
     card = Card.load(folder / "card.json")
     values = dict(card.model)
     channels = int(values.pop("channels", 3))
     config = ModelConfig.from_dict({**values, "weights": None, "pretrained": False})
     model: nn.Module
     if card.task == "scene":
-        model = build_multitask(config, heads_of(card), channels)
+        model = build_scene_model(config, heads_of(card), channels)
     else:
         model = build_model(config, len(card.classes), channels)
     tensors, _ = load_tensors(folder / "model.safetensors")
@@ -133,6 +126,19 @@ def load_run(path: str | Path) -> CheckpointPredictor | ScenePredictor:
     if isinstance(model, Classifier):
         return CheckpointPredictor(model, card, folder)
     return ScenePredictor(model, card, folder)
+
+
+def require_finished(folder: Path) -> None:
+    """Raise ConfigError unless the folder holds a finished run."""
+    if not (folder / "card.json").is_file():
+        unfinished = (folder / "run.json").is_file()
+        raise ConfigError(
+            f"{folder} is not a finished run",
+            got="a run that was interrupted" if unfinished else "no card.json in it",
+            fix=f"go on with `assay train --resume --out {folder}`"
+            if unfinished
+            else "give the folder of `assay train --out`",
+        )
 
 
 def load_classifier(path: str | Path) -> CheckpointPredictor:

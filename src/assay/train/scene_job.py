@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from assay.metrics.reliability import fit_temperature
 from assay.metrics.scene_evaluate import evaluate_scenes
 from assay.metrics.scene_evaluation import SceneEvaluation
 from assay.metrics.scene_threshold import pick_box_threshold
-from assay.models.multitask import build_multitask
+from assay.models.scene_models import build_scene_model
+from assay.models.scene_start import start_from
 from assay.pipeline_scene import told_from
 from assay.train.batch import Shard
 from assay.train.begin import Parts
-from assay.train.folder import RunRecord
+from assay.train.folder import RunRecord, weights_facts
 from assay.train.job import Job
 from assay.train.loop import Fit
 from assay.train.record import Recorder
@@ -55,8 +57,14 @@ class SceneJob(Job):
         """As ``Job``."""
         recorder.stage("build")
         config = recipe.model if fresh else replace(recipe.model, weights=None, pretrained=False)
-        model = build_multitask(config, material.heads, material.preprocess.channels)
-        facts: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
+        channels, facts = material.preprocess.channels, dict[str, Any]()
+        if config.weights is None:
+            model = build_scene_model(config, material.heads, channels)
+        else:
+            model, report = start_from(config, material.heads, channels)
+            facts["weights"] = weights_facts(Path(config.weights), report)
+            recorder.log("note", text=report.summary())
+        facts["parameters"] = sum(p.numel() for p in model.parameters())
         if recipe.train.channels_last:
             channels_last(model)
         return model, facts

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.cli.command import Command
@@ -14,7 +15,7 @@ from assay.cli.flags import add_config_flags, given_options, read_config
 from assay.cli.terminal import paint
 from assay.configs import ReadConfig
 from assay.errors import ConfigError
-from assay.verb_configs import AbstainConfig
+from assay.verb_configs import AbstainConfig, TellConfig
 
 if TYPE_CHECKING:
     from assay.train.calibrate import Calibrated
@@ -24,6 +25,7 @@ examples:
   assay calibrate runs/first                             with the run's own validation pictures
   assay calibrate runs/first --risk 0.02 --confidence 0.95
   assay calibrate runs/first --data fresh-photos         pictures that nothing was chosen with: an honest promise
+  assay calibrate runs/cells --target precision --value 0.95   a run that finds things: from which score on it tells
 
 The thresholds are written into the run folder; `assay export` packs them into the Bundle, and
 `assay predict --abstain` applies them. exit code: 0 fitted, also where the wished risk cannot be promised
@@ -43,6 +45,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_config_flags(parser, AbstainConfig)
+    add_config_flags(parser, TellConfig)
     add_config_flags(parser, ReadConfig)
 
 
@@ -50,7 +53,16 @@ def _run(args: argparse.Namespace) -> int:
     if args.data is None and given_options(args, ReadConfig):
         name = next(iter(given_options(args, ReadConfig)))
         raise ConfigError(f"--{name.replace('_', '-')} is about pictures of --data", fix="give --data")
-    config = read_config(args, AbstainConfig)
+    config, wanted = read_config(args, AbstainConfig), read_config(args, TellConfig)
+    from assay.train.retell import is_scene  # noqa: PLC0415 - torch
+
+    if is_scene(Path(args.run)):
+        return _retell(args, wanted)
+    if given_options(args, TellConfig):
+        raise ConfigError(
+            f"{args.run} finds no things, so there is no score to tell them from",
+            fix="leave --target out, or name a run that was trained on boxes",
+        )
     from assay.cli.native import quiet_native  # noqa: PLC0415
     from assay.train.calibrate import calibrate  # noqa: PLC0415 - torch
 
@@ -67,6 +79,31 @@ def _run(args: argparse.Namespace) -> int:
         print(json.dumps(done.to_dict(), ensure_ascii=False, allow_nan=False))
     else:
         _tell(done)
+    return 0
+
+
+def _retell(args: argparse.Namespace, wanted: TellConfig) -> int:
+    """For a run that finds things."""
+    if args.data is not None or given_options(args, AbstainConfig):
+        raise ConfigError(
+            "a run that finds things is calibrated on its own validation part", fix="use --target and --value"
+        )
+    from assay.train.retell import retell  # noqa: PLC0415 - torch
+
+    done = retell(args.run, **wanted.to_dict())
+    if args.json:
+        print(json.dumps(done.to_dict(), ensure_ascii=False, allow_nan=False))
+        return 0
+    from assay.cli.terminal import show_table  # noqa: PLC0415
+
+    print(f"{done.folder}: things are told from a score of {done.threshold['score']:.3f} on\n")
+    rows = [("", "precision", "recall", "F1")]
+    for part, found in done.evaluations.items():
+        shares = (found.metrics[f"boxes.{name}"] for name in ("precision", "recall", "f1"))
+        told = (f"{100 * e.value:.1f} % [{100 * e.low:.1f}, {100 * e.high:.1f}]" for e in shares)
+        rows.append((part, *told))
+    show_table(rows)
+    print(f"\nwritten to {done.folder / 'card.json'}; pack it again: assay export {done.folder}")
     return 0
 
 
@@ -110,7 +147,8 @@ def _tell(done: Calibrated) -> None:
 COMMAND = Command(
     "calibrate",
     "Set when a run holds its answers back: from which probability on, with a promised share of wrong answers; "
-    "which classes remain possible; which pictures are unlike those it knows.",
+    "which classes remain possible; which pictures are unlike those it knows. Or, of a run that finds things, from "
+    "which score on they are told.",
     _add_arguments,
     _run,
     _EPILOG,

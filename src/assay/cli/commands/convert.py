@@ -59,6 +59,8 @@ def _show(made: Conversion) -> None:
         warn(sentence)
     for sentence in made.left_out:
         warn(f"left out: {sentence}")
+    for sentence in made.changed:
+        warn(f"changed: {sentence}")
     if made.fault_count:
         warn(
             "where a thing of the source is kept out, what is left of its picture counts as all that is there"
@@ -73,9 +75,9 @@ COMMAND = Command(
     "convert",
     "Write a data set in another format. What was wrong in the source and kinds of labels that the target has no\n"
     "place for are left out and told; with --strict nothing is written then. The rest is kept exactly: boxes to the\n"
-    "last digit where the format has pixels, masks bit for bit, parts, classes and their ids. A thing that does not\n"
-    "fit in, such as masks that overlap (mask-png) or a box far outside its picture (yolo), is refused: nothing is\n"
-    "written then.\n\n"
+    "last digit where the format has pixels, masks bit for bit, parts, classes and their ids. Things that do not fit\n"
+    "in, such as masks that overlap (mask-png) or a box far outside its picture (yolo), are cut to what fits, or\n"
+    "their pictures are left out; which ones is told.\n\n"
     "Pictures are copied into a new folder. A single file (.json, .csv, .parquet) names them where they are.",
     _add_arguments,
     _run,

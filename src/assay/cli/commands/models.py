@@ -74,16 +74,22 @@ def _describe_others(wanted: str) -> list[dict[str, Any]]:
     The work of a detector is that of a picture in which it finds as much as it may. Sizes are None where the library is
     not installed.
     """
-    from assay.models.describe import describe  # noqa: PLC0415 - torch
-    from assay.models.scene_models import LISTED, build_scene_model, heads_of  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - seconds
+
+    from assay.models.describe import describe  # noqa: PLC0415
+    from assay.models.scene_models import DETECTORS, LISTED, build_scene_model, heads_of  # noqa: PLC0415
 
     told: list[dict[str, Any]] = []
     for name, about in LISTED.items():
         if not _matches(name, wanted):
             continue
         entry = {"name": name, "parameters": None, "macs": None, "size_hw": [_SIZE, _SIZE], "about": about}
+        # a detector has hundreds of megabytes of weights, whose values nobody asks for
+        device = torch.device("meta" if name in DETECTORS else "cpu")
         try:
-            size = describe(build_scene_model(ModelConfig(model=name), heads_of(name, _CLASSES)), _SIZE)
+            with device:
+                model = build_scene_model(ModelConfig(model=name), heads_of(name, _CLASSES))
+            size = describe(model, _SIZE)
             entry |= {"parameters": size.parameters, "macs": size.macs}
         except ModelError as error:
             entry["about"] = f"{about} ({error.fix})"
@@ -111,5 +117,5 @@ COMMAND = Command(
     "List the networks that --model takes: Assay's own with their sizes, and those of other people.",
     _add_arguments,
     _run,
-    epilog="examples:\n  assay models\n  assay models 'mobilenetv3*'\n  assay models rcnn\n  assay models convnext --json",
+    epilog="examples:\n  assay models\n  assay models 'mobilenetv3*'\n  assay models rcnn --json",
 )

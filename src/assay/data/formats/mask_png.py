@@ -22,10 +22,12 @@ import pyarrow as pa
 
 from assay.configs import ReadConfig
 from assay.data.faults import Faults
+from assay.data.fitting import Fitted
+from assay.data.formats.mask_fit import fit_masks
 from assay.data.formats.mask_layout import Entry, Pair, find_entries, find_pairs
 from assay.data.formats.mask_look import Seen, SeenThing, look_at_all
 from assay.data.formats.mask_write import HOLDS, write_masks
-from assay.data.mask_names import numbered, read_class_names, read_thing_names
+from assay.data.mask_names import BACKGROUND_NAMES, numbered, read_class_names, read_thing_names
 from assay.data.names import some
 from assay.data.object_rows import refuse_options, told_place
 from assay.errors import ConfigError, DatasetError
@@ -33,9 +35,6 @@ from assay.labels import ClassNames
 from assay.objects import objects_type
 from assay.types import Dataset
 
-_BACKGROUND = frozenset(
-    {"background", "_background_", "__background__", "null", "void", "unlabelled", "unlabeled"}
-)
 _ASK = "put pictures into images/ and PNG masks of the same names into masks/"
 
 
@@ -77,6 +76,10 @@ class MaskPng:
         _require_masks(seen, faults)
         faults.raise_refused(path.name)
         return _dataset(path, seen, objects, names, things, faults)
+
+    def fit(self, dataset: Dataset) -> Fitted:
+        """Masks that share no pixel; pictures that cannot be held are left out; see ``mask_fit``."""
+        return fit_masks(dataset)
 
     def write(
         self, dataset: Dataset, path: Path, progress: Callable[[int, int], object] | None = None
@@ -151,7 +154,7 @@ def _objects(
 
 
 def _may_be(name: str, things: ClassNames | None) -> bool:
-    return name.casefold() not in _BACKGROUND if things is None else name in things
+    return name.casefold() not in BACKGROUND_NAMES if things is None else name in things
 
 
 def _row(thing: SeenThing, names: ClassNames) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assay.data.faults import Faults
+from assay.data.formats.mask_fit import MOST_THINGS
 from assay.data.mask_names import THINGS_FILE
 from assay.data.names import some
 from assay.data.object_copy import stem_places
@@ -33,7 +34,6 @@ HOLDS = frozenset({"part", "masks", "empty", "unlabelled", "pixels"})
 """What is kept, of ``formats.HOLDABLE``. A box without a mask is not."""
 
 _BACKGROUND = "background"
-_MOST_THINGS = 65_535
 
 
 def write_masks(dataset: Dataset, path: Path, progress: Callable[[int, int], object] | None = None) -> None:
@@ -167,8 +167,8 @@ def _what_does_not_fit(things: Objects) -> Iterator[tuple[str, str]]:
             f"{int(things.crowd.sum())} regions of many things",
             "write coco, which tells them from single things",
         )
-    if len(things) > _MOST_THINGS:
-        yield f"{len(things):,} things", f"a mask holds {_MOST_THINGS:,}"
+    if len(things) > MOST_THINGS:
+        yield f"{len(things):,} things", f"a mask holds {MOST_THINGS:,}"
 
 
 def _drawn(

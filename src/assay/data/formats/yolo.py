@@ -21,6 +21,8 @@ from pathlib import Path
 
 from assay.configs import ReadConfig
 from assay.data.faults import Faults
+from assay.data.fitting import Fitted
+from assay.data.formats.yolo_fit import fit_yolo
 from assay.data.formats.yolo_labels import read_lines
 from assay.data.formats.yolo_orders import tell_orders
 from assay.data.formats.yolo_write import HOLDS, write_folder
@@ -97,6 +99,10 @@ class Yolo:
         ]
         name = (path if path.is_dir() else path.parent).resolve().name or "dataset"
         return dataset_of(rows, told.names, told.root, name, {**_notes(rows, told), **faults.notes()})
+
+    def fit(self, dataset: Dataset) -> Fitted:
+        """Boxes cut off at the edge of their pictures, and around their masks; see ``yolo_fit``."""
+        return fit_yolo(dataset)
 
     def write(
         self, dataset: Dataset, path: Path, progress: Callable[[int, int], object] | None = None

@@ -26,6 +26,7 @@ pictures/     {n} pictures, the longer side {size} px (some lie on their side an
 labels.csv    path, label (kind of product, or non-product), seller (split by this column), genuine
               (genuine, suspect, or none where no mark can be judged), product (yes, no), brand, fault
 boxes.json    boxes and masks of products and brand marks, in COCO's form
+scenes/       scenes.parquet: all of that in one table, with masks/ for the kind of every pixel
 new/          {new} further pictures, by sellers who are not in labels.csv, with a labels.csv of their own
 shop.json     what this folder was made from
 

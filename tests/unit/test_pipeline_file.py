@@ -1,0 +1,297 @@
+"""Models in sequence: what a pipeline file may say, and what comes out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import assay
+from assay.bundle import load_bundle, save_bundle
+from assay.configs import HEADS
+from assay.errors import BundleError, ConfigError
+from assay.runtime.pipeline_file import read_steps
+from assay.runtime.sequence import SequencePredictor
+from assay.types import NO_CLASSES, Predictor
+
+FIND = '[[step]]\nname = "find"\nmodel = "cells.bundle"\n'
+KIND = '[[step]]\nname = "kind"\nmodel = "tiny.bundle"\ncrops_of = "find"\n'
+"""tiny.bundle tells red things (circle), blue ones (square) and green ones apart."""
+THINGS = {(0, 1): "red", (3, 4): "blue", (6, 6): "red"}
+
+
+@pytest.fixture
+def write(scene_bundle, tiny_bundle, tmp_path):
+    """``write(FIND + KIND)``: the file, beside both Bundles."""
+
+    def file(text, name="shop.toml"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return file
+
+
+@pytest.fixture
+def photo(draw_cells):
+    return draw_cells("photos/a.png", THINGS, scale=2)
+
+
+@pytest.fixture
+def photos(draw_cells, photo):
+    draw_cells("photos/b.png", {})
+    (photo.parent / "c.png").write_bytes(b"no picture")
+    for i in range(6):
+        draw_cells(f"photos/d{i}.png", {(i, i): "blue"}, scale=3)
+    return photo.parent
+
+
+def keep_heads(path, *heads):
+    """The Bundle again, with a network that tells only these."""
+    import onnx
+
+    bundle = load_bundle(path)
+    of = {
+        "class": ["class_logits"],
+        "tags": ["tag_logits"],
+        "pixels": ["pixel_logits"],
+        "masks": ["prototypes"],
+    }
+    of["boxes"] = ["boxes_class_logits", "boxes_distances"]
+    of["masks"].append("boxes_coefficients")
+    names = [name for head in heads for name in of[head]]
+    proto = onnx.load_from_string(bundle.member("network.onnx"))
+    ends = [end for end in proto.graph.output if end.name in names]
+    del proto.graph.output[:]
+    proto.graph.output.extend(ends)
+    card = replace(
+        bundle.card,
+        model={**bundle.card.model, "heads": [head for head in HEADS if head in heads]},
+        classes=bundle.card.classes if {"class", "tags"} & set(heads) else NO_CLASSES,
+        object_classes=bundle.card.object_classes if "boxes" in heads else NO_CLASSES,
+        pixel_classes=bundle.card.pixel_classes if "pixels" in heads else NO_CLASSES,
+    )
+    from safetensors.numpy import load, save
+
+    golden = load(bundle.member("golden.safetensors"))
+    kept = save({name: value for name, value in golden.items() if name in ("pixels", *names)})
+    save_bundle(path, card, {"network.onnx": proto.SerializeToString(), "golden.safetensors": kept})
+
+
+def test_each_thing_gets_the_answer_of_the_second_model(write, photo):
+    shop = assay.load(write(FIND + KIND))
+    found = shop(photo)
+    assert isinstance(shop, SequencePredictor)
+    assert isinstance(shop, Predictor)
+    kinds = {"red": "circle", "blue": "square"}
+    assert len(found.crops["kind"]) == len(found.boxes) == 3
+    for box, label, crop in zip(found.boxes.xyxy, found.boxes.labels, found.crops["kind"], strict=True):
+        assert crop.label == kinds[found.object_classes[label]]
+        assert crop.confidence > 0.9
+        assert (crop.origin_xy, crop.size_hw) == (tuple(box[:2].round()), (16, 16))
+    assert found.label == "warm"
+    assert found.pixels.shape == (128, 128)
+
+
+def test_the_order_in_the_file_does_not_matter(write, photo):
+    one, other = (assay.load(write(text)) for text in (FIND + KIND, KIND + FIND))
+    assert repr(one) == repr(other) == "SequencePredictor('shop', find, kind of find)"
+    assert one.digest == other.digest
+    assert one(photo).to_json() == other(photo).to_json()
+
+
+def test_only_things_of_the_named_classes_are_looked_at(write, photo):
+    found = assay.load(write(FIND + KIND + 'classes = ["blue"]\n'))(photo)
+    told = [None if crop is None else crop.label for crop in found.crops["kind"]]
+    assert sorted(map(str, told)) == ["None", "None", "square"]
+    assert told.index("square") == found.boxes.labels.tolist().index(1)
+
+
+def test_the_margin_is_that_of_assay_crops(write, photo):
+    found = assay.load(write(FIND + KIND + "margin = 0.25\n"))(photo)
+    sizes = {crop.origin_xy: crop.size_hw for crop in found.crops["kind"]}
+    assert sizes == {(12, 0): (20, 24), (60, 44): (24, 24), (92, 92): (24, 24)}  # cut off at the upper border
+
+
+def test_relabelled_things_have_the_second_models_classes(write, photo):
+    shop = assay.load(write(FIND + KIND + 'classes = ["red"]\nrelabel = true\n'))
+    found = shop(photo)
+    assert list(shop.card.object_classes) == ["blue", "circle", "square", "größer 三角"]
+    assert found.object_classes == shop.card.object_classes
+    names = [found.object_classes[i] for i in found.boxes.labels]
+    assert sorted(names) == ["blue", "circle", "circle"]
+    assert (np.diff(found.boxes.scores) <= 0).all()
+    plain = assay.load(write(FIND + KIND))(photo)
+    finds = {tuple(box): score for box, score in zip(plain.boxes.xyxy, plain.boxes.scores, strict=True)}
+    for i, (box, score) in enumerate(zip(found.boxes.xyxy, found.boxes.scores, strict=True)):
+        crop = found.crops["kind"][i]
+        assert (crop is None) == (names[i] == "blue")
+        expected = finds[tuple(box)] * (1 if crop is None else crop.confidence)
+        assert score == pytest.approx(expected, rel=1e-6)
+        assert crop is None or crop.origin_xy == tuple(box[:2].round())
+        assert found.masks[i].box_xyxy[:2] == pytest.approx(box[:2], abs=2)
+
+
+def test_predict_and_call_agree(write, photos):
+    shop = assay.load(write(FIND + KIND))
+    found = list(shop.predict(photos, batch=2, workers=2))
+    names = ["a", "b", "c", *(f"d{i}" for i in range(6))]
+    assert [p.path for p in found] == [str(photos / f"{name}.png") for name in names]
+    assert [p.error is None for p in found] == [name != "c" for name in names]
+    for answer in found:
+        if answer.error is None:
+            once = shop(answer.path)
+            assert [c.label for c in answer.crops["kind"]] == [c.label for c in once.crops["kind"]]
+            np.testing.assert_allclose(answer.boxes.xyxy, once.boxes.xyxy, atol=1e-4)
+    assert found[1].crops == {"kind": ()}
+    assert found[2].crops == {}
+
+
+def test_a_generator_is_read_as_it_goes(write, photos):
+    shop, read = assay.load(write(FIND + KIND)), []
+
+    def endless():
+        while True:
+            read.append(1)
+            yield photos / "d0.png"
+
+    walk = shop.predict(endless(), batch=2, workers=1)
+    for _ in range(3):
+        assert next(walk).crops["kind"][0].label == "square"
+    walk.close()
+    assert len(read) < 30
+
+
+def test_scores_and_what_is_wanted_reach_every_step(write, photo):
+    shop = assay.load(write(FIND + "least_score = 0.9\n" + KIND))
+    pixels = np.array(Image.open(photo))
+    pixels[:16, 24:32] = 128  # half of the first cell, which then scores 0.76
+    assert len(shop(pixels).boxes) == 2
+    assert len(shop(pixels, least_score=0.5).boxes) == 3
+    assert shop.card.thresholds["boxes"]["score"] == 0.9
+    found = shop(photo, least_score=0.5, masks=False, pixels=False)
+    assert len(found.boxes) == 3
+    assert (set(found.masks), found.pixels) == ({None}, None)
+    with pytest.raises(ConfigError, match="least_score is 2"):
+        shop.predict([photo], least_score=2)
+
+
+def test_steps_on_the_whole_picture_are_one_answer(write, scene_bundle, photo, tmp_path):
+    (tmp_path / "pixels.bundle").write_bytes(scene_bundle.read_bytes())
+    keep_heads(scene_bundle, "boxes", "masks")
+    keep_heads(tmp_path / "pixels.bundle", "pixels")
+    whole = '[[step]]\nname = "all"\nmodel = "tiny.bundle"\n'
+    ground = '[[step]]\nname = "ground"\nmodel = "pixels.bundle"\n'
+    shop = assay.load(write(whole + FIND + ground + KIND))
+    assert shop.card.heads == ("class", "boxes", "masks", "pixels")
+    assert list(shop.classes) == ["circle", "square", "größer 三角"]
+    for found in (shop(photo), next(shop.predict([photo]))):
+        assert found.label in shop.classes
+        assert len(found.crops["kind"]) == len(found.boxes) == 3
+        assert found.pixels.max() == 2
+        assert (found.object_classes, found.pixel_classes) == (
+            shop.card.object_classes,
+            shop.card.pixel_classes,
+        )
+
+
+def test_crops_of_crops(write, draw_cells):
+    """Cells that are found in the crop of a cell: a network in a network."""
+    inner = '[[step]]\nname = "parts"\nmodel = "cells.bundle"\ncrops_of = "find"\nmargin = 0.5\n'
+    shop = assay.load(write(FIND + inner + KIND.replace('"find"', '"parts"')))
+    found = shop(draw_cells("large.png", {(2, 2): "red"}, scale=8))
+    (part,) = found.crops["parts"]
+    assert part.size_hw == (128, 128)
+    assert len(part.boxes) == 16  # a quarter of the crop's 64 cells
+    assert {crop.label for crop in part.crops["kind"]} == {"circle"}
+    told = found.to_dict()["boxes"][0]["crops"]["parts"]
+    assert told["origin_xy"] == [96, 96]
+    assert told["boxes"][0]["crops"]["kind"]["label"] == "circle"
+
+
+def test_one_model_in_two_steps_is_loaded_once(write, photo):
+    shop = assay.load(write(FIND + KIND + KIND.replace('"kind"', '"again"')))
+    assert shop.models["kind"] is shop.models["again"]
+    assert list(shop(photo).crops) == ["kind", "again"]
+
+
+def test_command(cli, write, photos, tmp_path):
+    file = write(FIND + KIND)
+    done = cli("predict", file, photos, "--csv", tmp_path / "t.csv", "--coco", tmp_path / "c.json")
+    assert done.code == 1
+    assert "red 1.00 (kind: circle 100 %)" in done.out.splitlines()[0]
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text(encoding="utf-8"))))
+    assert {(row["thing_label"], row["kind"]) for row in rows if row["thing"]} == {
+        ("red", "circle"),
+        ("blue", "square"),
+    }
+    assert len(json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))["annotations"]) == 9
+    done = cli("predict", file, photos / "a.png", "--json", "--out", tmp_path / "out")
+    row = json.loads(done.out)
+    assert row["boxes"][0]["crops"]["kind"]["label"] in ("circle", "square")
+    with Image.open(tmp_path / "out" / "a.png.jpg") as picture:
+        assert picture.width >= 128
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "has no steps"),
+        ("step = 3\n", "has no steps"),
+        ("[[step]\n", "is no TOML"),
+        ('[[steps]]\nname = "x"\n', "unknown name 'steps'"),
+        ('[[step]]\nname = "x"\n', "step 'x' has no model"),
+        ('[[step]]\nmodel = "cells.bundle"\n', "step 1 has no name"),
+        (FIND + "margn = 1\n", "step 'find' has an unknown name 'margn'"),
+        (FIND + 'margin = "wide"\n', "step 'find': margin is 'wide'"),
+        (FIND + "margin = 0.1\n", "looks at whole pictures, so margin means nothing"),
+        (FIND + KIND + "margin = 9\n", "step 'kind': margin is 9"),
+        (FIND + KIND + "classes = []\n", "things of no class"),
+        (FIND + KIND + 'classes = "red"\n', "step 'kind': classes is 'red'"),
+        (FIND + "least_score = 1\n", "least_score is 1"),
+        (FIND + FIND, "two steps are called 'find'"),
+        (FIND + KIND.replace('"find"', '"fnd"'), "kind looks at the things of 'fnd', and no step is called so"),
+        (KIND.replace('"find"', '"kind"'), "steps wait for each other"),
+        (KIND + KIND.replace("find", "kind").replace('name = "kind"', 'name = "find"'), "wait for each other"),
+        (FIND.replace("cells", "nothing"), "models are not there"),
+        (FIND + KIND + 'classes = ["rd"]\n', "class 'rd', which find does not know"),
+        (FIND.replace("cells", "tiny") + KIND, "looks at the things of find, whose model finds none"),
+        (FIND + FIND.replace('"find"', '"other"'), "find and other both tell the classes of the whole picture"),
+        (
+            FIND + KIND + "relabel = true\n" + KIND.replace('"kind"', '"more"') + "relabel = true\n",
+            "kind and more both relabel things of class 'red'",
+        ),
+        (FIND.replace("cells.bundle", "shop.toml"), "find is a pipeline file itself"),
+        ("\0", "is no TOML"),
+    ],
+)  # fmt: skip
+def test_mistakes(write, text, told):
+    with pytest.raises(ConfigError, match=told) as raised:
+        assay.load(write(text))
+    assert raised.value.fix
+    assert "shop" in raised.value.what
+
+
+def test_more_mistakes(write, scene_bundle, tmp_path, cli, photo):
+    with pytest.raises(ConfigError, match="there is no pipeline file"):
+        assay.load(tmp_path / "none.toml")
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        assay.load(tmp_path / "folder.toml")
+    with pytest.raises(ConfigError, match="did you mean find"):
+        read_steps(write(FIND + KIND.replace('"find"', '"fnd"')))
+    keep_heads(scene_bundle, "boxes")
+    seek = KIND.replace("tiny", "cells") + "relabel = true\n"
+    with pytest.raises(ConfigError, match="kind cannot relabel, for its model tells no class"):
+        assay.load(write(FIND + seek))
+    scene_bundle.write_bytes(scene_bundle.read_bytes()[:-9])
+    with pytest.raises(BundleError, match=r"cells\.bundle"):
+        assay.load(write(FIND + KIND))
+    done = cli("predict", write("[[step]]\n"), photo)
+    assert (done.code, done.out) == (2, "")
+    assert "shop.toml: step 1 has no name" in done.err
