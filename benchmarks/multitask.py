@@ -31,8 +31,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from assay.metrics.average_precision import scores as ap_scores
 from assay.metrics.resample import Scores
 from assay.metrics.scene_evaluation import SceneEvaluation
@@ -178,16 +176,6 @@ def _pairs(keys: list[tuple[str, float]]) -> Iterator[tuple[tuple[str, float], t
         for other in keys:
             if key[0] == "multi" and (other[0] in SINGLES or other == ("multi-without", key[1])):
                 yield key, other
-
-
-def claim(lines: list[Line]) -> dict[str, bool]:
-    """Head -> whether multi is within a point of the single and the lower bound above -2 points."""
-    told = {}
-    for line in lines:
-        if line["kind"] == "difference" and line["other"] in SINGLES:
-            value = line["scores"][MAIN[line["head"]]]
-            told[line["head"]] = bool(value["value"] >= -0.01 and (value["low"] or -np.inf) > -0.02)
-    return told
 
 
 def obstacle(job: Job, data: Path) -> str:

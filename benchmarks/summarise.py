@@ -189,13 +189,24 @@ def sections() -> dict[str, list[str]]:
 
 def _of_series() -> dict[str, list[str]]:
     """The sections of benchmarks that have tables of their own."""
-    from benchmarks import cnn_rnn_summary, explanations, few_pictures, preprocessing  # noqa: PLC0415 - they use this file
+    from benchmarks import (  # noqa: PLC0415 - they use this file
+        cnn_rnn_summary,
+        explanations,
+        few_pictures,
+        preprocessing,
+        round_trips,
+        scene_summary,
+    )
 
     tables: dict[str, Callable[[list[Line]], list[str]]] = {
         "few_pictures": few_pictures.table,
         "preprocessing": preprocessing.table,
         "explanations": explanations.table,
         "cnn_rnn": cnn_rnn_summary.tables,
+        "detection": scene_summary.detection_table,
+        "segmentation": scene_summary.segmentation_table,
+        "multitask": scene_summary.multitask_table,
+        "round_trips": round_trips.table,
     }
     read = {name: read_lines(RESULTS / f"{name}.jsonl") for name in tables}
     return {

@@ -1,4 +1,5 @@
-"""`make demo`: the whole way from pictures to a packed, measured classifier, in about five minutes.
+"""`make demo`: the whole way from pictures to one packed, measured network that tells what a picture shows, where
+things are, and what every pixel is, in about five minutes.
 
 Every step is a command that you could type yourself; each is printed before it runs. Another folder, or other
 minutes:  python examples/shop_demo.py FOLDER --minutes 10 --n 5000
@@ -47,26 +48,18 @@ def steps(
     shop: Path, run: Path, bundle: Path, answers: Path, n: int, minutes: float
 ) -> list[tuple[str, list[str]]]:
     """(title, words of the command) of each step."""
-    network = ["--model", "csp-nano", "--size", "96"]
-    train = [
-        "train",
-        str(shop),
-        "--group-column",
-        "seller",
-        *network,
-        "--minutes",
-        f"{minutes:g}",
-        "--out",
-        str(run),
-    ]
+    scenes = str(shop / "scenes" / "scenes.parquet")
+    by_seller = ["--group-column", "seller"]
+    network = ["--model", "csp-nano", "--size", "128"]
+    train = ["train", scenes, *by_seller, *network, "--minutes", f"{minutes:g}", "--out", str(run)]
     return [
         ("1/7 render a small shop's pictures", ["render", str(shop), "--n", str(n)]),
-        ("2/7 look for broken and contradicting things", ["check", str(shop), "--group-column", "seller"]),
-        (f"3/7 train for {minutes:g} minutes; no seller is in two parts", train),
+        ("2/7 look for broken and contradicting things", ["check", scenes, *by_seller]),
         (
-            "4/7 measure on sellers never seen in training",
-            ["evaluate", str(run), str(shop), "--part", "test"],
+            f"3/7 train for {minutes:g} minutes: kind, boxes, outlines, pixels; no seller is in two parts",
+            train,
         ),
+        ("4/7 measure on sellers never seen in training", ["evaluate", str(run), "--part", "test"]),
         ("5/7 write the report", ["report", str(run)]),
         ("6/7 pack it into one file that needs no torch", ["export", str(run), "--out", str(bundle)]),
         ("7/7 ask about new pictures", ["predict", str(bundle), str(shop / "new"), "--out", str(answers)]),
@@ -79,14 +72,14 @@ def where_to_look(shop: Path, run: Path, bundle: Path, answers: Path, minutes: f
         run / "report.html": "the report: open it in a browser",
         answers: "the new pictures with the answers drawn on them",
         shop / "new" / "labels.csv": "what these pictures really show",
-        bundle: 'the classifier: assay.load("' + bundle.as_posix() + '")("photo.jpg").label',
+        bundle: 'the network: assay.load("' + bundle.as_posix() + '")("photo.jpg").boxes',
         shop / "pictures": "what it learned from (rendered)",
     }
     print(f"\nDone in {minutes:.1f} minutes. Where to look:")
     width = max(len(str(place)) for place in places)
     for place, what in places.items():
         print(f"  {place!s:<{width}}  {what}")
-    print("Now with your own pictures: docs/guides/first-classifier.md")
+    print("Now with your own pictures: docs/guides/first-classifier.md, docs/guides/first-detector.md")
 
 
 if __name__ == "__main__":

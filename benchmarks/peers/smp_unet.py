@@ -174,7 +174,7 @@ def mean_iou(model: nn.Module, photos: list[Photo], classes: int) -> float:
 def train(args: argparse.Namespace, trainer: Trainer, photos: list[Photo], classes: int) -> dict[str, Any]:
     """Until the minutes are over; the best weights are in the model then."""
     begun, left, looks, minutes_a_look = minutes_used(), list(JUDGED_AT), [], 0.0
-    best, weights, judging = -1.0, None, 0.0
+    best, weights, judging, probed = -1.0, None, 0.0, trainer.steps
     while left:
         end = args.minutes - minutes_a_look  # the last look is within the minutes
         progress = (minutes_used() - begun) / max(1e-9, end - begun)
@@ -193,7 +193,7 @@ def train(args: argparse.Namespace, trainer: Trainer, photos: list[Photo], class
             best, weights = score, copy.deepcopy(trainer.model.state_dict())
     seconds = 60 * (minutes_used() - begun - judging)
     trainer.model.load_state_dict(weights)
-    rate = round(trainer.steps * args.batch / seconds, 2)
+    rate = round((trainer.steps - probed) * args.batch / seconds, 2)
     return {"validation": best, "validation_by_share": looks, "steps": trainer.steps, "rate": rate}
 
 

@@ -230,7 +230,7 @@ def main() -> int:
         targets,
         answer(model, paths, plain),
         classes,
-        tool=f"timm {timm.__version__} script",
+        tool=f"timm {timm.__version__} script, torch {torch.__version__}",
         validation=best_score,
         minutes=round(used, 3),
         ready_s=round(ready_s, 2),

@@ -152,7 +152,8 @@ def main() -> int:
         probs, names = predict(weights, paths, args.imgsz)
         order = [names.index(name) for name in classes]
         probs = [row[order] for row in probs]
-    import ultralytics  # noqa: PLC0415 - after the check that it is kept offline
+    import torch  # noqa: PLC0415 - after the check that it is kept offline
+    import ultralytics  # noqa: PLC0415
 
     told = write_outcome(
         args.out,
@@ -160,7 +161,7 @@ def main() -> int:
         targets,
         probs,
         classes,
-        tool=f"ultralytics {ultralytics.__version__}",
+        tool=f"ultralytics {ultralytics.__version__}, torch {torch.__version__}",
         validation=validation,
         minutes=round(used, 3),
         ready_s=round(clock.ready_s, 2),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from assay.explain.explain import explain as explain
     from assay.explain.vectors import features as features
     from assay.export.export import export as export
-    from assay.metrics.evaluate import evaluate as evaluate
+    from assay.metrics.evaluate_any import evaluate as evaluate
     from assay.report.write import write_report as write_report
     from assay.runtime.load import load as load
     from assay.train.calibrate import calibrate as calibrate
@@ -43,7 +43,7 @@ _HOMES = {
     "compare_models": "assay.trials.compare",
     "convert_dataset": "assay.data.convert",
     "cut_crops": "assay.data.crops",
-    "evaluate": "assay.metrics.evaluate",
+    "evaluate": "assay.metrics.evaluate_any",
     "explain": "assay.explain.explain",
     "export": "assay.export.export",
     "features": "assay.explain.vectors",

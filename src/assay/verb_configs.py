@@ -87,11 +87,18 @@ class CropsConfig(Config):
         high=10_000,
         group="crops",
     )
-    max_overlap: float = option(
-        0.1,
-        "backgrounds: most IoU with any box, and most share of the crop that boxes cover together",
+    max_overlap: float | None = option(
+        None,
+        "backgrounds: most IoU with any box, and most share of the crop that boxes cover together; when not given 0.1 "
+        "for a file of boxes, 0 for a data set: they touch nothing there",
         low=0.0,
         high=0.99,
+        group="crops",
+    )
+    masked: str = option(
+        "no",
+        "show things along their masks alone: what lies outside is grey or blurred; backgrounds get the same outlines",
+        choices=("no", "grey", "blur"),
         group="crops",
     )
     min_overlap: float = option(

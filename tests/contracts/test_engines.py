@@ -63,6 +63,41 @@ def test_both_ends_in_one_pass(engine):
     np.testing.assert_array_equal(embedding, engine.embed(x))
 
 
+@pytest.fixture
+def scene_graph(graph):
+    """The same network as one of two heads: the class and its embedding."""
+
+    def rename(proto):
+        proto.graph.node[2].output[0] = proto.graph.output[0].name = "class_logits"
+
+    return changed(graph, rename)
+
+
+def test_outputs_of_several_heads_by_name(build, graph, scene_graph):
+    engine, x = build(scene_graph, threads=1), pictures(5)
+    found = engine.scene(x)
+    assert {name: value.shape for name, value in found.items()} == {
+        "class_logits": (5, 3),
+        "embedding": (5, 3),
+    }
+    assert engine.ends == {"class_logits": (3,), "embedding": (3,)}
+    np.testing.assert_allclose(found["class_logits"], expected(graph, x), atol=1e-5)
+    np.testing.assert_array_equal(engine.embed(x), found["embedding"])
+
+
+def test_what_a_network_does_not_give_is_told(build, scene_graph):
+    engine = build(scene_graph, threads=1)
+    for ask in (engine, engine.outputs):
+        with pytest.raises(ModelError, match="this network gives no logits") as told:
+            ask(pictures(1))
+        assert told.value.got == "it gives class_logits, embedding"
+
+
+def test_a_classifier_gives_its_ends_by_name_too(engine):
+    x = pictures(2)
+    np.testing.assert_array_equal(engine.scene(x)["logits"], engine(x))
+
+
 def test_threads_change_nothing(build, graph):
     x = pictures(5)
     np.testing.assert_allclose(build(graph, threads=1)(x), build(graph)(x), atol=1e-6)

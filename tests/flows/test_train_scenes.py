@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.drawn_scenes import write_scenes
+from tests.flows.test_train import finish, losses, start, wait_for_step
 
 from assay.train.predictor import load_run
 from assay.train.start import train
-from tests.drawn_scenes import write_scenes
-from tests.flows.test_train import finish, losses, start, wait_for_step
 
 SMALL: dict[str, Any] = {"size": 64, "batch": 4, "precision": "fp32", "progressive": False}
 
@@ -34,7 +34,9 @@ def test_all_that_is_labelled_is_learned_and_told(drawn: Path, tmp_path: Path) -
     steps = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
     assert {"class", "tags", "boxes", "masks", "pixels"} <= set(next(s for s in steps if s["kind"] == "step"))
     evaluation = run.evaluations["test"]
-    assert {"accuracy", "tags.map", "boxes.ap50_95", "masks.ap50_95", "pixels.miou"} <= set(evaluation.metrics)
+    assert {"accuracy", "tags.map", "boxes.ap50_95", "masks.ap50_95", "pixels.miou"} <= set(
+        evaluation.metrics
+    )
     answer = load_run(run.folder)(drawn.parent / "002.png")
     assert answer.pixels is not None
     assert answer.pixels.shape == answer.size_hw == (64, 64)
@@ -52,7 +54,14 @@ def test_only_the_heads_that_were_asked_for(drawn: Path, tmp_path: Path) -> None
 
 
 def test_the_class_alone_is_a_classifier(tmp_path: Path) -> None:
-    run = train(write_scenes(tmp_path / "scenes"), tmp_path / "run", epochs=1, heads=("class",), size=32, baselines=False)
+    run = train(
+        write_scenes(tmp_path / "scenes"),
+        tmp_path / "run",
+        epochs=1,
+        heads=("class",),
+        size=32,
+        baselines=False,
+    )
     assert run.card.task == "classify"
 
 
@@ -71,7 +80,9 @@ def test_kill_and_resume_gives_the_losses_of_an_unbroken_run(drawn: Path, tmp_pa
 def test_the_drawn_scenes_are_learned(tmp_path: Path) -> None:
     """Enough steps, and unseen pictures are told right: the whole corridor fits together."""
     table = write_scenes(tmp_path / "scenes", 96)
-    run = train(table, tmp_path / "run", epochs=50, lr=3e-3, mosaic=0.2, zoom=(0.8, 1.3), **SMALL | {"batch": 8})
+    run = train(
+        table, tmp_path / "run", epochs=50, lr=3e-3, mosaic=0.2, zoom=(0.8, 1.3), **SMALL | {"batch": 8}
+    )
     scores = run.evaluations["test"].main_scores()
     assert scores["boxes"] > 0.5
     assert scores["masks"] > 0.4

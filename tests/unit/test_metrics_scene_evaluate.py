@@ -12,6 +12,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from assay.boxes import as_boxes
+from assay.data.read import read_dataset
 from assay.detections import Detections
 from assay.errors import ConfigError, DatasetError, ModelError
 from assay.labels import ClassNames
@@ -467,6 +468,7 @@ def test_another_score_needs_no_new_answers(got):
     assert low.metrics["boxes.ap50"] == got.metrics["boxes.ap50"]
     assert low.pictures[2].false == 2
     assert low.panoptic is None
+    assert got.at(0.5).to_dict() == got.to_dict()
     assert low.told_from == 0.05
 
 
@@ -568,3 +570,40 @@ def test_objects_keep_their_masks(data, got):
     assert got.material.truth[3] is None
     assert got.material.truth[0].masks[0] == shape(square(0, 0))
     assert set(got.material.planes) == {0, 1, 3}
+
+
+@pytest.mark.shared
+def test_the_truth_itself_is_perfect_on_real_pictures(shared_data):
+    """COCO's crowds, holes and empty pictures."""
+    data = read_dataset(shared_data / "tiny-coco" / "annotations" / "instances_val2017.json")
+
+    class Perfect:
+        card = SimpleNamespace(
+            heads=("boxes", "masks"),
+            classes=ClassNames([]),
+            object_classes=data.object_classes,
+            pixel_classes=ClassNames([]),
+            thresholds={},
+            name="truth",
+        )
+
+        def predict(self, sources, *, least_score=None):
+            for source, sample in zip(sources, data, strict=True):
+                own = sample.objects
+                single = np.flatnonzero(~own.crowd)
+                told = Detections(
+                    own.boxes_xyxy[single],
+                    own.labels[single],
+                    np.full(len(single), 0.9),
+                    tuple(own.masks[i] for i in single),
+                )
+                yield Prediction(
+                    str(source), ClassNames([]), np.zeros(0, np.float32), sample.size_hw, boxes=told
+                )
+
+    got = evaluate_scenes(Perfect(), data, None, draws=20)
+    told = values(got)
+    assert got.n == len(data)
+    assert not got.faulty
+    for name in ("boxes.ap50_95", "masks.ap50_95", "boxes.precision", "masks.recall", "whole.all_right"):
+        assert told[name] == 1.0, name

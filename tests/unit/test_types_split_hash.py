@@ -17,7 +17,10 @@ def thing(label="cup", box=(1, 2, 3, 4), mask=None):
     return {"label": label, "box": [float(v) for v in box], "mask": mask, "crowd": False}
 
 
-def scene(cells=([thing()], []), pixels=("a.png", None), **columns):
+CELLS = ([{"label": "cup", "box": [1.0, 2.0, 3.0, 4.0], "mask": None, "crowd": False}], [])
+
+
+def scene(cells=CELLS, pixels=("a.png", None), **columns):
     table = pa.table(
         {
             "path": ["a.jpg", "b.jpg"],

@@ -45,6 +45,7 @@ def _read_coco(told: Mapping[str, Any], place: Path, found: BoxFile) -> None:
         values = annotation.row.get("bbox")
         if not isinstance(values, list) or len(values) != 4:
             found.fault(annotation.place, "bbox is not x, y, width, height", "fill in four numbers")
+            found.pictures[nfc(annotation.image.file_name)].is_known = False
         else:
             owner = found.pictures[nfc(annotation.image.file_name)]
             crowd = is_crowd(annotation.row)
@@ -71,3 +72,4 @@ def _read_by_picture(told: Mapping[str, Any], place: Path, found: BoxFile) -> No
                 found.fault(
                     f"{where} box {number}", "it is not [label, x1, y1, x2, y2]", "fill in four numbers"
                 )
+                picture.is_known = False

@@ -17,6 +17,7 @@ from assay.data.columns import column_named
 from assay.data.faults import Fault
 from assay.data.names import nfc, part_named, some, text_of
 from assay.errors import ConfigError, DatasetError
+from assay.masks import Mask
 from assay.tables import suggest
 
 CORNERS = (
@@ -37,23 +38,31 @@ SIZES = (
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box, xyxy as the file counts (pixels, or fractions); ``place`` is where it stands ("boxes.csv line 7")."""
+    """One box, xyxy as the file counts (pixels, or fractions); ``place`` is where it stands ("boxes.csv line 7").
+
+    ``mask`` is the thing's, where the source knows it.
+    """
 
     xyxy: tuple[float, float, float, float]
     label: str | None
     place: str
     is_crowd: bool = False
+    mask: Mask | None = None
 
 
 @dataclass
 class BoxedPicture:
-    """One picture with its boxes. ``path`` is relative to the root, or absolute; ``place`` where it is first named."""
+    """One picture with its boxes. ``path`` is relative to the root, or absolute; ``place`` where it is first named.
+
+    ``is_known``: somebody looked, and all that is there has a box. Others give no background.
+    """
 
     path: str
     place: str
     boxes: list[Box] = field(default_factory=list)
     part: str | None = None
     group: str | None = None
+    is_known: bool = True
 
 
 @dataclass
@@ -148,5 +157,6 @@ def add_box(
         xyxy = corners_of(values, is_size=is_size)
     except DatasetError as error:
         found.fault(where, error.what, error.fix or "")
+        picture.is_known = False
         return
     picture.boxes.append(Box(xyxy, label, where, is_crowd))

@@ -24,6 +24,8 @@ Frame = tuple[int, int, int, int]
 """x1, y1, x2, y2; x2 and y2 lie behind the last pixel."""
 
 _TRIES = 200
+_MOST_OVERLAP = 0.1
+"""Of a file of boxes, where nothing else is asked for: boxes are drawn loosely, so a corner of one is no thing."""
 _BETWEEN_BACKGROUNDS = 0.5
 
 
@@ -122,12 +124,25 @@ def background_frames(
     rng: np.random.Generator,
 ) -> list[Frame]:
     """A frame of each of the sizes where there is room for it; sizes without room are left out."""
+    return [frame for frame in placed_frames(sizes_hw, boxes, size_hw, config, rng) if frame is not None]
+
+
+def placed_frames(
+    sizes_hw: Sequence[tuple[int, int]],
+    boxes: Boxes,
+    size_hw: tuple[int, int],
+    config: CropsConfig,
+    rng: np.random.Generator,
+) -> list[Frame | None]:
+    """As ``background_frames``, with None for each size that has no room."""
     found: list[Frame] = []
+    placed: list[Frame | None] = []
     for height, width in sizes_hw:
         frame = _place(min(height, size_hw[0]), min(width, size_hw[1]), boxes, size_hw, found, config, rng)
+        placed.append(frame)
         if frame is not None:
             found.append(frame)
-    return found
+    return placed
 
 
 def _place(
@@ -140,12 +155,13 @@ def _place(
     rng: np.random.Generator,
 ) -> Frame | None:
     taken = np.array(others, np.float64).reshape(-1, 4)
+    most = _MOST_OVERLAP if config.max_overlap is None else config.max_overlap
     for _ in range(_TRIES):
         x, y = (int(rng.integers(0, room + 1)) for room in (size_hw[1] - width, size_hw[0] - height))
         frame = (x, y, x + width, y + height)
         if (
-            boxes.covered(frame) <= config.max_overlap
-            and boxes.iou(frame) <= config.max_overlap
+            boxes.covered(frame) <= most
+            and boxes.iou(frame) <= most
             and iou(frame, taken).max(initial=0.0) <= _BETWEEN_BACKGROUNDS
         ):
             return frame

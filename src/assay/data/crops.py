@@ -1,4 +1,5 @@
-"""``cut_crops``: from boxes to a data set of target and background crops that ``assay train`` reads.
+"""``cut_crops``: from boxes, or the objects of a data set, to a data set of target and background crops that
+``assay train`` reads.
 
     OUT/pictures/0001-1.jpg   0001-b1.jpg ...     the first target and the first background of 0001.jpg
     OUT/labels.csv            path, label, source, x1, y1, x2, y2, role, box_label, group (and part, where known)
@@ -24,9 +25,11 @@ import numpy as np
 
 from assay.configs import ReadConfig
 from assay.data.box_files import BoxedPicture, BoxFile, Fault, read_boxes
-from assay.data.crop_cutter import BACKGROUND, TARGET, Crop, Cutter, Yield
+from assay.data.crop_cutter import BACKGROUND, LEFT, TARGET, Crop, Cutter, Yield
+from assay.data.crop_objects import boxed_of, is_data_set
 from assay.data.crop_sources import take_over
 from assay.data.names import in_order, some
+from assay.data.read import read_dataset
 from assay.data.safe_stems import free_stem
 from assay.data.whole_folder import require_free, whole_folder
 from assay.errors import ConfigError, DatasetError
@@ -43,7 +46,8 @@ class Crops:
     """What was cut: ``folder`` holds ``counts`` (label -> crops) from ``pictures`` pictures.
 
     ``faults`` could not be used; ``notes`` are worth knowing. ``no_room`` counts backgrounds for which no place was
-    free of boxes, ``too_small`` targets below the least size.
+    free of boxes, ``too_small`` targets below the least size, ``no_mask`` things without one where crops are masked,
+    ``not_known`` pictures that give no background, as nobody looked or not all that is there is known.
     """
 
     folder: Path
@@ -53,6 +57,8 @@ class Crops:
     notes: tuple[str, ...] = ()
     no_room: int = 0
     too_small: int = 0
+    no_mask: int = 0
+    not_known: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -64,13 +70,15 @@ class Crops:
             "pictures": self.pictures,
             "no_room": self.no_room,
             "too_small": self.too_small,
+            "no_mask": self.no_mask,
+            "not_known": self.not_known,
             "faults": told,
             "notes": list(self.notes),
         }
 
 
 def cut_crops(
-    boxes: str | Path,
+    boxes: str | Path | Dataset,
     out: str | Path,
     config: CropsConfig | None = None,
     *,
@@ -79,12 +87,13 @@ def cut_crops(
     progress: Callable[[int, int], object] | None = None,
     workers: int | None = None,
 ) -> Crops:
-    """Cut the boxes of a file out of their pictures, with backgrounds beside them, into the new folder ``out``.
+    """Cut boxes out of their pictures, with backgrounds beside them, into the new folder ``out``.
 
     Parameters
     ----------
-    boxes : CSV, Parquet or JSON; see ``box_files``.
-    config : see ``CropsConfig``. read : names of columns, and the folder that paths start from.
+    boxes : a file of boxes, CSV, Parquet or JSON (see ``box_files``); or a data set with boxes: its folder, its file
+        with ``read.format``, or a Dataset.
+    config : see ``CropsConfig``. read : names of columns, the folder that paths start from, the format of a data set.
     sources : a data set of the source pictures, whose parts and groups the crops take over.
     progress : called with (pictures done, of how many).
 
@@ -96,19 +105,34 @@ def cut_crops(
     config, target = config or CropsConfig(), Path(out).expanduser()
     names = label_names(config)
     require_free(target)
-    found = read_boxes(boxes, read)
-    _check_boxes(found, config, Path(boxes).name)
+    found, name, is_data_set = _read(boxes, read or ReadConfig(), config)
+    if is_data_set and config.max_overlap is None:
+        config = replace(config, max_overlap=0.0)
+    _check_boxes(found, config, name)
     if sources is not None:
         take_over(found.pictures.values(), sources)
     cutter = Cutter(found, config, names)
     with whole_folder(target) as folder:
         made = _write(folder, cutter, progress or (lambda _done, _all: None), workers)
         if not made.counts:
-            raise _nothing_cut(made, Path(boxes).name)
-        record = {"boxes": Path(boxes).name, "config": config.to_dict(), **made.to_dict()}
+            raise _nothing_cut(made, name)
+        record = {"boxes": name, "config": config.to_dict(), **made.to_dict()}
         record.pop("out")
         (folder / "crops.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
     return replace(made, folder=target)
+
+
+def _read(boxes: str | Path | Dataset, read: ReadConfig, config: CropsConfig) -> tuple[BoxFile, str, bool]:
+    """(pictures with boxes, the name of where they are from, whether that is a data set)."""
+    if isinstance(boxes, Dataset):
+        return boxed_of(boxes), boxes.name, True
+    place = Path(boxes).expanduser()
+    # a file of boxes has no masks, so who wants them means COCO's file as a data set
+    if is_data_set(place, read) or (config.masked != "no" and place.suffix.lower() == ".json"):
+        if config.units != "px":
+            raise ConfigError("--units is for files of boxes", fix="leave it out: a data set counts pixels")
+        return boxed_of(read_dataset(place, read)), place.name, True
+    return read_boxes(place, read), place.name, False
 
 
 def label_names(config: CropsConfig) -> dict[str, str]:
@@ -158,13 +182,13 @@ def _write(
     columns = (*_COLUMNS, "part") if any(p.part for p in pictures) else _COLUMNS
     counts: Counter[str] = Counter()
     sides: dict[str, list[float]] = {TARGET: [], BACKGROUND: []}
-    faults, no_room, too_small, used, taken = list(cutter.found.faults), 0, 0, 0, set[str]()
+    faults, left, used, taken = list(cutter.found.faults), Counter[str](), 0, set[str]()
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
         table.writeheader()
         for done, (picture, made) in enumerate(_in_threads(pictures, cutter, workers), 1):
             faults += made.faults
-            no_room, too_small = no_room + made.no_room, too_small + made.too_small
+            left.update(made.left)
             used += bool(made.crops)
             stem = f"pictures/{free_stem(picture.path, taken, 'pictures')}" if made.crops else ""
             for name, crop in _named(stem, made.crops, _ENDINGS[cutter.config.file_type]):
@@ -177,8 +201,8 @@ def _write(
                 sides[crop.role].append(((x2 - x1) * (y2 - y1)) ** 0.5)
             progress(done, len(pictures))
     order = {name: counts[name] for name in in_order(counts)}
-    notes = tuple(_notes(sides, no_room, too_small, cutter.config))
-    return Crops(folder, order, used, tuple(faults), notes, no_room, too_small)
+    notes = tuple(_notes(sides, left, cutter.config))
+    return Crops(folder, order, used, tuple(faults), notes, **{name: left[name] for name in LEFT})
 
 
 def _in_threads(
@@ -222,15 +246,17 @@ def _row(name: str, picture: BoxedPicture, crop: Crop) -> dict[str, Any]:
     }
 
 
-def _notes(sides: dict[str, list[float]], no_room: int, too_small: int, config: CropsConfig) -> Iterator[str]:
-    if too_small:
+def _notes(sides: dict[str, list[float]], left: Counter[str], config: CropsConfig) -> Iterator[str]:
+    if n := left["too_small"]:
         least = config.min_size
-        yield f"{too_small:,} boxes are under {least} px wide or high and were not cut; lower --min-size to keep them"
-    if no_room:
-        yield (
-            f"{no_room:,} backgrounds found no room beside the boxes; a larger --max-overlap than "
-            f"{config.max_overlap:g} finds more"
-        )
+        yield f"{n:,} boxes are under {least} px wide or high and were not cut; lower --min-size to keep them"
+    if n := left["no_mask"]:
+        yield f"{n:,} things have no mask and were not cut: --masked shows things along their masks"
+    if n := left["not_known"]:
+        yield f"{n:,} pictures give no background: nobody looked there, or not all that is in them is known"
+    if n := left["no_room"]:
+        most = 0.1 if config.max_overlap is None else config.max_overlap
+        yield f"{n:,} backgrounds found no room beside the boxes; a larger --max-overlap than {most:g} finds more"
     if sides[TARGET] and sides[BACKGROUND] and config.side is None:
         target, background = (float(np.median(sides[role])) for role in (TARGET, BACKGROUND))
         if max(target, background) > 1.25 * min(target, background):

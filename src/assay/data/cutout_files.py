@@ -50,7 +50,7 @@ class Cutouts:
     """What was cut: ``folder`` holds ``counts`` (label -> cut-outs) of ``photos`` pictures.
 
     ``bare`` counts things that have a box alone, ``crowds`` regions of many things, ``small`` things below the least
-    size; none of these is cut. ``faults`` are pictures that could not be read; ``resumed`` is how many were done before.
+    size; none of these is cut. ``faults`` are pictures that could not be read; ``resumed`` counts those done before.
     """
 
     folder: Path

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shape:
-    """One thing: ``mask`` gives (H, W) bool of its picture; ``number`` is its place among those of the picture, from 1."""
+    """One thing: ``mask`` gives (H, W) bool of its picture; ``number`` is its place among the picture's, from 1."""
 
     label: str
     number: int
@@ -85,7 +85,7 @@ def photos_of(dataset: Dataset, wanted: Collection[str]) -> tuple[int, Iterator[
 
 
 def _cells(dataset: Dataset) -> list[Any]:
-    return dataset.table["objects"].to_pylist() if "objects" in dataset.table.column_names else []  # type: ignore[no-any-return]
+    return dataset.table["objects"].to_pylist() if "objects" in dataset.table.column_names else []
 
 
 def _has_masks(dataset: Dataset) -> bool:

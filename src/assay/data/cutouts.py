@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-Background = Literal["transparent", "white", "blur"]
-BACKGROUNDS: tuple[Background, ...] = ("transparent", "white", "blur")
+Background = Literal["transparent", "white", "grey", "blur"]
+BACKGROUNDS: tuple[Background, ...] = ("transparent", "white", "grey", "blur")
+GREY = 114.0
+"""As the borders of a letterboxed picture (``PreprocessConfig.pad_value``)."""
 
 _SHRUNK_FROM = 6.0
 _TINY = 1e-4
@@ -49,7 +51,7 @@ def cut_out(
     ----------
     image : (H, W, 3) uint8, upright.
     mask : (H, W) bool, or a soft mask of 0 to 1.
-    background : "transparent", "white" or "blur".
+    background : "transparent", "white", "grey" or "blur".
     feather_px : softness of the edge; 0 leaves the mask as it is.
     margin : room around the object as a share of its longer side, as far as the photo reaches; None keeps the whole
         photo.
@@ -72,10 +74,10 @@ def cut_out(
     front = _object_colours(colours, soft, alpha, feather_px)
     if background == "transparent":
         rgba = np.dstack([front, 255 * alpha[:, :, None]])
-        rgba[alpha == 0] = 0  # nothing of the old background stays in the file
+        rgba[255 * alpha < 0.5] = 0  # nothing of the old background stays in the file
         return _bytes(rgba)
-    if background == "white":
-        behind = np.full_like(front, 255.0)
+    if background in ("white", "grey"):
+        behind = np.full_like(front, 255.0 if background == "white" else GREY)
     else:
         behind = _surroundings(colours, alpha, max(colours.shape[:2]) / 25 if blur_px is None else blur_px)
     return _bytes(front * alpha[:, :, None] + behind * (1 - alpha[:, :, None]))

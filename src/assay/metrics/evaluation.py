@@ -172,6 +172,8 @@ class Evaluation:
 
     @classmethod
     def _from_files(cls, about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Evaluation:
+        if about.get("task", "classify") != "classify":
+            raise ValueError("it is of a network that tells more than a class")
         probs, targets = arrays["probs"], arrays["targets"]
         if probs.shape != (about["n"], len(about["classes"])) or targets.shape != probs.shape[:1]:
             raise ValueError(f"probs {probs.shape} of {about['n']} pictures, {len(about['classes'])} classes")

@@ -123,14 +123,14 @@ class SceneEvaluation:
     def at(self, score: float) -> SceneEvaluation:
         """The same answers, things told from another score on; nothing is predicted again.
 
-        Panoptic quality needs the pixels, which are not kept, so it is None then.
+        Panoptic quality needs the pixels, which are not kept, so it is None at another score than its own.
         """
         from assay.metrics.scene_measure import measure_told  # noqa: PLC0415 - it builds evaluations
 
         options = {name: int(self.interval.get(name, default)) for name, default in _OPTIONS.items()}
-        return replace(
-            self, told_from=float(score), panoptic=None, **measure_told(self.material, score, options)
-        )
+        panoptic = self.panoptic if score == self.told_from else None
+        told = measure_told(self.material, score, options)
+        return replace(self, told_from=float(score), panoptic=panoptic, **told)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; undefined numbers are None."""

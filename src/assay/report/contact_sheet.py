@@ -6,34 +6,25 @@ Pictures are drawn evenly from the classes with a seed, so the same call gives t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from assay.configs import AugmentConfig, PreprocessConfig
+from assay.data.check_objects import describes_things
 from assay.errors import ConfigError, DatasetError, ImageError
 from assay.image import read_image
-from assay.lettering import fit
 from assay.preprocess import Preprocess, scaled
+from assay.report.sheet_page import MOST_COUNTS, TILE, Cell, Count, sheet_page
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
     from assay.types import Dataset, Sample
 
-TILE, GAP, MARGIN, CAPTION = 144, 14, 36, 22
-MOST_COUNTS = 48
-PAPER, INK, MUTED, TRACK, FILL, FAULT = "#ffffff", "#1b1f24", "#68717c", "#e9ecf0", "#5b8def", "#fbe9e9"
-
-
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    """A picture (H, W, C) with a caption; no pixels where it cannot be read."""
-
-    pixels: NDArray[np.uint8] | None
-    caption: str
+CLASSES_ACROSS, THINGS_ACROSS = 8, 4
+"""Pictures beside each other where nothing else is asked for: small squares, or larger ones with boxes."""
 
 
 def contact_sheet(
@@ -42,12 +33,12 @@ def contact_sheet(
     part: str | None = None,
     augment: AugmentConfig | None = None,
     preprocess: PreprocessConfig | None = None,
-    columns: int = 8,
+    columns: int | None = None,
     rows: int = 8,
     per_class: int | None = None,
     seed: int = 0,
 ) -> Image.Image:
-    """Draw the sheet.
+    """Draw the sheet. Boxes, masks and classes of pixels are drawn on their pictures, which are shown whole then.
 
     Parameters
     ----------
@@ -55,7 +46,7 @@ def contact_sheet(
     part : only this part.
     augment : each row becomes one picture, first as evaluation sees it, then in random versions.
     preprocess : show pictures as the network sees them; plain centre squares when not given.
-    columns, rows : most pictures beside and below each other.
+    columns, rows : most pictures beside and below each other; 8 columns when not given, 4 where things are drawn.
     per_class : most pictures of a class; as many as fit when not given.
     seed : of the choice and of the augmentation.
 
@@ -64,12 +55,28 @@ def contact_sheet(
     ConfigError : an unknown part, or columns, rows or per_class below 1.
     DatasetError : there are no pictures.
     """
+    has_things = describes_things(dataset)
+    columns = (THINGS_ACROSS if has_things else CLASSES_ACROSS) if columns is None else columns
     if min(columns, rows, per_class or 1) < 1 or (per_class is not None and per_class < 1):
         got = f"columns {columns}, rows {rows}, per class {per_class}"
         raise ConfigError("a contact sheet has at least one column, row and picture a class", got=got)
     shown = dataset if part is None else dataset.part(part)
     if not len(shown):
         raise DatasetError(f"{dataset.name} has no pictures to show", fix="check its path and part")
+    title = f"{dataset.name} · {part}" if part else dataset.name
+    if has_things:
+        from assay.report.scene_sheet import scene_sheet  # noqa: PLC0415 - masks and drawing, where they are
+
+        return scene_sheet(
+            shown,
+            title,
+            augment=augment,
+            preprocess=preprocess,
+            columns=columns,
+            rows=rows,
+            per_class=per_class,
+            seed=seed,
+        )
     rng = np.random.default_rng(seed)
     if augment is None:
         picked = pick_rows(shown.targets, columns * rows, per_class, rng)
@@ -80,7 +87,9 @@ def contact_sheet(
     else:
         picked = pick_rows(shown.targets, rows, per_class, rng)
         cells = _augmented(shown, picked, augment, preprocess or PreprocessConfig(), columns, seed)
-    return _page(_header(shown, part, columns, augmented=augment is not None), cells, columns)
+    counts = _counts(shown)
+    bars = [Count(name, count, f"{count:,}") for name, count in counts]
+    return sheet_page(title, _summary(shown, counts, augmented=augment is not None), bars, cells, columns)
 
 
 def pick_rows(
@@ -105,9 +114,9 @@ def _read(sample: Sample) -> NDArray[np.uint8] | None:
         return None
 
 
-def _cell(sample: Sample, dataset: Dataset, preprocess: Preprocess) -> _Cell:
+def _cell(sample: Sample, dataset: Dataset, preprocess: Preprocess) -> Cell:
     image = _read(sample)
-    return _Cell(None if image is None else preprocess.pixels(image), _caption(sample, dataset))
+    return Cell(None if image is None else preprocess.pixels(image), _caption(sample, dataset))
 
 
 def _caption(sample: Sample, dataset: Dataset) -> str:
@@ -122,7 +131,7 @@ def _augmented(
     preprocess: PreprocessConfig,
     columns: int,
     seed: int,
-) -> list[_Cell]:
+) -> list[Cell]:
     """Row by row: the picture as evaluation sees it, then its versions; mixed with the other rows if asked for."""
     from assay.train.augment import Augment, mix_batch  # noqa: PLC0415 - only for augmented sheets
 
@@ -147,62 +156,9 @@ def _augmented(
         versions.append(mixed)
     cells = []
     for i, (sample, image) in enumerate(found):
-        cells.append(_Cell(plain.pixels(image), _caption(sample, dataset)))
-        cells.extend(_Cell(version[i].astype(np.uint8), "") for version in versions)
+        cells.append(Cell(plain.pixels(image), _caption(sample, dataset)))
+        cells.extend(Cell(version[i].astype(np.uint8), "") for version in versions)
     return cells
-
-
-def _page(header: Image.Image, cells: list[_Cell], columns: int) -> Image.Image:
-    rows = -(-len(cells) // columns)
-    step = TILE + CAPTION + GAP
-    page = Image.new("RGB", (header.width, header.height + rows * step + MARGIN - GAP), PAPER)
-    page.paste(header, (0, 0))
-    draw = ImageDraw.Draw(page)
-    for i, cell in enumerate(cells):
-        left, top = MARGIN + i % columns * (TILE + GAP), header.height + i // columns * step
-        tile = _tile(cell)
-        page.paste(tile, (left, top), _rounded())
-        draw.rounded_rectangle((left, top, left + TILE - 1, top + TILE - 1), radius=8, outline=TRACK)
-        line, font = fit(cell.caption, 13, TILE)
-        draw.text((left + 1, top + TILE + 4), line, fill=MUTED, font=font)
-    return page
-
-
-def _tile(cell: _Cell) -> Image.Image:
-    if cell.pixels is None:
-        tile = Image.new("RGB", (TILE, TILE), FAULT)
-        line, font = fit("cannot be read", 13, TILE)
-        ImageDraw.Draw(tile).text((TILE / 2, TILE / 2), line, fill="#a33a3a", font=font, anchor="mm")
-        return tile
-    pixels = cell.pixels[:, :, 0] if cell.pixels.shape[2] == 1 else cell.pixels
-    return Image.fromarray(pixels).convert("RGB").resize((TILE, TILE), Image.Resampling.LANCZOS)
-
-
-def _rounded() -> Image.Image:
-    """A mask with soft corners, drawn four times as large for smooth edges."""
-    mask = Image.new("L", (4 * TILE, 4 * TILE), 0)
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, 4 * TILE - 1, 4 * TILE - 1), radius=32, fill=255)
-    return mask.resize((TILE, TILE), Image.Resampling.BOX)
-
-
-def _header(dataset: Dataset, part: str | None, columns: int, *, augmented: bool) -> Image.Image:
-    """Name, size, and the number of pictures of each class as bars."""
-    width = 2 * MARGIN + columns * TILE + (columns - 1) * GAP
-    counts = _counts(dataset)
-    across = max(1, (width - 2 * MARGIN + GAP) // (2 * (TILE + GAP)))
-    shown = counts[:MOST_COUNTS]
-    lines = -(-len(shown) // across)
-    header = Image.new("RGB", (width, MARGIN + 70 + 22 * lines + 28), PAPER)
-    draw = ImageDraw.Draw(header)
-    title, font = fit(f"{dataset.name} · {part}" if part else dataset.name, 28, width - 2 * MARGIN)
-    draw.text((MARGIN, MARGIN - 8), title, fill=INK, font=font)
-    line, font = fit(_summary(dataset, counts, augmented=augmented), 14, width - 2 * MARGIN)
-    draw.text((MARGIN, MARGIN + 32), line, fill=MUTED, font=font)
-    most = max(count for _, count in counts) if counts else 1
-    for i, (name, count) in enumerate(shown):
-        at = (MARGIN + i // lines * 2 * (TILE + GAP), MARGIN + 66 + i % lines * 22)
-        _count_bar(draw, at, name, count, most)
-    return header
 
 
 def _counts(dataset: Dataset) -> list[tuple[str, int]]:
@@ -222,16 +178,3 @@ def _summary(dataset: Dataset, counts: list[tuple[str, int]], *, augmented: bool
     if augmented:
         facts.append("each row is one picture: first as evaluation sees it, then augmented")
     return "  ·  ".join(facts)
-
-
-def _count_bar(draw: ImageDraw.ImageDraw, at: tuple[int, int], name: str, count: int, most: int) -> None:
-    left, top = at
-    line, font = fit(name, 13, TILE - 20)
-    draw.text((left, top), line, fill=INK, font=font)
-    start, room = left + TILE - 12, TILE - 40
-    draw.rounded_rectangle((start, top + 4, start + room, top + 12), radius=4, fill=TRACK)
-    if count:
-        length = max(8, round(room * count / most))
-        draw.rounded_rectangle((start, top + 4, start + length, top + 12), radius=4, fill=FILL)
-    number, font = fit(f"{count:,}", 13, TILE)
-    draw.text((start + room + 8, top), number, fill=MUTED, font=font)

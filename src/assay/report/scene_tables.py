@@ -9,6 +9,7 @@ import numpy as np
 
 from assay.metrics.interval import Estimate
 from assay.metrics.scene_evaluation import SceneEvaluation
+from assay.report.findings import FEW
 from assay.report.scene_names import interval_text, named, value_text
 from assay.report.scene_words import MISTAKES
 from assay.report.sections import MATRIX_CLASSES, TABLE_CLASSES, span
@@ -100,9 +101,8 @@ def thing_rows(e: SceneEvaluation) -> list[dict[str, Any]]:
             {
                 "class": row["class"],
                 "objects": row["objects"],
-                "scale": _scale(own),
                 "ap50": _number(own.value),
-                "interval": _interval(own),
+                **_interval(own, row["objects"]),
                 "ap50_95": _number(row["ap50_95"]["value"]),
                 "mask_ap50_95": None if mask is None else _number(mask["ap50_95"]["value"]),
                 **{name: _percent(row[name]["value"]) for name in ("precision", "recall", "f1")},
@@ -146,8 +146,9 @@ def pixel_rows(e: SceneEvaluation) -> list[dict[str, Any]]:
     """Pixel classes that occur or were told, the lowest IoU first."""
     if e.pixels is None:
         return []
-    rows = []
-    for row in e.pixels.per_class:
+    rows, counts = [], e.material.pixels
+    seen = [] if counts is None else (counts.truth > 0).sum(0).tolist()
+    for row, pictures in zip(e.pixels.per_class, seen, strict=True):
         own = Estimate.from_dict(row["iou"])
         if not math.isfinite(own.value):
             continue
@@ -155,9 +156,9 @@ def pixel_rows(e: SceneEvaluation) -> list[dict[str, Any]]:
             {
                 "class": row["class"],
                 "share": _percent(row["share"]),
-                "scale": _scale(own),
+                "pictures": pictures,
                 "iou": _number(own.value),
-                "interval": _interval(own),
+                **_interval(own, pictures),
                 "dice": _number(row["dice"]["value"]),
                 "boundary_f1": _number(row["boundary_f1"]["value"]),
                 "value": own.value,
@@ -208,9 +209,8 @@ def tag_rows(e: SceneEvaluation) -> list[dict[str, Any]]:
             {
                 "class": row["class"],
                 "tagged": row["tagged"],
-                "scale": _scale(own),
                 "ap": _number(own.value),
-                "interval": _interval(own),
+                **_interval(own, row["tagged"]),
                 **{name: _percent(row[name]["value"]) for name in ("precision", "recall", "f1")},
                 "value": own.value if math.isfinite(own.value) else 2.0,
             }
@@ -231,5 +231,11 @@ def _percent(value: float | None) -> str:
     return format_value("accuracy", value).replace(" %", "\u202f%")
 
 
-def _interval(estimate: Estimate) -> str:
-    return format_interval("other", estimate).strip("[]").replace(", ", " to ")
+def _interval(estimate: Estimate, n: int) -> dict[str, Any]:
+    """Bar and bounds of a class. Of fewer than ``FEW`` a bootstrap has too few to draw from, and would be too sure."""
+    if n < FEW:
+        value = estimate.value
+        bar = {"low": 0.0, "width": 0.0, "value": round(100 * value, 2)} if math.isfinite(value) else None
+        return {"scale": bar, "interval": "too few", "few": True}
+    told = format_interval("other", estimate).strip("[]").replace(", ", " to ")
+    return {"scale": _scale(estimate), "interval": told, "few": False}

@@ -22,6 +22,10 @@ PEAK_LR = {
     "rmsprop": (2e-3, 2e-4),
 }
 
+SCENE_FACTOR = {True: 2.0, False: 4.0}
+"""On top of these for networks of several heads, with weights to start from and without. Each picture teaches them at
+hundreds of points, so a batch of pictures is a far larger batch of examples (docs/architecture.md has the figures)."""
+
 
 def settle(recipe: Recipe, processes: int = 1) -> Recipe:
     """The recipe with every None of its training section decided, but precision (which is measured).
@@ -59,15 +63,21 @@ def settle(recipe: Recipe, processes: int = 1) -> Recipe:
     settled = replace(
         train,
         minutes=minutes,
-        lr=peak_lr(train.optimiser, train.batch * train.accumulate * processes, started=started)
-        if train.lr is None
-        else train.lr,
+        lr=_peak(recipe, train.batch * train.accumulate * processes, started=started, scene=scene),
         transfer=train.transfer or ("probe-then-all" if started and not scene else "all"),
         layer_decay=train.layer_decay or (0.85 if started else 1.0),
         progressive=minutes is not None if train.progressive is None else train.progressive,
         workers=train.workers or cores(),
     )
     return replace(recipe, train=settled)
+
+
+def _peak(recipe: Recipe, pictures: int, *, started: bool, scene: bool) -> float:
+    """The learning rate that was asked for, or that of the recipe."""
+    if recipe.train.lr is not None:
+        return recipe.train.lr
+    peak = peak_lr(recipe.train.optimiser, pictures, started=started)
+    return peak * SCENE_FACTOR[started] if scene else peak
 
 
 def peak_lr(optimiser: str, pictures: int, *, started: bool) -> float:

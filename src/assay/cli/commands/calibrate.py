@@ -97,7 +97,7 @@ def _retell(args: argparse.Namespace, wanted: TellConfig) -> int:
     from assay.cli.terminal import show_table  # noqa: PLC0415
 
     print(f"{done.folder}: things are told from a score of {done.threshold['score']:.3f} on\n")
-    rows = [("", "precision", "recall", "F1")]
+    rows: list[tuple[str, ...]] = [("", "precision", "recall", "F1")]
     for part, found in done.evaluations.items():
         shares = (found.metrics[f"boxes.{name}"] for name in ("precision", "recall", "f1"))
         told = (f"{100 * e.value:.1f} % [{100 * e.low:.1f}, {100 * e.high:.1f}]" for e in shares)

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from assay.types import Dataset
 
 _SHOWN_FAULTS = 10
-_COLUMNS = ("path_column", "label_column", "part_column", "group_column", "root")
+_READ = (*("format", "path_column", "label_column", "part_column", "group_column", "root", "missing_labels"),)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "boxes",
         metavar="BOXES",
-        help="a .csv or .parquet table with path,x1,y1,x2,y2 or path,x,y,w,h (and label, part, group), or a .json "
+        help="a data set with boxes (a folder, a data.yaml, a .parquet of Assay's, or any with --format), or a file of "
+        "boxes: a .csv or .parquet table with path,x1,y1,x2,y2 or path,x,y,w,h (and label, part, group), or a .json "
         "file: COCO, boxes_xyxy_pixels, or a list of records",
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="new folder for the data set")
@@ -38,7 +39,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_config_flags(parser, CropsConfig)
-    add_config_flags(parser, ReadConfig, only=_COLUMNS)
+    add_config_flags(parser, ReadConfig, only=_READ)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -88,12 +89,14 @@ COMMAND = Command(
     "name them. Coordinates are pixels of the upright picture, x2 and y2 behind the last one.\n\n"
     "Rules: a target is its box, cut off at the border, plus --margin. A background has the size of one of the\n"
     "picture's targets; its IoU with every box, and the share of it that boxes cover together, are at most\n"
-    "--max-overlap. Backgrounds of one picture overlap by an IoU of 1/2 at most. Crops of one photo are one group,\n"
-    "so a split keeps them together. The same seed gives the same bytes.",
+    "--max-overlap: none at all in a data set, and a picture in which nobody looked gives no background. Where things\n"
+    "have masks, --masked shows them alone. Backgrounds of one picture overlap by an IoU of 1/2 at most. Crops of one\n"
+    "photo are one group, so a split keeps them together. The same seed gives the same bytes.",
     _add_arguments,
     _run,
     epilog="""examples:
   assay crops boxes.csv --root photos --out crops
+  assay crops shop-coco --classes --masked grey --side 128 --out crops
   assay crops shop/boxes.json --sources shop/labels.csv --group-column seller --targets mark --margin 0.2 --out marks
   assay crops boxes.json --classes --background 2 --square --side 96 --out crops
   assay crops boxes.csv --labels product=target,scene=background --max-overlap 0 --out crops

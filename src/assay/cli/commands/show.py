@@ -14,7 +14,7 @@ _KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", help="a folder with one sub-folder a class, or a table")
+    parser.add_argument("data", metavar="DATA", help="a data set in any format that is read")
     parser.add_argument(
         "--out",
         metavar="FILE",
@@ -24,7 +24,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", metavar="NAME", help="only this part: train, validation or test")
     parser.add_argument("--augment", action="store_true", help="one picture a row, in random versions")
     parser.add_argument(
-        "--columns", type=int, default=8, metavar="N", help="pictures beside each other (default: 8)"
+        "--columns",
+        type=int,
+        metavar="N",
+        help="pictures beside each other (default: 8; 4 where boxes, masks or pixels are drawn)",
     )
     parser.add_argument("--rows", type=int, default=8, metavar="N", help="most rows (default: 8)")
     parser.add_argument(
@@ -72,9 +75,14 @@ def _run(args: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="show",
-    help="Draw a contact sheet: some pictures of every class with the number of each. With --augment, each row is\n"
-    "one picture as training sees it. Options of preprocessing show pictures as the network sees them.",
+    help="Draw a contact sheet: some pictures of every class with the number of each. Boxes, masks and classes of\n"
+    "pixels are drawn on their pictures, in the colours of the classes. With --augment, each row is one picture as\n"
+    "training sees it, boxes and masks with it. Options of preprocessing show pictures as the network sees them.",
     add_arguments=_add_arguments,
     run=_run,
-    epilog="examples:\n  assay show photos\n  assay show photos --augment --colour-jitter 0.4 --out augmented.png\n",
+    epilog="""examples:
+  assay show photos
+  assay show shop-coco --columns 3 --rows 6 --out boxes.png
+  assay show photos --augment --colour-jitter 0.4 --out augmented.png
+  assay show shop-coco --augment --mosaic 0.5 --size 320 --out mosaics.jpg""",
 )

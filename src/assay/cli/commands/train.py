@@ -95,14 +95,22 @@ def _summarise(run: Run, page: Path) -> None:
     show_table(
         [
             ("report", str(page)),
-            (
-                "more",
-                f"assay report {folder}: a map of the pictures, look-alikes of mistakes, where it looked",
-            ),
+            *_more(run, folder),
             ("pack", f"assay export {folder} --out {bundle}"),
             ("predict", f"assay predict {bundle} PHOTOS"),
         ]
     )
+
+
+def _more(run: Run, folder: str) -> list[tuple[str, str]]:
+    """What else can be done with such a run."""
+    if run.card is None or run.card.task == "classify":
+        text = f"assay report {folder}: a map of the pictures, look-alikes of mistakes, where it looked"
+        return [("more", text)]
+    if "boxes" in run.card.heads:
+        text = f"assay calibrate {folder} --target precision --value 0.95: tell things from another score on"
+        return [("more", text)]
+    return []
 
 
 def _metric_rows(run: Run) -> list[tuple[str, ...]]:
@@ -112,6 +120,10 @@ def _metric_rows(run: Run) -> list[tuple[str, ...]]:
 
     known = load_metrics()
     found = list(run.evaluations.values())
+    if run.card is not None and run.card.task == "scene":
+        from assay.report.scene_text import summary_rows  # noqa: PLC0415
+
+        return summary_rows(found)
     rows: list[tuple[str, ...]] = [("", *(f"{e.part} ({e.n:,} pictures)" for e in found))]
     for name in _SHOWN:
         if all(name in e.metrics for e in found):
