@@ -149,6 +149,25 @@ def test_things_that_vanish_at_the_size_of_training(data):
     assert "tiny-things" not in found(data([things]), size=160)
 
 
+def test_a_picture_with_ten_thousand_boxes(data):
+    many = [
+        thing("cup", i % 30, i // 30 % 20, i % 30 + 5, i // 30 % 20 + 5 + i / 1000) for i in range(10_000)
+    ]
+    told = found(data([[thing("cup", 1, 1, 9, 9), thing("dog", 1, 1, 9, 9)], many]))
+    assert told["many-things"].where == ("1.jpg (10,000)",)
+    assert "many-things" not in found(data([many, many])), "where all are so, it is their nature"
+
+
+def test_a_training_names_what_left_nothing(data):
+    faults = [{"place": "a.json annotation 7", "what": "the box has no area", "fix": "draw it again"}]
+    told = found(data([None, None], notes={"faults": faults}), for_training=True)
+    assert "no-classes" not in told
+    assert (
+        str(told["no-labels"])
+        == "no picture has a label that can be used: a.json annotation 7: the box has no area"
+    )
+
+
 def test_what_is_to_be_learned_must_be_there(data):
     boxes = data([[thing("cup", 1, 1, 9, 9)], [thing("dog", 1, 1, 9, 9)]])
     assert not [p for p in found(boxes, for_training=True, heads=("boxes",)).values() if p.level == "error"]

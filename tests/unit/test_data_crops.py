@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -13,8 +15,13 @@ from assay.data.box_files import read_boxes
 from assay.data.crop_frames import Boxes, background_frames, iou, target_frame
 from assay.data.crops import cut_crops, label_names
 from assay.data.read import read_dataset
+from assay.data.write import write_dataset
 from assay.errors import AssayError, ConfigError, DatasetError
 from assay.image import read_image
+from assay.labels import ClassNames
+from assay.masks import encode
+from assay.objects import objects_type
+from assay.types import Dataset
 from assay.verb_configs import CropsConfig
 
 RNG = np.random.default_rng
@@ -312,3 +319,138 @@ def test_command(cli, boxed):
     told = cli("crops", boxed / "boxes.csv", "--out", boxed / "out")
     assert told.code == 2
     assert "is not empty" in told.err
+
+
+def block(x1, y1, x2, y2, size_hw=(80, 100)):
+    values = np.zeros(size_hw, np.uint8)
+    values[y1:y2, x1:x2] = 1
+    return encode(values).counts
+
+
+def thing(label, box, mask=None, *, crowd=False):
+    return {"label": label, "box": [float(v) for v in box], "mask": mask, "crowd": crowd}
+
+
+@pytest.fixture
+def shop(boxed):
+    """A Parquet table of five pictures: a masked mug, a cup with a box alone, a crowd, nothing, and nobody looked."""
+    for name in ("2", "3", "4"):
+        Image.new("RGB", (100, 80), (200, 200, 200)).save(boxed / f"{name}.png")
+    cells = [
+        [thing("mug", (10, 20, 30, 44), block(14, 20, 30, 44))],
+        [thing("cup", (60, 30, 80, 54))],
+        [thing("mug", (0, 0, 100, 40), crowd=True)],
+        [],
+        None,
+    ]
+    table = pa.table(
+        {
+            "path": [f"{i}.png" for i in range(5)],
+            "label": pa.nulls(5, pa.string()),
+            "part": ["train", "train", "test", "test", "test"],
+            "group": ["ann", None, None, None, None],
+            "objects": pa.array(cells, objects_type()),
+            "height_px": pa.array([80] * 5, pa.int32()),
+            "width_px": pa.array([100] * 5, pa.int32()),
+        }
+    )
+    data = Dataset(table, ClassNames([]), boxed, "shop", object_classes=ClassNames(["cup", "mug"]))
+    write_dataset(data, boxed / "shop.parquet")
+    return data
+
+
+def test_the_objects_of_a_data_set(shop, boxed):
+    made = cut_crops(shop, boxed / "out", CropsConfig(file_type="png", background=3))
+    rows = rows_of(boxed / "out")
+    assert made.counts["0"] == 2
+    assert [row["box_label"] for row in rows if row["role"] == "target"] == ["mug", "cup"]
+    backgrounds = [row for row in rows if row["role"] == "background"]
+    assert {row["source"] for row in backgrounds} == {"0.png", "1.png", "2.png", "3.png"}, (
+        "nobody looked at 4.png"
+    )
+    assert made.not_known == 1
+    assert "nobody looked there" in " ".join(made.notes)
+    held = {"0.png": (10, 20, 30, 44), "1.png": (60, 30, 80, 54), "2.png": (0, 0, 100, 40)}
+    for row in backgrounds:
+        frame = [int(row[name]) for name in ("x1", "y1", "x2", "y2")]
+        box = np.array([held.get(row["source"], (0, 0, 0, 0))], float)
+        assert iou(frame, box)[0] == 0, "backgrounds of a data set touch nothing, crowds included"
+    assert {(row["source"], row["part"], row["group"]) for row in rows[:1]} == {("0.png", "train", "ann")}
+    assert json.loads((boxed / "out" / "crops.json").read_text())["config"]["max_overlap"] == 0
+
+
+def test_a_data_set_by_its_path_and_by_its_format(shop, boxed, tmp_path):
+    assert cut_crops(boxed / "shop.parquet", boxed / "a").counts["0"] == 2
+    write_dataset(shop.take([0, 1, 3, 4]), tmp_path / "yolo", "yolo")
+    for place in (tmp_path / "yolo", tmp_path / "yolo" / "data.yaml"):
+        made = cut_crops(place, tmp_path / f"out-{place.name}", CropsConfig(classes=True))
+        assert (made.counts["mug"], made.counts["cup"]) == (1, 1)
+    coco = {
+        "images": [{"id": 0, "file_name": "0.png", "width": 100, "height": 80}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 0,
+                "category_id": 1,
+                "bbox": [10, 20, 20, 24],
+                "segmentation": [[14, 20, 30, 20, 30, 44]],
+            }
+        ],
+        "categories": [{"id": 1, "name": "mug"}],
+    }
+    (boxed / "coco.json").write_text(json.dumps(coco))
+    assert cut_crops(boxed / "coco.json", boxed / "b", read=ReadConfig(format="coco")).counts["0"] == 1
+    assert cut_crops(boxed / "coco.json", boxed / "c", CropsConfig(masked="grey")).counts["0"] == 1
+
+
+@pytest.mark.parametrize("masked", ["grey", "blur"])
+def test_masked_crops_show_the_thing_and_backgrounds_its_outline(shop, boxed, masked):
+    config = CropsConfig(masked=masked, file_type="png", background=1)
+    made = cut_crops(shop, boxed / "out", config)
+    assert (made.counts["0"], made.no_mask) == (1, 1), "a thing without a mask is not cut"
+    assert "1 things have no mask" in " ".join(made.notes)
+    rows = rows_of(boxed / "out")
+    target = read_image(boxed / "out" / rows[0]["path"]).astype(int)
+    assert np.abs(target[12, 12] - (220, 30, 30)).max() < 8, "the mug"
+    outside = (114, 114, 114) if masked == "grey" else (220, 30, 30)
+    assert np.abs(target[12, 0] - outside).max() < 12, "left of its mask; what is blurred there is red, too"
+    (background,) = (row for row in rows if row["role"] == "background" and row["source"] == "0.png")
+    pixels = read_image(boxed / "out" / background["path"]).astype(int)
+    if masked == "grey":
+        assert np.abs(pixels[:, 0] - 114).max() < 12, "the outline of the mug, so that grey tells nothing"
+        assert np.abs(pixels[:, 10:] - 200).max() < 12
+    assert {row["source"] for row in rows if row["role"] == "background"} == {
+        "0.png",
+        "1.png",
+        "2.png",
+        "3.png",
+    }
+
+
+def test_pictures_whose_boxes_are_not_all_known_give_no_background(boxed):
+    (boxed / "boxes.csv").write_text(
+        "path,x1,y1,x2,y2\n0.png,10,20,30,44\n0.png,5,5,5,9\n1.png,60,30,80,54\n"
+    )
+    made = cut_crops(boxed / "boxes.csv", boxed / "out")
+    assert (made.counts, made.not_known) == ({"0": 2, "1": 1}, 1)
+
+
+def test_what_is_no_data_set_of_boxes(shop, boxed, photos):
+    with pytest.raises(DatasetError, match="has no boxes"):
+        cut_crops(photos, boxed / "out")
+    with pytest.raises(ConfigError, match="--units is for files of boxes"):
+        cut_crops(boxed / "shop.parquet", boxed / "out", CropsConfig(units="fraction"))
+    wrong = replace(shop, table=shop.table.set_column(6, "width_px", pa.array([100] * 5, pa.int32())))
+    Image.new("RGB", (90, 80)).save(boxed / "0.png")
+    with pytest.raises(DatasetError, match="another size than its picture") as error:
+        cut_crops(wrong, boxed / "out", CropsConfig(masked="grey"))
+    assert "picture (80, 90)" in error.value.got
+    assert not (boxed / "out").exists()
+
+
+def test_the_command_on_a_data_set(cli, shop, boxed):
+    told = cli("crops", boxed / "shop.parquet", "--out", boxed / "out", "--masked", "grey")
+    assert told.code == 0, told.err
+    assert "things have no mask" in told.err
+    told = cli("crops", boxed / "shop.parquet", "--out", boxed / "j", "--classes", "--json")
+    assert json.loads(told.out)["not_known"] == 1

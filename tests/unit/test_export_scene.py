@@ -115,7 +115,7 @@ def test_the_bundle_answers_as_the_checkpoint_does(home, report):
     same = [(x.to_array() == y.to_array()).mean() for x, y in zip(a.masks, b.masks, strict=True)]
     assert min(same) > 0.999
     assert bundled.card.thresholds == CARD.thresholds
-    assert bundled(photo).boxes.scores.min() >= 0.55  # the score that travels
+    assert len(bundled(photo).boxes) == (a.boxes.scores >= 0.55).sum() < len(a.boxes)  # the score that travels
 
 
 def test_parity_of_each_output_and_of_what_is_read_from_it(report):

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from safetensors.torch import save_file
 
 from assay.configs import ModelConfig
 from assay.errors import ConfigError, ModelError
@@ -16,9 +16,8 @@ from assay.losses.targets import Target, collate
 from assay.models import smp_models
 from assay.models.multitask import Heads
 from assay.models.outputs import Ends
-from assay.models.scene_models import LISTED, build_scene_model, heads_of
+from assay.models.scene_models import LISTED, build_scene_model, heads_of, load_others
 from assay.models.smp_models import NETWORKS, SmpNetwork
-from assay.models.weights import load_weights
 from assay.postprocess_boxes import Frame
 from assay.postprocess_scene import read_scene
 
@@ -106,18 +105,27 @@ def test_the_licence_of_an_encoder_is_told():
 
 def test_a_file_of_the_library_fits(tmp_path):
     given = build("smp-fpn-resnet18")
-    torch_file = tmp_path / "encoder.pth"
-    _save(given.net.encoder, torch_file)
+    file = tmp_path / "encoder.safetensors"
+    save_file({f"encoder.{name}": value for name, value in given.net.encoder.state_dict().items()}, file)
     model = build()
-    report = load_weights(model, torch_file, name=UNET)
+    report = load_others(model, file)
     assert not report.mismatched
-    torch.testing.assert_close(model.net.encoder.state_dict(), given.net.encoder.state_dict())
+    torch.testing.assert_close(model.trunk.state_dict(), given.trunk.state_dict())
 
 
-def _save(module: nn.Module, path) -> None:
-    from safetensors.torch import save_file
-
-    save_file({f"encoder.{name}": value for name, value in module.state_dict().items()}, path)
+def test_a_file_of_a_classifier_fills_the_encoder(tmp_path):
+    given = build("smp-fpn-resnet18").trunk.state_dict()
+    file = tmp_path / "classifier.safetensors"
+    save_file({**given, "fc.weight": torch.zeros(5, 512), "fc.bias": torch.zeros(5)}, file)
+    model = build()
+    report = load_others(model, file)
+    assert report.model == f"the trunk of {UNET}"
+    assert not report.missing
+    assert sorted(report.unexpected) == ["fc.bias", "fc.weight"]
+    torch.testing.assert_close(model.trunk.state_dict(), given)
+    save_file({"other.weight": torch.zeros(5, 5)}, file)
+    with pytest.raises(ModelError, match=f"are not those of {UNET}: 0 of"):
+        load_others(model, file)
 
 
 def test_wrong_heads_are_told():

@@ -19,10 +19,9 @@ from assay.losses.targets import ANY_CLASS, Target, Targets, collate, cover
 from assay.models import torchvision_fallbacks
 from assay.models.describe import describe
 from assay.models.multitask import Heads, MultiTask
-from assay.models.scene_models import build_scene_model, heads_of, is_others
+from assay.models.scene_models import build_scene_model, heads_of, is_others, load_others
 from assay.models.torchvision_detectors import DETECTORS, TorchvisionDetector
 from assay.models.torchvision_fallbacks import fill_missing_ops, nms, roi_align
-from assay.models.weights import load_weights
 
 SIDE = 64
 SMALL = "fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -271,7 +270,7 @@ def test_a_file_of_torchvision_fits_with_other_classes(tmp_path):
     given = build(classes=7)
     save_file(given.net.state_dict(), tmp_path / "seven.safetensors")
     model = build(classes=3)
-    report = load_weights(model, tmp_path / "seven.safetensors", name=SMALL)
+    report = load_others(model, tmp_path / "seven.safetensors")
     assert not report.missing
     assert {line.partition(":")[0] for line in report.mismatched} == {
         f"net.roi_heads.box_predictor.{name}"

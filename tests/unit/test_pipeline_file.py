@@ -238,6 +238,19 @@ def test_command(cli, write, photos, tmp_path):
         assert picture.width >= 128
 
 
+def test_it_can_be_measured(cli, write, photos, tmp_path):
+    """Against its own answers: all classes, boxes and masks are right."""
+    file = write(FIND + KIND + "relabel = true\n")
+    (photos / "c.png").unlink()
+    assert cli("predict", file, photos, "--coco", tmp_path / "truth.json").code == 0
+    done = cli("evaluate", file, tmp_path / "truth.json", "--part", "all", "--draws", "5", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["model"] == "shop"
+    for name in ("boxes.ap50_95", "masks.ap50_95"):
+        assert told["metrics"][name]["value"] == pytest.approx(1)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

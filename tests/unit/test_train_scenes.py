@@ -249,3 +249,21 @@ def test_the_judge_scores_perfect_answers_with_one(dataset: Dataset) -> None:
     assert score["accuracy"] == score["tags_map"] == score["miou"] == 1.0
     assert score["loss"] == pytest.approx(0.0)
     assert judge.rank(score) > judge.rank({"score": 0.9})
+
+
+def test_masks_are_judged_where_every_thing_has_one(tmp_path: Path) -> None:
+    """A picture with a bare box, and one without any thing, stop nothing."""
+    from assay.train.predictor import load_run
+    from assay.train.start import train
+
+    dataset = read_dataset(write_scenes(tmp_path / "scenes", 12))
+    objects = dataset.table["objects"].to_pylist()
+    held = [i for i, part in enumerate(dataset.table["part"].to_pylist()) if part != "train"]
+    objects[held[0]][0]["mask"] = None
+    objects[held[1]] = []
+    place = dataset.table.column_names.index("objects")
+    column = pa.array(objects, dataset.table["objects"].type)
+    mixed = replace(dataset, table=dataset.table.set_column(place, "objects", column))
+    run = train(mixed, tmp_path / "run", heads=("boxes", "masks"), epochs=1, size=64, batch=4)
+    assert {"boxes.ap50_95", "masks.ap50_95"} <= set(run.evaluations["validation"].metrics)
+    assert load_run(run.folder).card.heads == ("boxes", "masks")

@@ -104,6 +104,13 @@ def _boxes(dataset: Dataset, things: FlatObjects) -> Iterator[Problem]:
             "if many do, sizes are swapped or the boxes were drawn on another picture; training cuts them off"
         )
         yield _told("box-outside", what, fix, dataset, things, outside)
+    crowded, counts = things.crowded()
+    if len(crowded):
+        what = "one picture has far more things than the others|{n} pictures have far more things than the others"
+        fix = "look whether they are real; a region of many things is one box, marked as a crowd"
+        paths = dataset.table["path"].take(crowded[:100]).to_pylist()
+        where = [f"{path} ({n:,})" for path, n in zip(paths, counts, strict=False)]
+        yield problem("warning", "many-things", what, fix, where, len(crowded))
     if len(twice := things.twice()):
         what = "one box is there twice|{n} boxes are there twice"
         yield _told("same-box-twice", what, "remove one of each", dataset, things, twice)

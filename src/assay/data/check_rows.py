@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from assay.data.check_objects import check_objects, describes_things
+from assay.data.faults import faults_of
 from assay.data.names import some
 from assay.data.problems import Level, Problem, problem
 from assay.data.split import count_classes
@@ -35,6 +36,12 @@ def check_rows(
         strictly = for_training and "class" in heads and not set(heads) & {"boxes", "masks", "pixels"}
         yield from _labels(dataset, strictly)
         yield from _classes(dataset, strictly)
+    elif for_training and not _says_something(dataset):
+        faults, _ = faults_of(dataset)
+        fix = "mend what could not be used, or label some pictures"
+        yield problem(
+            "error", "no-labels", "no picture has a label that can be used", fix, map(str, faults), 1
+        )
     elif for_training and "class" in heads:
         what = "the data say what is in the pictures, not what a picture is; a classifier is trained on that"
         fix = (
@@ -45,6 +52,12 @@ def check_rows(
     if dataset.parts:
         yield from _parts(dataset, for_training)
         yield from _groups(dataset)
+
+
+def _says_something(dataset: Dataset) -> bool:
+    """Whether any picture has objects (an empty list of them, too) or a mask of classes."""
+    columns = [dataset.table[n] for n in ("objects", "pixels") if n in dataset.table.column_names]
+    return any(column.null_count < len(column) for column in columns)
 
 
 def reading_notes(dataset: Dataset, name: str) -> list[str]:

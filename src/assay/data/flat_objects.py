@@ -99,6 +99,14 @@ class FlatObjects:
         """(N,) square root of the area of each box, COCO's measure of size."""
         return np.asarray(np.sqrt(area(self.boxes_xyxy)))
 
+    def crowded(self) -> tuple[Rows, Rows]:
+        """(pictures with far more things than the others, see ``MANY``; how many things), most first."""
+        counts = np.bincount(self.rows, minlength=len(self.looked))
+        usual = float(np.quantile(counts[counts > 0], 0.5, method="lower")) if len(self) else 0.0
+        rows = np.flatnonzero(counts > max(MANY, MANY_TIMES * usual))
+        rows = rows[np.argsort(-counts[rows], kind="stable")]
+        return rows, counts[rows]
+
     def outside(self, *, swapped: bool = False) -> NDArray[np.bool_]:
         """(N,) whether the box reaches out of its picture; ``swapped``: out of one of its height by its width."""
         height, width = (self.sizes_hw[self.rows, i] for i in ((1, 0) if swapped else (0, 1)))
@@ -160,6 +168,9 @@ class FlatObjects:
             return None
         return 32 * math.ceil(float(np.quantile(needed, share, method="higher")) / 32)
 
+
+MANY, MANY_TIMES = 1000, 20.0
+"""A picture with more things than both, the second in times of the middle one's, is hardly labelled by hand."""
 
 _BATCH = 4096
 _MOST_PAIRED = 2000

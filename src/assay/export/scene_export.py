@@ -1,7 +1,7 @@
 """What of a network of several heads goes into its Bundle: the heads that are wanted, and one kind of boxes.
 
 While it learns, a network answers for boxes twice (``models.box_head``). A Bundle holds one of the two: by default the
-answers that are suppressed afterwards, outside of the graph, which find a little more; with ``nms_free`` those of the
+answers that are suppressed afterwards, outside of the graph, which find more; with ``nms_free`` those of the
 twin, which need no suppression.
 """
 

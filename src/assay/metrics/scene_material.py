@@ -63,8 +63,9 @@ class SceneMaterial:
 
     @cached_property
     def masks(self) -> Matches:
-        """Detections matched with things by their masks."""
-        return match(pool(self.truth, self.found, self.object_classes, kind="masks"))
+        """Detections matched with things by their masks, in pictures where every thing has one."""
+        truth = [None if one is None or None in one.masks else one for one in self.truth]
+        return match(pool(truth, self.found, self.object_classes, kind="masks"))
 
     def groups_of(self, rows: Ints) -> Ints | None:
         """(M,) group number of each of these pictures, None where no group holds two of them."""

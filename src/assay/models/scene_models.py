@@ -7,10 +7,14 @@ A network with ``exportable = False`` says in ``why_not_exportable`` why no Bund
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from assay.configs import ModelConfig
+from assay.errors import ModelError
 from assay.models.multitask import Heads, MultiTask, build_multitask
 from assay.models.smp_models import NETWORKS, PREFIX, SmpNetwork, build_smp
 from assay.models.torchvision_detectors import DETECTORS, TorchvisionDetector, build_torchvision_detector
+from assay.models.weights import WeightsReport, load_weights
 
 SceneModel = MultiTask | SmpNetwork | TorchvisionDetector
 
@@ -45,3 +49,19 @@ def build_scene_model(config: ModelConfig, heads: Heads, channels: int = 3) -> S
     if config.model.startswith(PREFIX):
         return build_smp(config, heads, channels)
     return build_multitask(config, heads, channels)
+
+
+def load_others(model: SmpNetwork | TorchvisionDetector, path: str | Path) -> WeightsReport:
+    """A weights file into other people's network: one of the whole network, or of a classifier into its trunk.
+
+    Raises
+    ------
+    ConfigError, ModelError : as ``load_weights``; the model is unchanged.
+    """
+    try:
+        return load_weights(model, path, name=model.name)
+    except ModelError as whole:
+        try:
+            return load_weights(model.trunk, path, name=f"the trunk of {model.name}")
+        except ModelError:
+            raise whole from None

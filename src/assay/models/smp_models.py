@@ -79,11 +79,12 @@ class SmpNetwork(nn.Module):
     def embed(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """(B, C, H, W) -> (B, F): the mean of the encoder's last map."""
         height, width = x.shape[-2:]
-        maps: list[Tensor] = self._encoder(pad(x, (0, -width % _STRIDE, 0, -height % _STRIDE)))
+        maps: list[Tensor] = self.trunk(pad(x, (0, -width % _STRIDE, 0, -height % _STRIDE)))
         return maps[-1].mean((2, 3))
 
     @property
-    def _encoder(self) -> nn.Module:
+    def trunk(self) -> nn.Module:
+        """The encoder."""
         encoder: nn.Module = self.net.encoder  # type: ignore[assignment]
         return encoder
 
@@ -94,7 +95,7 @@ class SmpNetwork(nn.Module):
 
     def blocks(self) -> list[list[nn.Parameter]]:
         """Every parameter exactly once, from input to output: the encoder's stages, then the rest as one."""
-        own = self._encoder
+        own = self.trunk
         loose = list(own.parameters(recurse=False))
         stages = [loose, *(list(stage.parameters()) for stage in own.children())]
         return [block for block in (*stages, list(self.head.parameters())) if block]

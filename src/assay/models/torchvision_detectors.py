@@ -109,11 +109,12 @@ class TorchvisionDetector(nn.Module):
 
     def embed(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """(B, C, H, W) -> (B, F): the mean of the trunk's last map."""
-        maps: Mapping[str, Tensor] = self._trunk(x)
+        maps: Mapping[str, Tensor] = self.trunk(x)
         return list(maps.values())[-1].mean((2, 3))
 
     @property
-    def _trunk(self) -> nn.Module:
+    def trunk(self) -> nn.Module:
+        """The network of a classifier that the pyramid stands on."""
         body: nn.Module = self.net.backbone.body  # type: ignore[union-attr, assignment]
         return body
 
@@ -127,7 +128,7 @@ class TorchvisionDetector(nn.Module):
     def blocks(self) -> list[list[nn.Parameter]]:
         """Every parameter exactly once, from input to output: the trunk's stages, the pyramid, all heads as one."""
         pyramid, *ends = self.head
-        stages = [list(stage.parameters()) for stage in self._trunk.children()]
+        stages = [list(stage.parameters()) for stage in self.trunk.children()]
         blocks = [*stages, list(pyramid.parameters()), [p for end in ends for p in end.parameters()]]
         return [block for block in blocks if block]
 
@@ -176,7 +177,7 @@ def build_torchvision_detector(config: ModelConfig, heads: Heads, channels: int 
     )
     model = TorchvisionDetector(net, heads, name)
     if channels != 3:
-        _see_channels(model._trunk, channels)
+        _see_channels(model.trunk, channels)
     return model
 
 

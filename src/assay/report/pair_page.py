@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,13 @@ from assay.metrics.evaluation import Evaluation
 from assay.metrics.interval import Estimate
 from assay.report import pair_charts as charts
 from assay.report.findings import percent
+from assay.report.pair_scene_page import render_scene_pair
+from assay.report.pair_sides import about, command_line
 from assay.report.sections import span
 from assay.report.template import fill, markup
 from assay.report.thumbnails import thumbnails
 from assay.trials.pair import Pair, Side
+from assay.trials.scene_pair import SceneComparison
 
 GALLERY = 12
 TABLE_CLASSES = 200
@@ -34,9 +36,12 @@ def write_pair(pair: Pair, out: str | Path) -> Path:
 def render_pair(pair: Pair) -> str:
     """The page as text."""
     c = pair.comparison
-    rows_a, rows_b = matching_rows(pair.a.evaluation, pair.b.evaluation, common=True)
-    lost, won = _parted(pair, rows_a, rows_b)
-    truth_a, truth_b = _truth(pair.a.evaluation, rows_a), _truth(pair.b.evaluation, rows_b)
+    if isinstance(c, SceneComparison):
+        return render_scene_pair(pair, c)
+    a, b = _classes_of(pair.a), _classes_of(pair.b)
+    rows_a, rows_b = matching_rows(a, b, common=True)
+    lost, won = _parted(a, b, rows_a, rows_b)
+    truth_a, truth_b = _truth(a, rows_a), _truth(b, rows_b)
     return fill(
         "pair.html",
         c=c,
@@ -51,11 +56,16 @@ def render_pair(pair: Pair) -> str:
         scores=_scores(c),
         classes=[_class_row(row) for row in c.per_class[:TABLE_CLASSES]],
         settings=pair.settings,
-        lost=_gallery(pair, lost[:GALLERY]),
+        lost=_gallery(c, a, b, lost[:GALLERY]),
         lost_n=len(lost),
-        won=_gallery(pair, won[:GALLERY]),
+        won=_gallery(c, a, b, won[:GALLERY]),
         won_n=len(won),
     )
+
+
+def _classes_of(side: Side) -> Evaluation:
+    assert isinstance(side.evaluation, Evaluation), "a pair has evaluations of its comparison's kind"
+    return side.evaluation
 
 
 def headline(c: Comparison) -> str:
@@ -107,17 +117,13 @@ def _chance(p: float) -> str:
 
 
 def _side(side: Side, accuracy: Estimate) -> dict[str, Any]:
-    recipe = (side.run.get("recipe") or {}).get("model") or {}
-    parameters = side.run.get("parameters")
-    about = [recipe.get("model"), f"{parameters:,} parameters" if isinstance(parameters, int) else None]
-    command = side.run.get("command")
     return {
         "name": side.name,
         "value": percent(accuracy.value),
         "scale": span(accuracy),
         "interval": f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}",
-        "about": ", ".join(text for text in about if text),
-        "command": shlex.join(map(str, command)) if isinstance(command, list) else "",
+        "about": about(side),
+        "command": command_line(side),
     }
 
 
@@ -171,10 +177,9 @@ def _truth(e: Evaluation, rows: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _parted(
-    pair: Pair, rows_a: NDArray[np.int64], rows_b: NDArray[np.int64]
+    a: Evaluation, b: Evaluation, rows_a: NDArray[np.int64], rows_b: NDArray[np.int64]
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """((row of A, row of B) where only A is right, where only B is), the surest mistakes first."""
-    a, b = pair.a.evaluation, pair.b.evaluation
     right_a, right_b = a.right[rows_a], b.right[rows_b]
 
     def ordered(mask: NDArray[np.bool_], wrong: Evaluation, rows: NDArray[np.int64]) -> list[tuple[int, int]]:
@@ -185,15 +190,16 @@ def _parted(
     return ordered(right_a & ~right_b, b, rows_b), ordered(right_b & ~right_a, a, rows_a)
 
 
-def _gallery(pair: Pair, rows: list[tuple[int, int]]) -> list[dict[str, Any]]:
-    a, b = pair.a.evaluation, pair.b.evaluation
+def _gallery(
+    c: Comparison, a: Evaluation, b: Evaluation, rows: list[tuple[int, int]]
+) -> list[dict[str, Any]]:
     pictures = thumbnails([Path(a.root) / a.paths[i] for i, _ in rows])
     return [
         {
             "picture": picture,
             "path": a.paths[i],
             "label": a.classes[int(a.targets[i])],
-            "answers": [_answer(pair.comparison.a, a, i), _answer(pair.comparison.b, b, j)],
+            "answers": [_answer(c.a, a, i), _answer(c.b, b, j)],
         }
         for (i, j), picture in zip(rows, pictures, strict=True)
     ]

@@ -35,6 +35,8 @@ BATCH = 128
 LEARNING_RATE = 0.003
 MOST_TARGETS, MOST_MINED = 20_000, 4_000
 """Patches that are kept in memory, 3 kB each; mined ones a round."""
+BACKGROUNDS = 8
+"""Tried beside the boxes of a picture; the mistakes of each round are worth more."""
 STEP = 2 ** (1 / 3)
 """From one size of the pyramid to the next."""
 _CUT = CropsConfig(square=True, min_overlap=0.7, max_overlap=0.3, min_size=1)
@@ -136,9 +138,10 @@ def _cut_all(samples: list[Sample], rng: np.random.Generator) -> tuple[_Patches,
             for _ in range(copies):
                 frames.append(target_frame(box, size_hw, _CUT, rng))
                 patches.cut(image, frames[-1], 1 + label)
-        wanted = [(y2 - y1, x2 - x1) for x1, y1, x2, y2 in frames[:: max(1, copies // 4)]]
-        if not wanted and sides:  # nothing is here, so any place is background
-            wanted = [(int(side) or 1,) * 2 for side in rng.choice(sides, min(8, len(sides)))]
+        sizes = [(y2 - y1, x2 - x1) for x1, y1, x2, y2 in frames]
+        if not sizes and sides:  # nothing is here, so any place is background
+            sizes = [(max(1, int(side)),) * 2 for side in sides]
+        wanted = [sizes[i] for i in rng.permutation(len(sizes))[:BACKGROUNDS]]
         for frame in background_frames(wanted, Boxes(everything), size_hw, _CUT, rng):
             patches.cut(image, frame, 0)
     return patches, sides

@@ -18,9 +18,10 @@ from torch.func import functional_call
 from assay.configs import PreprocessConfig
 from assay.detections import Detections
 from assay.labels import ClassNames
-from assay.metrics.detect import score
+from assay.metrics.detect import DetectionScores, score
 from assay.metrics.pool import pool
 from assay.metrics.segment import confusion_of, iou_of
+from assay.objects import Objects
 from assay.pipeline_scene import EVERY_SCORE
 from assay.pixel_masks import read_pixels
 from assay.postprocess_boxes import Frame
@@ -107,23 +108,22 @@ class SceneJudge:
         return {"loss": 1 - mean, "score": mean, **{k: v for k, v in scores.items() if np.isfinite(v)}}
 
     def _box_scores(self, found: Found) -> dict[str, float]:
-        boxes = score(pool(*self._pairs(found), self._object_classes))
+        boxes = self._ap(found, sorted(found.boxes), "boxes")
         scores = {"ap50": boxes.ap50, "ap50_95": boxes.ap50_95}
-        if any(mask is not None for one in found.boxes.values() for mask in one.masks):
-            scores["mask_ap50_95"] = score(
-                pool(*self._pairs(found), self._object_classes, kind="masks")
-            ).ap50_95
+        outlined = [row for row in sorted(found.boxes) if _outlined(self._known[row].objects)]
+        if any(len(found.boxes[row]) and found.boxes[row].masks[0] is not None for row in outlined):
+            scores["mask_ap50_95"] = self._ap(found, outlined, "masks").ap50_95
         return scores
+
+    def _ap(self, found: Found, rows: Sequence[int], kind: str) -> DetectionScores:
+        truth, answers = [self._known[row].objects for row in rows], [found.boxes[row] for row in rows]
+        return score(pool(truth, answers, self._object_classes, kind=kind))
 
     def class_logits(self, model: nn.Module) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """(N, K) logits and (N,) labels of the rows with a class."""
         rows = [row for row in self._rows if self._known[row].label is not None]
         logits = [outputs["class_logits"] for _, outputs in self._outputs(model, None, rows)]
         return np.stack(logits), np.array([self._known[row].label for row in rows], np.int64)
-
-    def _pairs(self, found: Found) -> tuple[list, list[Detections]]:  # type: ignore[type-arg]
-        rows = sorted(found.boxes)
-        return [self._known[row].objects for row in rows], [found.boxes[row] for row in rows]
 
     def look(self, model: nn.Module, weights: Mapping[str, Tensor] | None = None) -> Found:
         """Answers to all pictures; ``weights`` stand in for the network's own where given."""
@@ -135,7 +135,7 @@ class SceneJudge:
                 Frame.of(self._config, known.size_hw),
                 self._config.size,
                 least_score=EVERY_SCORE,
-                masks=known.objects is not None and any(m is not None for m in known.objects.masks),
+                masks=_outlined(known.objects),
                 pixels=known.pixels is not None,
             )
             self._take(found, row, known, answer)
@@ -168,6 +168,11 @@ class SceneJudge:
             for i, row in enumerate(some):
                 yield row, {name: value[i] for name, value in arrays.items()}
         model.train(was_training)
+
+
+def _outlined(objects: Objects | None) -> bool:
+    """Whether all things of a picture have their masks; a picture without things has."""
+    return objects is not None and all(mask is not None for mask in objects.masks)
 
 
 MAIN = ("accuracy", "tags_map", "ap50_95", "mask_ap50_95", "miou")

@@ -1,14 +1,15 @@
 """Two runs on the same pictures: read, made sure that the comparison is honest, and compared.
 
 Where one run was measured on more pictures than the other, the common ones may be compared only if neither run learned
-from any of them. The runs' own split tables tell.
+from any of them. The runs' own split tables tell. Two networks of several heads are compared head by head; one of them
+beside a classifier is its class alone.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from assay.errors import ConfigError, DatasetError
 from assay.metrics.compare import Comparison
 from assay.metrics.compare import compare as compare_answers
 from assay.metrics.evaluation import Evaluation
+from assay.metrics.scene_evaluation import SceneEvaluation
+from assay.trials.evaluations import AnyEvaluation, paths_of, read_evaluation
+from assay.trials.pair_settings import different_settings
+from assay.trials.scene_pair import SceneComparison, compare_pair
 
 _PREFERRED = ("test", "all", "validation", "train")
-_UNTOLD = {"seed", "root", "workers", "cache_gb", "checkpoint_s"}
-"""Settings that say nothing of how two networks differ, but for the seed, which is told by itself."""
 
 
 @dataclass(frozen=True)
@@ -27,48 +30,52 @@ class Side:
     """One of the two: its evaluation, the record of its run (empty for an evaluation alone), and where it lies."""
 
     name: str
-    evaluation: Evaluation
+    evaluation: AnyEvaluation
     run: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs with their comparison. ``settings`` are (name, value of A, value of B) where they differ."""
+    """Two runs with their comparison. ``settings`` are (name, value of A, value of B) where they differ.
+
+    The evaluations of both sides are of the comparison's kind.
+    """
 
     a: Side
     b: Side
-    comparison: Comparison
+    comparison: Comparison | SceneComparison
     settings: tuple[tuple[str, str, str], ...] = ()
 
 
 def compare(
-    a: str | Path | Evaluation | Any,
-    b: str | Path | Evaluation | Any,
+    a: str | Path | AnyEvaluation | Any,
+    b: str | Path | AnyEvaluation | Any,
     *,
     part: str | None = None,
     draws: int = 2000,
     seed: int = 0,
-) -> Comparison:
+) -> Comparison | SceneComparison:
     """Compare two runs picture by picture.
 
     Parameters
     ----------
-    a, b : run folders, what ``train`` returned, PART.json files of ``assay evaluate``, or Evaluations.
+    a, b : run folders, what ``train`` returned, PART.json files of ``assay evaluate``, or Evaluations. Two networks of
+        several heads give a SceneComparison, head by head; one beside a classifier is compared in the class alone.
     part : which part to compare on; test where both have it.
     draws, seed : of the bootstrap intervals.
 
     Raises
     ------
-    ConfigError : no such run, or a run without this part.
+    ConfigError : no such run, a run without this part, or the two have nothing in common that they tell.
     DatasetError : the two were not measured on the same pictures, or labels differ, or one learned from the other's.
     """
     return read_pair(a, b, part=part, draws=draws, seed=seed).comparison
 
 
 def read_pair(
-    a: str | Path | Evaluation | Any,
-    b: str | Path | Evaluation | Any,
+    a: str | Path | AnyEvaluation | Any,
+    b: str | Path | AnyEvaluation | Any,
     *,
     part: str | None = None,
     draws: int = 2000,
@@ -80,15 +87,40 @@ def read_pair(
     if sides[0].name == sides[1].name:
         sides = [_renamed(side, i) for i, side in enumerate(sides)]
     one, other = sides
-    comparison = compare_answers(
-        one.evaluation,
-        other.evaluation,
-        common=_is_honest(one, other),
-        names=(one.name, other.name),
-        draws=draws,
-        seed=seed,
-    )
-    return Pair(one, other, comparison, tuple(different_settings(one.run, other.run)))
+    common = _is_honest(one, other)
+    settings = tuple(different_settings(one.run, other.run))
+    names = (one.name, other.name)
+    if isinstance(one.evaluation, SceneEvaluation) and isinstance(other.evaluation, SceneEvaluation):
+        heads = compare_pair(one.evaluation, other.evaluation, names, draws=draws, seed=seed)
+        return Pair(one, other, heads, settings)
+    (e, one), (f, other) = _as_classifier(one, other), _as_classifier(other, one)
+    classes = compare_answers(e, f, common=common, names=names, draws=draws, seed=seed)
+    notes = (*_only_class(*sides), *classes.notes)
+    return Pair(one, other, replace(classes, notes=notes), settings)
+
+
+def _as_classifier(side: Side, other: Side) -> tuple[Evaluation, Side]:
+    """The class alone of a network that may tell more. Raises ConfigError where it tells none."""
+    e = side.evaluation
+    if isinstance(e, Evaluation):
+        return e, side
+    if e.classify is None:
+        raise ConfigError(
+            f"{side.name} and {other.name} have nothing in common that both were measured on",
+            got=f"a network that tells {', '.join(e.heads)}, and a classifier",
+            fix="compare it with a network that tells one of these, or train one with `--heads class` among others",
+        )
+    return e.classify, replace(side, evaluation=e.classify)
+
+
+def _only_class(*sides: Side) -> list[str]:
+    """What is left out of a network that tells more than the other."""
+    return [
+        f"{side.name} also tells {', '.join(h for h in side.evaluation.heads if h != 'class')}: "
+        "only the class is compared."
+        for side in sides
+        if isinstance(side.evaluation, SceneEvaluation) and side.evaluation.heads != ("class",)
+    ]
 
 
 def is_run(place: str | Path) -> bool:
@@ -101,7 +133,7 @@ def is_run(place: str | Path) -> bool:
 
 def _folder_of(source: Any) -> Path | None:
     """The run folder behind a source; None for evaluations."""
-    if isinstance(source, Evaluation):
+    if isinstance(source, AnyEvaluation):
         return None
     path = Path(getattr(source, "folder", source))
     if path.is_dir():
@@ -113,11 +145,11 @@ def _folder_of(source: Any) -> Path | None:
 
 
 def _parts_of(source: Any) -> list[str]:
-    if isinstance(source, Evaluation):
+    if isinstance(source, AnyEvaluation):
         return [source.part]
     path = Path(getattr(source, "folder", source))
     if path.is_file():
-        return [Evaluation.load(path).part]
+        return [read_evaluation(path).part]
     if not is_run(path):
         raise ConfigError(
             f"{path} is no run",
@@ -142,11 +174,11 @@ def _common_part(a: Any, b: Any) -> str:
 
 def _read_side(source: Any, part: str) -> Side:
     folder = _folder_of(source)
-    if isinstance(source, Evaluation):
+    if isinstance(source, AnyEvaluation):
         return Side(source.model, source)
     path = Path(getattr(source, "folder", source))
     if path.is_file():
-        evaluation = Evaluation.load(path)
+        evaluation = read_evaluation(path)
     else:
         have = _parts_of(path)
         if part not in have:
@@ -155,7 +187,7 @@ def _read_side(source: Any, part: str) -> Side:
                 got=", ".join(have) or "nothing was measured",
                 fix=f"run `assay evaluate {path} --part {part}`",
             )
-        evaluation = Evaluation.load(path / "evaluation" / f"{part}.json")
+        evaluation = read_evaluation(path / "evaluation" / f"{part}.json")
     if evaluation.part != part:
         raise DatasetError(f"{path} is about part {evaluation.part}", fix=f"name an evaluation of {part}")
     run = _read_json(folder / "run.json") if folder is not None else {}
@@ -184,7 +216,7 @@ def _is_honest(a: Side, b: Side) -> bool:
     Only asked where the split tables of both runs are at hand; without them nothing is promised.
     """
     learned = [_learned(side) for side in (a, b)]
-    measured = [set(side.evaluation.paths) for side in (a, b)]
+    measured = [set(paths_of(side.evaluation)) for side in (a, b)]
     if not measured[0] & measured[1]:  # the same files, written from other folders
         roots = [Path(side.evaluation.root) for side in (a, b)]
         measured = [{(root / p).as_posix() for p in of} for root, of in zip(roots, measured, strict=True)]
@@ -216,39 +248,3 @@ def _learned(side: Side) -> set[str] | None:
         return None
     parts = ("train",) if side.evaluation.part == "validation" else ("train", "validation")
     return {path for path, part in zip(rows["path"], rows["part"], strict=True) if part in parts}
-
-
-def different_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(name, value in A, value in B) of what the two runs were asked for, or decided, differently."""
-    mine, theirs = _settings(a), _settings(b)
-    if not a or not b:
-        return []
-    names = [
-        name for name in {**mine, **theirs} if name not in _UNTOLD and mine.get(name) != theirs.get(name)
-    ]
-    if mine.get("seed") != theirs.get("seed"):
-        names.append("seed")
-    return [(name.replace("_", " "), _said(mine.get(name)), _said(theirs.get(name))) for name in names]
-
-
-def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything flat: the recipe, overruled by what was decided, and what came out of it."""
-    found: dict[str, Any] = {}
-    for section in (run.get("recipe") or {}).values():
-        found |= section if isinstance(section, Mapping) else {}
-    resolved = run.get("resolved") or {}
-    found |= {k: v for k, v in (resolved.get("train") or {}).items() if v is not None}
-    found |= {"precision": resolved.get("precision"), "split hash": run.get("split_hash")}
-    return {**found, "parameters": run.get("parameters"), "minutes used": run.get("minutes")}
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(_said(v) for v in value) or "none"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "not given" if value is None else str(value)

@@ -64,6 +64,7 @@ def check_objects(examination: Examination) -> Iterator[Finding]:
     frames = list(_frames(examination, things))
     kinds = [kind for kind in _kinds(examination, things) if len(kind.things)]
     yield from frames
+    yield from _crowded(examination, things)
     yield from (_told(examination, things, kind) for kind in kinds)
     yield from _tiny(examination, things)
     yield from check_object_classes(examination, things)
@@ -168,6 +169,22 @@ def _frames(examination: Examination, things: FlatObjects) -> Iterator[Finding]:
             "If they do not, draw them again, or save the pictures without their EXIF turn before you draw.",
             _of_pictures(examination, things, rows),
             count=len(rows),
+        )
+
+
+def _crowded(examination: Examination, things: FlatObjects) -> Iterator[Finding]:
+    """Pictures with far more things than a person would mark."""
+    rows, counts = things.crowded()
+    if len(rows):
+        yield finding(
+            "warning",
+            "many-things",
+            "Pictures with far more things than the others",
+            "One picture has far more things than the others.|{n} pictures have far more things than the others.",
+            "Look whether they are real. A region of many things is one box, marked as a crowd.",
+            _of_pictures(examination, things, rows),
+            count=len(rows),
+            figures={"most": int(counts[0])},
         )
 
 

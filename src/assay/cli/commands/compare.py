@@ -19,6 +19,7 @@ from assay.errors import ConfigError
 
 if TYPE_CHECKING:
     from assay.metrics.compare import Comparison
+    from assay.trials.scene_pair import SceneComparison
     from assay.trials.trials import Trials
 
 _OWN = {"model", "seed", "baselines"}
@@ -220,29 +221,41 @@ def _compare_runs(args: argparse.Namespace) -> int:
     return 0
 
 
-def _page_of(c: Comparison) -> Path:
+def _page_of(c: Comparison | SceneComparison) -> Path:
     stem = re.sub(r"[^\w.]+", "-", f"{c.a} and {c.b}").strip("-")
     return Path("comparisons") / f"{stem}.html"
 
 
-def _tell_runs(c: Comparison, page: Path) -> None:
-    from assay.report.pair_page import headline, points, second_line  # noqa: PLC0415
-
-    print(paint(headline(c), "bold", sys.stdout))
-    print(second_line(c).replace("\u202f", " "))
+def _tell_runs(c: Comparison | SceneComparison, page: Path) -> None:
+    verdict, second, rows, points = _words(c)
+    print(paint(verdict, "bold", sys.stdout))
+    print(second.replace("\u202f", " "))
     print()
-    show_table(
-        [
-            ("", f"{c.b} right", f"{c.b} wrong"),
-            (f"{c.a} right", str(c.both), str(c.only_a)),
-            (f"{c.a} wrong", str(c.only_b), str(c.neither)),
-        ]
-    )
+    show_table(rows)
     print()
-    for text in points(c):
+    for text in points:
         print(f"- {text}".replace("\u202f", " "))
     print()
     show_table([("page", shlex.quote(str(page)))])
+
+
+def _words(c: Comparison | SceneComparison) -> tuple[str, str, list[tuple[str, ...]], list[str]]:
+    """(headline, second line, table, what else one should know)."""
+    from assay.report import pair_page, pair_scene_words  # noqa: PLC0415
+    from assay.trials.scene_pair import SceneComparison  # noqa: PLC0415
+
+    if isinstance(c, SceneComparison):
+        of = pair_scene_words
+        return of.headline(c), of.second_line(c), of.table_rows(c), of.points(c)
+    return pair_page.headline(c), pair_page.second_line(c), _cells(c), pair_page.points(c)
+
+
+def _cells(c: Comparison) -> list[tuple[str, ...]]:
+    return [
+        ("", f"{c.b} right", f"{c.b} wrong"),
+        (f"{c.a} right", str(c.both), str(c.only_a)),
+        (f"{c.a} wrong", str(c.only_b), str(c.neither)),
+    ]
 
 
 COMMAND = Command(

@@ -46,7 +46,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--nms-free",
         action="store_true",
         help="boxes as one answer a thing, which needs no suppression of duplicates (default: the other answers, "
-        "which find a little more)",
+        "which find more, above all after a short training)",
     )
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
 
