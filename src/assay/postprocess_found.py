@@ -19,6 +19,7 @@ from assay.postprocess_masks import MaskCrop, to_masks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from assay.masks import Mask
     from assay.postprocess_boxes import Frame
 
 IS_MASK = 0.5
@@ -35,7 +36,7 @@ def read_found(
     inside = clip(boxes, frame.size_hw)
     scores = outputs["found_scores"]
     kept = (scores > 0) & (scores >= least_score) & (area(inside) > 0)
-    drawn = ()
+    drawn: tuple[Mask, ...] = ()
     if masks and "found_masks" in outputs:
         crops = paste_masks(boxes[kept], outputs["found_masks"][kept], frame.size_hw)
         drawn = tuple(to_masks(crops, frame.size_hw))
@@ -60,4 +61,5 @@ def _taps(start: int, stop: int, low: float, high: float, cells: int) -> NDArray
     """(pixels, cells): pixels ``start`` to ``stop`` as mixtures of the cells between ``low`` and ``high``."""
     at = (np.arange(start, stop) + 0.5 - low) / (high - low) * cells - 0.5
     apart = np.abs(at[:, None] - np.arange(cells))
-    return np.maximum(1 - apart, 0).astype(np.float32)
+    shares: NDArray[np.float32] = np.maximum(1 - apart, 0).astype(np.float32)
+    return shares

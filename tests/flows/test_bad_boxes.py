@@ -1,4 +1,4 @@
-"""Bad boxes and masks, as people have them: `check` and `audit` name every one with its place, `train` refuses or skips.
+"""Bad boxes and masks, as people have them: `check` and `audit` name each with its place, `train` refuses or skips.
 
 Nothing ends in a traceback, and nothing half-written is left.
 """
@@ -187,6 +187,7 @@ def test_a_bad_thing_is_named_and_the_rest_is_used(
     assert found[code]["fix"]
 
 
+@pytest.mark.slow
 def test_all_of_them_are_named_at_once_and_the_training_goes_on(shop, cli, tmp_path: Path) -> None:
     def all_at_once(told: dict[str, Any]) -> None:
         for i, (_, change, _, _) in enumerate(KINDS[:-1]):

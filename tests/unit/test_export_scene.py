@@ -115,7 +115,9 @@ def test_the_bundle_answers_as_the_checkpoint_does(home, report):
     same = [(x.to_array() == y.to_array()).mean() for x, y in zip(a.masks, b.masks, strict=True)]
     assert min(same) > 0.999
     assert bundled.card.thresholds == CARD.thresholds
-    assert len(bundled(photo).boxes) == (a.boxes.scores >= 0.55).sum() < len(a.boxes)  # the score that travels
+    assert (
+        len(bundled(photo).boxes) == (a.boxes.scores >= 0.55).sum() < len(a.boxes)
+    )  # the score that travels
 
 
 def test_parity_of_each_output_and_of_what_is_read_from_it(report):
@@ -287,6 +289,22 @@ def test_networks_that_decode_themselves_are_told():
     assert "csp-nano" in told.value.fix
     with pytest.raises(ExportError, match="fcos_resnet50_fpn cannot be taken apart"):
         scene_export(Detector(), card, nms_free=True)
+    Detector.exportable, Detector.why_not_exportable = False, "it is a baseline"
+    with pytest.raises(ExportError, match="fcos_resnet50_fpn cannot be exported") as told:
+        scene_export(Detector(), card)
+    assert told.value.got == "it is a baseline"
+
+
+def test_a_licence_that_must_be_known_travels():
+    class Foreign(torch.nn.Module):
+        licence_note = "its encoder is for non-commercial use alone"
+
+    card = replace(CARD, licence={"weights": "Apache-2.0", "origin": "trained from scratch with Assay"})
+    job = scene_export(Foreign(), card)
+    assert job.notes == ("its encoder is for non-commercial use alone",)
+    assert job.card.licence["origin"] == (
+        "trained from scratch with Assay; its encoder is for non-commercial use alone"
+    )
 
 
 def test_a_classifier_has_no_heads_to_choose_from(tiny_run, tmp_path):

@@ -16,7 +16,8 @@ from PIL import Image
 
 import assay
 from assay.answer_words import sentences
-from assay.bundle import load_bundle, save_bundle
+from assay.bundle import Card, load_bundle, save_bundle
+from assay.configs import PreprocessConfig
 from assay.data.read import read_dataset
 from assay.detections import Detections
 from assay.drawing import background_of, class_colour
@@ -203,6 +204,14 @@ def test_a_sample_meets_every_place_of_every_axis():
     places = np.unravel_index(kept[0].astype(int), (64, 64, 12))
     assert [len(set(axis.tolist())) for axis in places] == [64, 64, 12]
     np.testing.assert_array_equal(sample(values[:, :2, :2]), values[:, :2, :2].reshape(2, -1))
+
+
+def test_logits_of_a_classifier_are_kept_whole():
+    """As in Bundles of earlier versions, however many classes there are."""
+    logits = np.random.default_rng(0).standard_normal((2, 5000)).astype(np.float32)
+    card = Card(ClassNames(map(str, range(5000))), PreprocessConfig(size=16), {"model": "cnn", "channels": 3})
+    data = pack_golden(np.zeros((2, 16, 16, 3), np.uint8), logits)
+    np.testing.assert_array_equal(read_golden(data, card)[1]["logits"], logits)
 
 
 def test_answering_imports_neither_torch_nor_arrow(scene_bundle, photo):

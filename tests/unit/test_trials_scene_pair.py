@@ -199,7 +199,7 @@ def test_saved_evaluations_give_text_json_and_a_page(cli, data, tmp_path):
 
 def test_the_page_stands_without_its_pictures(data, tmp_path):
     pair = read_pair(
-        measured(data, "a", classes=24, things=10), measured(data, "b", classes=20, things=24), draws=20
+        measured(data, "a", classes=24, things=10), measured(data, "b", classes=20, things=20), draws=20
     )
     for i in range(N):
         (tmp_path / f"{i}.png").unlink()

@@ -63,8 +63,9 @@ def scene_export(
     Raises
     ------
     ConfigError : a head that the network does not have; masks without boxes; ``nms_free`` without boxes.
-    ExportError : heads of a network that is not one of Assay's own.
+    ExportError : a network that no Bundle can hold; heads of a network that is not one of Assay's own.
     """
+    _require_exportable(model, card)
     wanted = _wanted(card, heads)
     if nms_free and "boxes" not in wanted:
         raise ConfigError("--nms-free is about boxes, and none are exported", fix="leave it out")
@@ -76,7 +77,7 @@ def scene_export(
                 got="--nms-free" if nms_free else f"--heads {','.join(wanted)}",
                 fix="export it whole, or train one of Assay's own networks (csp-nano, csp-small, csp-base)",
             )
-        return SceneExport(model, card)
+        return _with_licence(model, card)
     if "boxes" in wanted:
         dropped.append("one-to-many" if nms_free else "one-to-one")
     thresholds = card.thresholds.get("boxes", {})
@@ -91,6 +92,24 @@ def scene_export(
         replace(card, thresholds={**card.thresholds, **({"boxes": thresholds} if thresholds else {})}), wanted
     )
     return SceneExport(model.without(*dropped) if dropped else model, card, tuple(notes))
+
+
+def _require_exportable(model: nn.Module, card: Card) -> None:
+    if not getattr(model, "exportable", True):
+        raise ExportError(
+            f"{card.model.get('model')} cannot be exported",
+            got=str(getattr(model, "why_not_exportable", "")) or None,
+            fix="predict from the run folder, or train one of Assay's own networks (csp-nano, csp-small, csp-base)",
+        )
+
+
+def _with_licence(model: nn.Module, card: Card) -> SceneExport:
+    """What must be known of another library's network goes along, and is told."""
+    note = getattr(model, "licence_note", None)
+    if note is None:
+        return SceneExport(model, card)
+    origin = "; ".join(part for part in (card.licence.get("origin"), note) if part)
+    return SceneExport(model, replace(card, licence={**card.licence, "origin": origin}), (note,))
 
 
 def _wanted(card: Card, heads: Sequence[str] | None) -> tuple[str, ...]:

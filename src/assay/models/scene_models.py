@@ -16,6 +16,8 @@ from assay.models.smp_models import NETWORKS, PREFIX, SmpNetwork, build_smp
 from assay.models.torchvision_detectors import DETECTORS, TorchvisionDetector, build_torchvision_detector
 from assay.models.weights import WeightsReport, load_weights
 
+__all__ = ["DETECTORS", "LISTED", "SceneModel", "build_scene_model", "heads_of", "is_others", "load_others"]
+
 SceneModel = MultiTask | SmpNetwork | TorchvisionDetector
 
 LISTED = {**DETECTORS, **NETWORKS}

@@ -14,7 +14,7 @@ nothing of what is around them: both cost precision, which boxes that are regres
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,15 +147,15 @@ class SlidingPatches:
     ) -> Iterator[Prediction]:
         """One Prediction a source, in order, with ``boxes``; one with ``error`` where a picture cannot be read."""
         for source in sources:
-            told = {"path": str(source), "classes": NO_CLASSES, "probs": np.empty(0, np.float32)}
+            nothing = Prediction(str(source), NO_CLASSES, np.empty(0, np.float32))
             try:
                 image = read_image(source)
             except ImageError as error:
-                yield Prediction(**told, error=str(error))
+                yield replace(nothing, error=str(error))
                 continue
             boxes = self.find(image, least_score=LEAST_SCORE if least_score is None else least_score)
             size_hw = (image.shape[0], image.shape[1])
-            yield Prediction(**told, size_hw=size_hw, boxes=boxes, object_classes=self.object_classes)
+            yield replace(nothing, size_hw=size_hw, boxes=boxes, object_classes=self.object_classes)
 
 
 def resized(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:

@@ -11,23 +11,26 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from assay.configs import Recipe
 from assay.errors import AssayError, ConfigError
 from assay.export.export import export
-from assay.runtime.load import load_classifier
-from assay.runtime.predictor import BundlePredictor
+from assay.runtime.load import load
 from assay.train.folder import ask, lock_folder
-from assay.train.machine import describe_machine
-from assay.train.material import Material
+from assay.train.jobs import recipe_for
+from assay.train.material import read
+from assay.train.scene_heads import choose_heads, count_heads
 from assay.train.settle import DEFAULT_MINUTES, settle
 from assay.trials.conclude import conclude
-from assay.trials.latency import measure_latency
+from assay.trials.data_facts import data_facts
+from assay.trials.latency import Predictor, measure_latency
 from assay.trials.lineup import Contender, check_networks, line_up, sized
 from assay.trials.request import Request, ask_for
 from assay.trials.row import Row
+from assay.trials.scale import Ends
 from assay.trials.series import Series, prepare, warm_up
 from assay.trials.trials import FILE, Network, Trials
 from assay.types import Dataset
@@ -141,17 +144,21 @@ class _Comparison:
         """Prepare, tune, train everything, measure, conclude."""
         self._say("read, check and decode the pictures")
         warm_up()
-        material = prepare(data, self._recipes())
-        series = self._series(data, material)
-        contenders = line_up(self.request, len(material.dataset.classes))
-        self.trials = Trials(
-            self.folder, self.request.to_dict(), _facts(material), warnings=material.warnings
-        )
+        dataset = read(data, ask(self.request.options))
+        heads = choose_heads(dataset, ask(self.request.options).model.heads)
+        ends: Ends = len(dataset.classes) if heads == ("class",) else count_heads(dataset, heads)
+        if heads != ("class",):  # with classes alone it was told before the data was read
+            check_networks(self.request, ends)
+        material = prepare(dataset, self._recipes(dataset))
+        series = self._series(data, dataset, material)
+        contenders = line_up(self.request, ends)
+        facts = data_facts(material.dataset, heads)
+        self.trials = Trials(self.folder, self.request.to_dict(), facts, warnings=material.warnings)
         self._note(contenders, {})
         self.save("running")
         tuned: dict[str, dict[str, Any]] = {}
         if self.request.tune:
-            contenders, tuned = self._tune(material, contenders)
+            contenders, tuned = self._tune(material.dataset, ends, contenders)
         self._note(contenders, tuned)
         self._train_all(series, contenders)
         self.trials = conclude(replace(self.trials, warnings=tuple(series.warnings)))
@@ -167,20 +174,21 @@ class _Comparison:
             self.trials = replace(self.trials, status=status, seconds=seconds)
             self.trials.save()
 
-    def _recipes(self) -> list[Recipe]:
+    def _recipes(self, dataset: Dataset) -> list[Recipe]:
         """Settled recipes of all networks; one that contradicts itself is told later, as a failed row."""
         found = []
         for entrant in self.request.entrants:
             with contextlib.suppress(ConfigError):
-                found.append(settle(ask(self.request.options_of(entrant))))
-        return found or [settle(ask(self.request.options))]
+                found.append(settle(recipe_for(dataset, self.request.options_of(entrant))))
+        return found or [settle(recipe_for(dataset, self.request.options))]
 
-    def _series(self, data: str | Path | Dataset, material: Material) -> Series:
+    def _series(self, data: str | Path | Dataset, dataset: Dataset, material: Any) -> Series:
         """Runs on the data as they were found: a table that the split was dealt from keeps its salt."""
         salt = material.dataset.split.get("salt")
         fixed = {} if salt is None else {"salt": salt}
         where = data if isinstance(data, Dataset) else Path(data).expanduser()
-        return Series(self.folder, where, material.dataset.split_hash, fixed, list(material.warnings))
+        split_hash, recipe = material.dataset.split_hash, partial(recipe_for, dataset)
+        return Series(self.folder, where, split_hash, fixed, list(material.warnings), recipe)
 
     def _note(self, contenders: list[Contender], tuned: dict[str, dict[str, Any]]) -> None:
         """The networks as they will be trained."""
@@ -202,7 +210,7 @@ class _Comparison:
         self.trials = replace(self.trials, networks=networks)
 
     def _tune(
-        self, material: Material, contenders: list[Contender]
+        self, dataset: Dataset, ends: Ends, contenders: list[Contender]
     ) -> tuple[list[Contender], dict[str, dict[str, Any]]]:
         from assay.trials.tune import tune  # noqa: PLC0415 - optuna, for those who tune
 
@@ -214,9 +222,9 @@ class _Comparison:
             self._say(
                 f"tune {contender.name}: up to {self.request.tune_minutes:g} minutes, on validation alone"
             )
-            study = tune(self.request, contender, material.dataset, self.folder / "tune", say=self._say)
+            study = tune(self.request, contender, dataset, ends, self.folder / "tune", say=self._say)
             told[contender.name] = study.to_dict()
-            found.append(sized(replace(contender, options=study.options), len(material.dataset.classes)))
+            found.append(sized(replace(contender, options=study.options), ends))
         return found, told
 
     def _train_all(self, series: Series, contenders: list[Contender]) -> None:
@@ -247,7 +255,7 @@ class _Comparison:
 
     def _measure_latency(self) -> None:
         assert self.trials is not None
-        predictors: dict[str, BundlePredictor] = {}
+        predictors: dict[str, Predictor] = {}
         found: dict[str, dict[str, Any]] = {}
         for network in self.trials.networks:
             run = next((r.run for r in self.trials.rows if r.network == network.name and r.is_finished), None)
@@ -267,27 +275,9 @@ class _Comparison:
             print(text, file=sys.stderr, flush=True)  # noqa: T201 - progress, asked for
 
 
-def _bundle(folder: Path, run: str) -> BundlePredictor:
+def _bundle(folder: Path, run: str) -> Predictor:
     """The Bundle of a run, made once."""
     source, place = folder / run, folder / "bundles" / f"{Path(run).name}.bundle"
     if not place.is_file() or place.stat().st_mtime < (source / "card.json").stat().st_mtime:
         export(source, place)
-    return load_classifier(place, check=False)
-
-
-def _facts(material: Material) -> dict[str, Any]:
-    """What the page says of the data."""
-    dataset, majority = material.dataset, {}
-    for part in dataset.parts:
-        targets = dataset.part(part).targets
-        counts = [int((targets == k).sum()) for k in range(len(dataset.classes))]
-        majority[part] = max(counts) / max(1, sum(counts))
-    return {
-        "name": dataset.name,
-        "root": str(dataset.root),
-        "split_hash": dataset.split_hash,
-        "parts": dataset.parts,
-        "classes": list(dataset.classes),
-        "majority": majority,
-        "machine": describe_machine(),
-    }
+    return load(place, check=False)  # type: ignore[return-value]  # a Bundle, no pipeline file

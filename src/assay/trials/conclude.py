@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from assay.metrics.evaluation import Evaluation
+from assay.metrics.scene_evaluation import SceneEvaluation
+from assay.trials.evaluations import AnyEvaluation
 from assay.trials.row import Row, read_evaluations
+from assay.trials.scene_summary import Drawn, draw_scores, scene_tests, score_scenes
 from assay.trials.summary import PairTest, PartScore, Rights, gather_rights, paired_tests, score_part
 from assay.trials.trials import Network, Trials
 
-BySeed = dict[str, dict[int, Evaluation]]
+BySeed = dict[str, dict[int, AnyEvaluation]]
 """Network -> seed -> evaluation of one part."""
+Gathered = Rights | Drawn
+"""The networks of one part beside each other, picture by picture or drawing by drawing."""
 
 
 def conclude(trials: Trials) -> Trials:
@@ -22,14 +27,14 @@ def conclude(trials: Trials) -> Trials:
     DatasetError : two runs were not measured on the same pictures.
     """
     found = _evaluations(trials)
-    rights = {part: gather_rights(by_network) for part, by_network in found.items()}
-    networks = tuple(_summed(network, trials.rows, found, rights) for network in trials.networks)
+    gathered = {part: _gather(by_network) for part, by_network in found.items()}
+    networks = tuple(_summed(network, trials.rows, found, gathered) for network in trials.networks)
     part = "test" if "test" in found else "validation"
     trials = replace(trials, networks=networks, part=part)
     if not found:
         return trials
     best = trials.ranked[0].name
-    return replace(trials, best=best, tests=_tests(rights.get(part), best, trials.request.get("reference")))
+    return replace(trials, best=best, tests=_tests(gathered.get(part), best, trials.request.get("reference")))
 
 
 def _evaluations(trials: Trials) -> dict[str, BySeed]:
@@ -42,8 +47,20 @@ def _evaluations(trials: Trials) -> dict[str, BySeed]:
     return found
 
 
+def _gather(found: Mapping[str, Mapping[int, Any]]) -> Gathered:
+    """All runs of a comparison have the same heads, so their evaluations are of one kind."""
+    first = next(e for seeds in found.values() for e in seeds.values())
+    return draw_scores(found) if isinstance(first, SceneEvaluation) else gather_rights(found)
+
+
+def _score(name: str, evaluations: Sequence[Any], gathered: Gathered) -> PartScore:
+    if isinstance(gathered, Drawn):
+        return score_scenes(evaluations, name, gathered)
+    return score_part(evaluations, gathered.by_network[name], gathered)
+
+
 def _summed(
-    network: Network, rows: tuple[Row, ...], found: Mapping[str, BySeed], rights: Mapping[str, Rights]
+    network: Network, rows: tuple[Row, ...], found: Mapping[str, BySeed], gathered: Mapping[str, Gathered]
 ) -> Network:
     mine = [row for row in rows if row.network == network.name and row.is_finished]
     if not mine:
@@ -53,8 +70,7 @@ def _summed(
     for part, by_network in found.items():
         if network.name in by_network:
             evaluations = [e for _, e in sorted(by_network[network.name].items())]
-            right = rights[part].by_network[network.name]
-            scores[part] = score_part(evaluations, right, rights[part])
+            scores[part] = _score(network.name, evaluations, gathered[part])
     return replace(
         network,
         parameters=mine[0].parameters or network.parameters,
@@ -71,12 +87,17 @@ def _mean(values: list[float | None] | list[int | None] | list[float]) -> float 
     return sum(known) / len(known) if known else None
 
 
-def _tests(rights: Rights | None, best: str, reference: str | None) -> dict[str, tuple[PairTest, ...]]:
-    if rights is None:
+def _tests(gathered: Gathered | None, best: str, reference: str | None) -> dict[str, tuple[PairTest, ...]]:
+    if gathered is None:
         return {}
     against = {"best": best, "reference": reference}
+    known = gathered.observed if isinstance(gathered, Drawn) else gathered.by_network
     return {
-        key: tuple(paired_tests(rights, name))
+        key: tuple(_tested(gathered, name))
         for key, name in against.items()
-        if name is not None and name in rights.by_network and not (key == "reference" and name == best)
+        if name is not None and name in known and not (key == "reference" and name == best)
     }
+
+
+def _tested(gathered: Gathered, against: str) -> list[PairTest]:
+    return scene_tests(gathered, against) if isinstance(gathered, Drawn) else paired_tests(gathered, against)

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from assay.configs import ModelConfig, Recipe
+from assay.configs import ModelConfig
 from assay.errors import AssayError
 from assay.train.settle import peak_lr
-from assay.trials.lineup import UNITS, common_size, measure_of, resized
+from assay.trials.lineup import UNITS, common_size, measure_of, recipe_of, resized
 from assay.trials.request import Request
-from assay.trials.scale import fit_width, parameters_of
+from assay.trials.scale import Ends, fit_width, parameters_of
 
 if TYPE_CHECKING:
     import optuna
@@ -38,7 +38,7 @@ class Dials:
 
     request: Request
     options: dict[str, Any]
-    classes: int
+    ends: Ends
     depths: tuple[float, ...] = ()
     depth: float | None = None
     size: int | None = None
@@ -81,7 +81,7 @@ class Dials:
         """
         if dict(point) == self.own:
             return self.options
-        options, train = dict(self.options), Recipe.from_options(self.options).train
+        options, train = dict(self.options), recipe_of(self.options, self.ends).train
         optimiser = point.get("optimiser", train.optimiser)
         if "optimiser" in point:
             options["optimiser"] = optimiser
@@ -99,40 +99,40 @@ class Dials:
         if "depth" in point and point["depth"] != self.depth:
             options["depth"] = point["depth"]
         if self.request.equal in UNITS:
-            target = common_size(self.request, self.classes)
+            target = common_size(self.request, self.ends)
             options.pop("width", None)
-            return resized(self.request, options, self.classes, target or 1)[0]
+            return resized(self.request, options, self.ends, target or 1)[0]
         if self.size is not None and (point["size_factor"] != 1.0 or "depth" in options):
-            config, _ = measure_of(self.request, options, self.classes)
+            config, _ = measure_of(self.request, options, self.ends)
             wished = round(self.size * point["size_factor"])
-            width = fit_width(config, wished, lambda c: parameters_of(c, self.classes, 3), "parameters").width
+            width = fit_width(config, wished, lambda c: parameters_of(c, self.ends, 3), "parameters").width
             return options if width is None else {**options, "width": width}
         return options
 
 
-def read_dials(request: Request, options: dict[str, Any], classes: int) -> Dials:
+def read_dials(request: Request, options: dict[str, Any], ends: Ends) -> Dials:
     """Which dials a network has: found by building it."""
-    config = Recipe.from_options(options).model
-    dials = Dials(request, options, classes)
+    config = recipe_of(options, ends).model
+    dials = Dials(request, options, ends)
     if config.weights or config.pretrained:  # the weights fit one shape only
         return dials
     if "depth" not in options:
-        depths, own = _depths(config, classes)
+        depths, own = _depths(config, ends)
         dials = replace(dials, depths=depths, depth=own)
     if (
         request.equal not in UNITS
         and "width" not in options
-        and _parameters(replace(config, width=1.0), classes)
+        and _parameters(replace(config, width=1.0), ends)
     ):
-        dials = replace(dials, size=_parameters(config, classes))
+        dials = replace(dials, size=_parameters(config, ends))
     return dials
 
 
-def _depths(config: ModelConfig, classes: int) -> tuple[tuple[float, ...], float | None]:
+def _depths(config: ModelConfig, ends: Ends) -> tuple[tuple[float, ...], float | None]:
     """(depths to choose from, the network's own); none where the network has none or only one."""
-    own = _parameters(config, classes)
-    whole = _parameters(replace(config, depth=1.5), classes) is None
-    known = {d: _parameters(replace(config, depth=d), classes) for d in (_DEPTHS if whole else _FACTORS)}
+    own = _parameters(config, ends)
+    whole = _parameters(replace(config, depth=1.5), ends) is None
+    known = {d: _parameters(replace(config, depth=d), ends) for d in (_DEPTHS if whole else _FACTORS)}
     built = {depth: size for depth, size in known.items() if size is not None}
     mine = next((d for d in (built if whole else (1.0,)) if built.get(d) == own), None)
     if mine is None:
@@ -142,8 +142,8 @@ def _depths(config: ModelConfig, classes: int) -> tuple[tuple[float, ...], float
     return (tuple(different), mine) if len(different) > 1 else ((), None)
 
 
-def _parameters(config: ModelConfig, classes: int) -> int | None:
+def _parameters(config: ModelConfig, ends: Ends) -> int | None:
     try:
-        return parameters_of(config, classes, 3)
+        return parameters_of(config, ends, 3)
     except AssayError:
         return None

@@ -18,7 +18,7 @@ from assay.errors import ConfigError
 from assay.fields import field_type
 from assay.tables import MODELS, suggest
 
-_SHARED = ("model", "seed", "epochs", "minutes", "workers", "cache_gb", "baselines", "checkpoint_s")
+_SHARED = ("model", "heads", "seed", "epochs", "minutes", "workers", "cache_gb", "baselines", "checkpoint_s")
 _YES, _NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 _NEXT = re.compile(r",(?=\s*[A-Za-z])")  # a piece that begins with a digit goes on with the list before it
 

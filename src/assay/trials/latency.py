@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 
 from assay.runtime.predictor import BundlePredictor
+from assay.runtime.scene_predictor import BundleScenePredictor
+
+Predictor = BundlePredictor | BundleScenePredictor
 
 ROUNDS, ROUND_S, MOST_CALLS = 15, 0.03, 50
 _WARM_UP = 3
@@ -34,7 +37,7 @@ class Latency:
         return asdict(self)
 
 
-def measure_latency(predictors: Mapping[str, BundlePredictor], rounds: int = ROUNDS) -> dict[str, Latency]:
+def measure_latency(predictors: Mapping[str, Predictor], rounds: int = ROUNDS) -> dict[str, Latency]:
     """The latency of every network, measured in turns."""
     inputs = {name: _noise(predictor) for name, predictor in predictors.items()}
     calls = {name: _calls(predictor, inputs[name]) for name, predictor in predictors.items()}
@@ -46,22 +49,23 @@ def measure_latency(predictors: Mapping[str, BundlePredictor], rounds: int = ROU
     return {name: _summary(times) for name, times in found.items()}
 
 
-def _noise(predictor: BundlePredictor) -> Any:
+def _noise(predictor: Predictor) -> Any:
     side, channels = predictor.card.preprocess.size, predictor.preprocess.channels
     return np.random.default_rng(0).standard_normal((1, channels, side, side), dtype=np.float32)
 
 
-def _calls(predictor: BundlePredictor, x: Any) -> int:
+def _calls(predictor: Predictor, x: Any) -> int:
     """Calls that fill a round."""
     _seconds(predictor, x, _WARM_UP)
     return max(1, min(MOST_CALLS, round(ROUND_S / max(1e-6, _seconds(predictor, x, _WARM_UP)))))
 
 
-def _seconds(predictor: BundlePredictor, x: Any, calls: int) -> float:
+def _seconds(predictor: Predictor, x: Any, calls: int) -> float:
     """Seconds a call."""
+    call = predictor.engine.scene if isinstance(predictor, BundleScenePredictor) else predictor.engine
     begun = time.perf_counter()
     for _ in range(calls):
-        predictor.engine(x)
+        call(x)
     return (time.perf_counter() - begun) / calls
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from assay.configs import ModelConfig, Recipe
 from assay.errors import AssayError, ConfigError, ModelError
+from assay.models.multitask import Heads
+from assay.models.scene_models import is_others
 from assay.preprocess import Preprocess
+from assay.train.jobs import SCENE_DEFAULTS
 from assay.trials.entrant import Entrant
 from assay.trials.request import Request
-from assay.trials.scale import fit_width, macs_of, measure_by, own_size, parameters_of
+from assay.trials.scale import Ends, fit_width, macs_of, measure_by, own_size, parameters_of
 
 UNITS = {"params": "parameters", "flops": "multiply-adds"}
 
@@ -36,35 +39,47 @@ class Contender:
         return self.entrant.name
 
 
-def line_up(request: Request, classes: int) -> list[Contender]:
-    """The networks with their sizes. One that takes no such pictures is told in its place; the others go on.
+def line_up(request: Request, ends: Ends) -> list[Contender]:
+    """The networks with their sizes, all of which end in ``ends``.
+
+    One that takes no such pictures is told in its place; the others go on.
 
     Raises
     ------
     ConfigError : a network is unknown or does not know one of its options, or the first one shall give the common size
         and cannot be built.
     """
-    target = common_size(request, classes)
-    return [_contend(request, entrant, classes, target) for entrant in request.entrants]
+    target = common_size(request, ends)
+    return [_contend(request, entrant, ends, target) for entrant in request.entrants]
 
 
-def check_networks(request: Request) -> None:
-    """Raise ConfigError for an unknown network, or an option that it does not know, before the data is read."""
+def recipe_of(options: Mapping[str, Any], ends: Ends) -> Recipe:
+    """The recipe of these options, with what a network of several heads takes for granted."""
+    return Recipe.from_options({**SCENE_DEFAULTS, **options} if isinstance(ends, Heads) else options)
+
+
+def check_networks(request: Request, ends: Ends | None = None) -> None:
+    """Raise ConfigError for an unknown network, or an option that it does not know, before the data is read.
+
+    With ``ends``, which the data tells, also for a network that cannot end so.
+    """
     for entrant in request.entrants:
-        config = Recipe.from_options(request.options_of(entrant)).model
+        if ends is None and is_others(entrant.model):
+            continue
+        config = recipe_of(request.options_of(entrant), ends or 2).model
         try:
-            parameters_of(config, 2, 3)
+            parameters_of(config, ends or 2, 3)
         except ConfigError as error:
             raise ConfigError(f"{entrant.name}: {error.what}", got=error.got, fix=error.fix) from error
 
 
-def common_size(request: Request, classes: int) -> int | None:
+def common_size(request: Request, ends: Ends) -> int | None:
     """What all shall have; None where sizes are as they are. Raises as ``line_up``."""
     if request.equal not in UNITS:
         return None
     wished = request.params if request.equal == "params" else request.flops
     first = request.entrants[0]
-    config, measure = measure_of(request, request.options_of(first), classes)
+    config, measure = measure_of(request, request.options_of(first), ends)
     try:
         return own_size(config, wished, measure)
     except AssayError as error:
@@ -76,41 +91,39 @@ def common_size(request: Request, classes: int) -> int | None:
 
 
 def measure_of(
-    request: Request, options: dict[str, Any], classes: int
+    request: Request, options: dict[str, Any], ends: Ends
 ) -> tuple[ModelConfig, Callable[[ModelConfig], int]]:
     """(the network of these options, what is made equal as a function of the network)."""
-    recipe = Recipe.from_options(options)
+    recipe = recipe_of(options, ends)
     channels = Preprocess(recipe.preprocess).channels
-    return recipe.model, measure_by(request.equal or "params", classes, channels, recipe.preprocess.size)
+    return recipe.model, measure_by(request.equal or "params", ends, channels, recipe.preprocess.size)
 
 
-def _contend(request: Request, entrant: Entrant, classes: int, target: int | None) -> Contender:
+def _contend(request: Request, entrant: Entrant, ends: Ends, target: int | None) -> Contender:
     options = request.options_of(entrant)
     try:
         note = ""
         if target is not None:
-            options, note = resized(request, options, classes, target)
-        return sized(Contender(entrant, options, note=note), classes)
+            options, note = resized(request, options, ends, target)
+        return sized(Contender(entrant, options, note=note), ends)
     except ModelError as error:
         return Contender(entrant, options, failed=str(error).replace("\n  ", "; "))
 
 
-def resized(
-    request: Request, options: dict[str, Any], classes: int, target: int
-) -> tuple[dict[str, Any], str]:
+def resized(request: Request, options: dict[str, Any], ends: Ends, target: int) -> tuple[dict[str, Any], str]:
     """(options with the width that brings the network to ``target``, what there is to say about it)."""
-    config, measure = measure_of(request, options, classes)
+    config, measure = measure_of(request, options, ends)
     found = fit_width(config, target, measure, UNITS[request.equal or "params"])
     return (options if found.width is None else {**options, "width": found.width}), found.note
 
 
-def sized(contender: Contender, classes: int) -> Contender:
+def sized(contender: Contender, ends: Ends) -> Contender:
     """With parameters and, where the network takes such pictures, multiply-adds. Raises as ``build_model``."""
-    recipe = Recipe.from_options(contender.options)
+    recipe = recipe_of(contender.options, ends)
     channels, side = Preprocess(recipe.preprocess).channels, recipe.preprocess.size
-    parameters = parameters_of(recipe.model, classes, channels)
+    parameters = parameters_of(recipe.model, ends, channels)
     try:
-        macs: int | None = macs_of(recipe.model, classes, channels, side)
+        macs: int | None = macs_of(recipe.model, ends, channels, side)
     except AssayError:  # training will say why
         macs = None
     return Contender(contender.entrant, contender.options, parameters, macs, contender.note)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from assay.errors import AssayError
-from assay.metrics.evaluation import Evaluation
+from assay.metrics.scene_evaluation import SceneEvaluation
+from assay.trials.evaluations import AnyEvaluation, read_evaluation
 
 PARTS = ("validation", "test")
 
@@ -19,7 +21,8 @@ class Row:
 
     ``status`` is finished, failed or waiting; ``reason`` says why it failed. ``run`` is the folder below the
     comparison's. ``pictures`` counts those trained on, with repetition. ``scores`` hold the value of every metric by
-    part, ``curve`` rows of (epoch, seconds, validation accuracy).
+    part, and the mean of the main ones as ``score`` where there are several heads; ``curve`` holds rows of (epoch,
+    seconds, validation accuracy or score).
     """
 
     network: str
@@ -89,14 +92,17 @@ def read_row(network: str, seed: int, folder: Path, root: Path) -> Row:
     )
 
 
-def _scores(evaluation: Evaluation) -> dict[str, float | None]:
-    return {name: estimate.to_dict()["value"] for name, estimate in evaluation.metrics.items()}
+def _scores(evaluation: AnyEvaluation) -> dict[str, float | None]:
+    found = {name: estimate.to_dict()["value"] for name, estimate in evaluation.metrics.items()}
+    if isinstance(evaluation, SceneEvaluation):
+        found["score"] = evaluation.score if math.isfinite(evaluation.score) else None
+    return found
 
 
-def read_evaluations(folder: Path) -> dict[str, Evaluation]:
+def read_evaluations(folder: Path) -> dict[str, AnyEvaluation]:
     """The evaluations of a run by part. Raises AssayError where one is damaged."""
     files = {part: folder / "evaluation" / f"{part}.json" for part in PARTS}
-    return {part: Evaluation.load(file) for part, file in files.items() if file.is_file()}
+    return {part: read_evaluation(file) for part, file in files.items() if file.is_file()}
 
 
 def _log(path: Path) -> list[dict[str, Any]]:
@@ -104,7 +110,7 @@ def _log(path: Path) -> list[dict[str, Any]]:
 
 
 def _curve(lines: list[dict[str, Any]]) -> list[list[float]]:
-    """Looks at validation as (epoch, seconds, accuracy); seconds go on over interruptions."""
+    """Looks at validation as (epoch, seconds, accuracy or score); seconds go on over interruptions."""
     found: list[list[float]] = []
     before = last = 0.0
     for line in lines:
@@ -112,5 +118,6 @@ def _curve(lines: list[dict[str, Any]]) -> list[list[float]]:
             before += last
         last = line["seconds"]
         if line["kind"] == "epoch":
-            found.append([line["epoch"], round(before + last, 2), line["validation"]["accuracy"]])
+            told = line["validation"]
+            found.append([line["epoch"], round(before + last, 2), told.get("score", told.get("accuracy"))])
     return found

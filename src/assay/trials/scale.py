@@ -16,7 +16,13 @@ import torch
 from assay.configs import ModelConfig
 from assay.errors import AssayError, ConfigError, ModelError
 from assay.models.build import build_model
+from assay.models.classifier import Classifier
 from assay.models.describe import describe
+from assay.models.multitask import Heads
+from assay.models.scene_models import SceneModel, build_scene_model
+
+Ends = int | Heads
+"""What networks end in: so many classes, or several heads."""
 
 TOLERANCE = 0.05
 LEAST_WIDTH, MOST_WIDTH = 0.1, 1024.0
@@ -40,22 +46,25 @@ class Fitted:
     note: str = ""
 
 
-def parameters_of(config: ModelConfig, classes: int, channels: int) -> int:
-    """Number of parameters of the network that ``config`` describes. Raises as ``build_model`` does."""
-    with torch.device("meta"):
-        model = build_model(_bare(config), classes, channels)
+def parameters_of(config: ModelConfig, ends: Ends, channels: int) -> int:
+    """Number of parameters of the network that ``config`` describes.
+
+    Raises
+    ------
+    ConfigError, ModelError : as ``build_model`` and ``build_scene_model`` do.
+    """
+    model = _built(config, ends, channels)
     return sum(p.numel() for p in model.parameters())
 
 
-def macs_of(config: ModelConfig, classes: int, channels: int, side: int) -> int:
+def macs_of(config: ModelConfig, ends: Ends, channels: int, side: int) -> int:
     """Multiply-adds of one picture of ``side`` x ``side`` px.
 
     Raises
     ------
     ConfigError, ModelError : the network cannot be built, or takes no pictures of this size.
     """
-    with torch.device("meta"):
-        model = build_model(_bare(config), classes, channels)
+    model = _built(config, ends, channels)
     try:
         return describe(model, side, channels).macs
     except (RuntimeError, ValueError, AssertionError) as error:
@@ -63,15 +72,19 @@ def macs_of(config: ModelConfig, classes: int, channels: int, side: int) -> int:
         raise ModelError(f"{config.model} cannot take pictures of {side} px", got=reason) from error
 
 
-def _bare(config: ModelConfig) -> ModelConfig:
-    return replace(config, weights=None, pretrained=False)
+def _built(config: ModelConfig, ends: Ends, channels: int) -> Classifier | SceneModel:
+    bare = replace(config, weights=None, pretrained=False)
+    with torch.device("meta"):
+        if isinstance(ends, Heads):
+            return build_scene_model(bare, ends, channels)
+        return build_model(bare, ends, channels)
 
 
-def measure_by(equal: str, classes: int, channels: int, side: int) -> Callable[[ModelConfig], int]:
+def measure_by(equal: str, ends: Ends, channels: int, side: int) -> Callable[[ModelConfig], int]:
     """What ``equal`` (params or flops) makes equal, as a function of the network."""
     if equal == "params":
-        return lambda config: parameters_of(config, classes, channels)
-    return lambda config: macs_of(config, classes, channels, side)
+        return lambda config: parameters_of(config, ends, channels)
+    return lambda config: macs_of(config, ends, channels, side)
 
 
 def fit_width(config: ModelConfig, target: int, measure: Callable[[ModelConfig], int], unit: str) -> Fitted:

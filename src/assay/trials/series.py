@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from assay.configs import Recipe
 from assay.errors import AssayError, ConfigError, DatasetError
 from assay.train.folder import ask, lock_folder, read_json
-from assay.train.material import Material, gather, read
+from assay.train.jobs import job_of
 from assay.train.record import Recorder
 from assay.train.start import train
 from assay.trials.lineup import Contender
@@ -25,7 +25,7 @@ from assay.types import Dataset
 class Series:
     """The runs of a comparison. ``fixed`` are options that every run gets beside its own (the split's salt).
 
-    ``seconds`` notes how long a run of each network takes, for the estimate of the time that is left.
+    ``recipe`` gives the recipe that ``train`` makes of options for this data. ``seconds`` notes how long a run of each network takes, for the estimate of the time that is left.
     """
 
     folder: Path
@@ -33,6 +33,7 @@ class Series:
     split_hash: str
     fixed: Mapping[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    recipe: Callable[[Mapping[str, Any]], Recipe] = ask
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
     def place(self, contender: Contender, seed: int) -> Path:
@@ -66,7 +67,7 @@ class Series:
                 return failed_row(contender.name, seed, error, self._kept(place))
             self.seconds.setdefault(contender.name, []).append(time.monotonic() - begun)
         record = read_json(place / "run.json")
-        _check_same(place, record, options, self.split_hash)
+        _check_same(place, record, self.recipe(options), self.split_hash)
         self._warn(contender.name, record.get("warnings", []))
         return read_row(contender.name, seed, place, self.folder)
 
@@ -112,14 +113,14 @@ def _is_finished(place: Path) -> bool:
     return bool(record.get("status") == "finished") and (place / "card.json").is_file()
 
 
-def _check_same(place: Path, record: dict[str, Any], options: Mapping[str, Any], split_hash: str) -> None:
+def _check_same(place: Path, record: dict[str, Any], recipe: Recipe, split_hash: str) -> None:
     if record["split_hash"] != split_hash:
         raise DatasetError(
             "the data changed since this comparison began",
             got=f"{place.name} has split {record['split_hash']}, the data now {split_hash}",
             fix="bring the data back, or start anew with another --out",
         )
-    asked, kept = ask(options).to_dict(), Recipe.from_dict(record["recipe"]).to_dict()
+    asked, kept = recipe.to_dict(), Recipe.from_dict(record["recipe"]).to_dict()
     other = [
         f"{name} is {asked[section][name]}, was {kept[section][name]}"
         for section in asked
@@ -134,22 +135,22 @@ def _check_same(place: Path, record: dict[str, Any], options: Mapping[str, Any],
         )
 
 
-def prepare(data: str | Path | Dataset, recipes: Iterable[Recipe]) -> Material:
-    """The data read, checked and split, and decoded for every way of preprocessing in the settled ``recipes``.
+def prepare(dataset: Dataset, recipes: Iterable[Recipe]) -> Any:
+    """The data checked and split, and decoded for every way of preprocessing in the settled ``recipes``.
 
-    So that the first run pays no more for pixels than the others, which matters where minutes are equal.
+    What comes back is the material of the job that the recipes ask for. So that the first run pays no more for pixels than the others, which matters where minutes are equal.
 
     Raises
     ------
     DatasetError, ConfigError : as ``train`` does.
     """
-    material: Material | None = None
+    material: Any = None
     done: list[Any] = []
     for recipe in recipes:
         if recipe.preprocess in done:
             continue
         done.append(recipe.preprocess)
-        found = gather(read(data, recipe), recipe, Recorder(None))
+        found = job_of(recipe).gather(dataset, recipe, Recorder(None))
         material = material or found
     assert material is not None
     return material

@@ -51,25 +51,33 @@ def spread(values: Sequence[float]) -> Spread:
 
 @dataclass(frozen=True)
 class PartScore:
-    """A network on one part: the seed spread of every metric, and the interval of its accuracy over pictures.
+    """A network on one part: the seed spread of every metric, and the interval over pictures of the ``main`` one.
 
-    ``interval`` is Wilson's of the mean over seeds of right and wrong by picture, n pictures (groups shrink them).
+    ``interval`` is Wilson's of the mean over seeds of right and wrong by picture, n pictures (groups shrink them);
+    of networks of several heads it is a bootstrap's of their mean score.
     """
 
     n: int
     interval: Estimate
     metrics: Mapping[str, Spread]
+    main: str = "accuracy"
+
+    @property
+    def score(self) -> Spread | None:
+        """The main metric; None where a seed has none."""
+        return self.metrics.get(self.main)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         metrics = {name: value.to_dict() for name, value in self.metrics.items()}
-        return {"n": self.n, "interval": self.interval.to_dict(), "metrics": metrics}
+        return {"n": self.n, "interval": self.interval.to_dict(), "metrics": metrics, "main": self.main}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of ``to_dict``."""
         metrics = {name: Spread(**value) for name, value in values["metrics"].items()}
-        return cls(values["n"], Estimate.from_dict(values["interval"]), metrics)
+        main = values.get("main", "accuracy")  # not told by the first comparisons
+        return cls(values["n"], Estimate.from_dict(values["interval"]), metrics, main)
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,8 @@ class PairTest:
 
     ``pictures`` is the paired interval over pictures, ``wide`` the one over pictures and seeds. ``p`` is the sign-flip
     test of each picture's (or group's) mean difference, ``p_holm`` the same corrected for all tests against ``b``,
-    ``p_mcnemar`` McNemar's test of what the majority of seeds answers. ``by_seed`` are the seeds' own differences.
+    ``p_mcnemar`` McNemar's test of what the majority of seeds answers; of networks of several heads p is the
+    bootstrap's, and ``p_mcnemar`` None. ``by_seed`` are the seeds' own differences.
     """
 
     a: str
@@ -86,7 +95,7 @@ class PairTest:
     pictures: Estimate
     wide: Estimate
     p: float
-    p_mcnemar: float
+    p_mcnemar: float | None
     p_holm: float = 1.0
     by_seed: tuple[float, ...] = ()
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from assay.errors import ConfigError, DatasetError
 from assay.files import write_file
+from assay.metrics.scene_evaluation import MAIN
 from assay.trials.row import PARTS, Row
 from assay.trials.summary import PairTest, PartScore
 
@@ -57,15 +58,25 @@ class Network:
         return cls(**{**values, "scores": scores, "seeds": tuple(values["seeds"])})
 
     def accuracy(self, part: str) -> float | None:
-        """Mean accuracy over the seeds; None where the part was not measured."""
-        return self.scores[part].metrics["accuracy"].mean if part in self.scores else None
+        """Mean accuracy over the seeds; None where the part was not measured, or no class is told."""
+        return self.mean("accuracy", part)
+
+    def score(self, part: str) -> float | None:
+        """The mean over the seeds by which networks are ranked: accuracy, or the mean score of several heads."""
+        return self.mean(self.scores[part].main, part) if part in self.scores else None
+
+    def mean(self, metric: str, part: str) -> float | None:
+        """Mean of one metric over the seeds; None where it was not measured."""
+        found = self.scores[part].metrics.get(metric) if part in self.scores else None
+        return None if found is None else found.mean
 
 
 @dataclass(frozen=True)
 class Trials:
     """Networks compared on the same data and split.
 
-    ``request`` is what was asked for, ``data`` the facts of the data (name, split_hash, parts, classes). ``part`` is
+    ``request`` is what was asked for, ``data`` the facts of the data (name, split_hash, parts, classes, and heads where
+    networks have several). ``part`` is
     where the networks are tested, ``best`` the one that validation chooses. ``tests`` hold the paired tests against the
     best (key "best") and against the reference.
     """
@@ -92,6 +103,16 @@ class Trials:
         return {network.name: network for network in self.networks}[name]
 
     @property
+    def heads(self) -> tuple[str, ...]:
+        """What the networks tell where they have several heads; empty for classifiers."""
+        return tuple(self.data.get("heads", ()))
+
+    @property
+    def metric(self) -> str:
+        """What networks are ranked by: accuracy, or the mean of their heads' main scores."""
+        return "score" if self.heads else "accuracy"
+
+    @property
     def names(self) -> list[str]:
         """The networks' names, in the order they were given."""
         return [network.name for network in self.networks]
@@ -101,7 +122,7 @@ class Trials:
         """The networks that were measured, best first on the part they are chosen by."""
         choosing = "validation" if self.part == "test" else self.part
         done = [n for n in self.networks if n.scores]
-        return sorted(done, key=lambda n: -(n.accuracy(choosing) or n.accuracy(self.part) or 0.0))
+        return sorted(done, key=lambda n: -(n.score(choosing) or n.score(self.part) or 0.0))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -132,7 +153,8 @@ class Trials:
         return self.folder / FILE
 
     def _csv(self) -> str:
-        names = ("accuracy", "macro_f1", "nll", "ece")
+        of_classes = ("accuracy", "macro_f1", "nll", "ece")
+        names = ("score", *(MAIN[head] for head in self.heads)) if self.heads else of_classes
         scored = [f"{part}_{name}" for part in PARTS for name in names]
         plain = ["network", "seed", "status", "parameters", "minutes", "steps", "pictures", "epochs"]
         text = io.StringIO()

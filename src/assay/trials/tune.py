@@ -1,7 +1,7 @@
 """A small search for each network, on validation alone: Optuna's TPE (Bergstra et al. 2011) with a time limit.
 
 The recipe itself is the first trial, so tuning can only win by its own measure. A trial is a short run, a quarter of
-the real one's budget; what it is judged by is validation accuracy, and among equals the loss. The test part is taken
+the real one's budget; what it is judged by is validation accuracy, and among equals the loss; several heads are judged by their mean score. The test part is taken
 out of the data before a trial sees them. Trials are kept as they end, so a search that is broken off goes on.
 """
 
@@ -26,12 +26,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from assay.errors import AssayError, DatasetError
 from assay.files import write_file
+from assay.metrics.scene_evaluation import SceneEvaluation
 from assay.train.settle import DEFAULT_MINUTES
 from assay.train.start import train
 from assay.trials.dials import Dials, read_dials
+from assay.trials.evaluations import AnyEvaluation
 from assay.trials.lineup import Contender
 from assay.trials.request import Request
 from assay.trials.row import failed_row
+from assay.trials.scale import Ends
 from assay.types import Dataset
 
 SHARE = 0.25
@@ -48,7 +51,8 @@ MOST_TRIALS = 200
 class Study:
     """What a search found: the options to use, and every trial.
 
-    ``trials`` hold number, point, options, score (accuracy, loss; None where it failed), seconds and reason.
+    ``trials`` hold number, point, options, score (accuracy, loss; None where it failed), seconds and reason. Of networks
+    of several heads ``accuracy`` is their mean score, and ``loss`` what it lacks of 1.
     """
 
     options: dict[str, Any]
@@ -72,11 +76,12 @@ def tune(
     request: Request,
     contender: Contender,
     dataset: Dataset,
+    ends: Ends,
     folder: Path,
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> Study:
-    """Search for one network, up to ``request.tune_minutes``; writes ``folder/NAME.json``.
+    """Search for one network that ends in ``ends``, up to ``request.tune_minutes``; writes ``folder/NAME.json``.
 
     Raises
     ------
@@ -90,7 +95,7 @@ def tune(
         values = json.loads(result.read_text("utf-8"))
         return Study(**values)
     folder.mkdir(parents=True, exist_ok=True)
-    dials = read_dials(request, contender.options, len(dataset.classes))
+    dials = read_dials(request, contender.options, ends)
     blind = dataset.select(np.asarray(pc.not_equal(dataset.table["part"].cast("string"), "test")))
     with _quiet():
         search = _Search(dials, blind, folder / contender.entrant.slug, request.tune_minutes * 60)
@@ -160,9 +165,9 @@ class _Search:
             return None
         finally:
             shutil.rmtree(place, ignore_errors=True)
-        found = {name: run.evaluations["validation"].metrics[name].value for name in ("accuracy", "nll")}
-        trial.set_user_attr("score", {"accuracy": found["accuracy"], "loss": found["nll"]})
-        return float(found["accuracy"] - min(found["nll"], 30.0) / 1000)
+        score = _score(run.evaluations["validation"])
+        trial.set_user_attr("score", score)
+        return score["accuracy"] - min(score["loss"], 30.0) / 1000
 
     def _budget(self, options: dict[str, Any]) -> dict[str, Any]:
         """A quarter of the real run; time-boxed trials are short enough for six of them."""
@@ -198,6 +203,14 @@ class _Search:
             seconds=sum(trial.user_attrs.get("seconds", 0.0) for trial in ended),
             note=note,
         )
+
+
+def _score(evaluation: AnyEvaluation) -> dict[str, float]:
+    """What a trial is judged by."""
+    if isinstance(evaluation, SceneEvaluation):
+        score = evaluation.score if math.isfinite(evaluation.score) else 0.0
+        return {"accuracy": score, "loss": 1 - score}
+    return {"accuracy": evaluation.metrics["accuracy"].value, "loss": evaluation.metrics["nll"].value}
 
 
 def _changed(options: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,8 @@ def _describe_others(wanted: str) -> list[dict[str, Any]]:
     for name, about in LISTED.items():
         if not _matches(name, wanted):
             continue
-        entry = {"name": name, "parameters": None, "macs": None, "size_hw": [_SIZE, _SIZE], "about": about}
+        entry: dict[str, Any] = {"name": name, "parameters": None, "macs": None}
+        entry |= {"size_hw": [_SIZE, _SIZE], "about": about}
         # a detector has hundreds of megabytes of weights, whose values nobody asks for
         device = torch.device("meta" if name in DETECTORS else "cpu")
         try:
