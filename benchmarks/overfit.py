@@ -55,7 +55,7 @@ TASKS = (
     Task("maskrcnn_resnet50_fpn", ("boxes", "masks"), 120, 5e-4),
     Task("smp-unet-resnet18", ("pixels",), 150, 1e-3),
     Task("smp-deeplabv3plus-resnet18", ("pixels",), 150, 1e-3),
-    Task("smp-segformer-mit_b0", ("pixels",), 200, 1e-3),
+    Task("smp-segformer-resnet18", ("pixels",), 200, 1e-3),
 )
 
 

@@ -75,6 +75,7 @@ def test_scenes_have_defaults_of_their_own_and_options_win(dataset: Dataset) -> 
     recipe = recipe_for(dataset, {})
     assert (recipe.preprocess.resize, recipe.preprocess.size, recipe.model.heads) == ("letterbox", 320, ALL)
     assert recipe_for(dataset, {"size": 96}).preprocess.size == 96
+    assert (recipe.augment.mosaic, recipe_for(dataset, {"heads": ("boxes",)}).augment.mosaic) == (0.2, 0.5)
     assert recipe_for(dataset, {"heads": ("class",)}).preprocess.resize == "crop"
 
 

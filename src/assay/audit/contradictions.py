@@ -57,13 +57,15 @@ def _contradiction(
         )
         for path, row in zip(paths, against, strict=True)
     ]
-    where = column.where.replace("{", "{{").replace("}", "}}").replace("|", "/")
     return finding(
         "warning",
         "side-table-contradicts",
         "A table contradicts the labels",
-        f"For one picture the column {where} names another class than its label.|For {{n}} of {len(rows):,} pictures "
-        f"the column {where} names another class than their label. One of the two is wrong.",
+        (
+            f"For one picture the column {column.where} names another class than its label.",
+            f"For {{n}} of {len(rows):,} pictures the column {column.where} names another class than their label. One "
+            "of the two is wrong.",
+        ),
         "Look at these pictures and mend whichever is wrong, the label or the table.",
         items,
         figures=figures,

@@ -65,7 +65,7 @@ def finding(
     level: Level,
     code: str,
     title: str,
-    what: str,
+    what: str | tuple[str, str],
     fix: str = "",
     items: Iterable[Item] = (),
     *,
@@ -73,9 +73,14 @@ def finding(
     most: int = 1000,
     figures: Mapping[str, Any] | None = None,
 ) -> Finding:
-    """A Finding with at most ``most`` items; ``what`` may be "for one|for {n}" by their number."""
+    """A Finding with at most ``most`` items.
+
+    ``what`` may be "for one|for {n}", by their number; or a pair of the two, where names of the user's stand in it, which
+    may hold anything.
+    """
     listed = list(items) if count is None else list(islice(items, most))
     count = len(listed) if count is None else count
-    one, _, several = what.partition("|")
-    what = one if count == 1 or not several else several.format(n=f"{count:,}")
-    return Finding(level, code, title, what, fix, count, tuple(listed[:most]), dict(figures or {}))
+    one, several = (what.partition("|")[0], what.partition("|")[2]) if isinstance(what, str) else what
+    # not str.format: braces of a name are no places to fill; the number stands before any name
+    told = one if count == 1 or not several else several.replace("{n}", f"{count:,}", 1)
+    return Finding(level, code, title, told, fix, count, tuple(listed[:most]), dict(figures or {}))

@@ -1,6 +1,7 @@
 """Findings of finished checkups, kept in the work folder: a broken-off or repeated audit does not make them again.
 
-What is kept counts only for the very same question: the same rows, files, options and code. The code of this room is
+What is kept counts only for the very same question: the same rows with all their columns, files, tables beside them,
+options and code. The code of this room is
 part of the key, so a better checkup is never hidden behind an older one's answer.
 """
 
@@ -18,6 +19,7 @@ from assay import __version__
 from assay.audit.examination import Examination
 from assay.audit.finding import Finding
 from assay.audit.outcome import plain
+from assay.audit.side_tables import side_mark
 from assay.files import write_file
 from assay.verb_configs import AuditConfig
 
@@ -40,7 +42,7 @@ class KeptFindings:
                 asked,
             ),
             *(_embedding_mark(examination.config), sorted(dataset.table.column_names), str(dataset.split)),
-            str(dataset.table.schema.metadata),
+            *(str(dataset.table.schema.metadata), side_mark(dataset)),
         ]
         text = json.dumps(question, sort_keys=True, default=str)
         self._key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

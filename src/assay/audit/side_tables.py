@@ -7,6 +7,8 @@ contradicts the labels is told apart, as the contradiction that it is.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +30,9 @@ _LARGEST = 1 << 28
 _LARGEST_JSON = 1 << 26
 _MOST_TABLES = 20
 _LEAST_SHARE = 0.5
-_OWN = frozenset({"path", "label", "labels", "part", "group"})
+_OWN = frozenset(
+    {"path", "label", "labels", "part", "group", "objects", "pixels", "height_px", "width_px", "image_id"}
+)
 
 Rows = list[Mapping[str, Any]]
 
@@ -66,6 +70,22 @@ def side_columns(dataset: Dataset) -> list[SideColumn]:
     return found
 
 
+def side_mark(dataset: Dataset) -> str:
+    """32 hex digits that change with the further columns and with the tables beside the pictures, by size and date."""
+    total = hashlib.blake2b(digest_size=16)
+    for name in dataset.table.column_names:
+        if name not in _OWN - {"labels"}:
+            for batch in dataset.table.select([name]).to_batches(max_chunksize=4096):
+                total.update(repr((name, batch.column(0).to_pylist())).encode("utf-8", "surrogatepass"))
+    for path in _tables_in(dataset.root):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            total.update(
+                f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape")
+            )
+    return total.hexdigest()
+
+
 def _own_columns(dataset: Dataset) -> Iterator[SideColumn]:
     for name in dataset.table.column_names:
         if name not in _OWN:
@@ -73,13 +93,19 @@ def _own_columns(dataset: Dataset) -> Iterator[SideColumn]:
 
 
 def _tables_in(root: Path) -> list[Path]:
-    if not root.is_dir():
+    """Those that can be seen: a folder that may not be looked into, or a file that has gone, is none."""
+    try:
+        inside = sorted(root.iterdir()) if root.is_dir() else []
+    except OSError:
         return []
-    with_ending = (p for p in sorted(root.iterdir()) if p.suffix.lower() in (*CSV, *PARQUET, *JSON))
-    found = [p for p in with_ending if p.is_file() and not is_hidden(p.name)]
-    return [
-        p for p in found if p.stat().st_size <= (_LARGEST_JSON if p.suffix.lower() in JSON else _LARGEST)
-    ][:_MOST_TABLES]
+    found = []
+    for path in inside:
+        most = _LARGEST_JSON if path.suffix.lower() in JSON else _LARGEST
+        with contextlib.suppress(OSError):
+            wanted = path.suffix.lower() in (*CSV, *PARQUET, *JSON) and not is_hidden(path.name)
+            if wanted and path.is_file() and path.stat().st_size <= most:
+                found.append(path)
+    return found[:_MOST_TABLES]
 
 
 def _read(path: Path) -> Rows:

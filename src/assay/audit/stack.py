@@ -3,7 +3,7 @@
 Stacking (Wolpert 1992) and calibration in one: the regression sees nothing but out-of-fold scores, and is itself
 fitted on the other folds. Of large sets a sample of the rows is enough for its few weights.
 
-Where rows are few for that many weights, each view gets one weight for each class, and none below 0 (the reasoning of
+Where rows, or groups of rows, are few for that many weights, each view gets one weight for each class, and none below 0 (the reasoning of
 Breiman 1996, "Stacked regressions"). A free regression would learn there that out-of-fold scores of pure noise lean
 away from the label, turn them round, and find classes where there are none.
 """
@@ -29,17 +29,20 @@ _SCALE = 5.0
 _SHRINK = 1e-3
 
 
-def stacked(scores: list[Floats], targets: Ints, classes: int, folds: Ints, seed: int = 0) -> Floats:
+def stacked(
+    scores: list[Floats], targets: Ints, classes: int, folds: Ints, seed: int = 0, units: int | None = None
+) -> Floats:
     """(M, K) calibrated out-of-fold probabilities.
 
     Parameters
     ----------
     scores : (M, K) out-of-fold scores of each view.
+    units : how many groups the rows make, where they make some: rows of one group are no independent witnesses.
     """
     inputs = np.stack([_SCALE * s for s in scores], axis=1)  # M V K
     found = np.full((len(targets), classes), FLOOR, np.float32)
     rng = np.random.default_rng(seed)
-    free = len(targets) >= _ROWS_A_WEIGHT * len(scores) * classes**2
+    free = (len(targets) if units is None else units) >= _ROWS_A_WEIGHT * len(scores) * classes**2
     for fold in range(int(folds.max()) + 1):
         inside = np.flatnonzero(folds != fold)
         if len(inside) > _ROWS:

@@ -114,9 +114,9 @@ class _Maker:
         self.classes = len(self.dataset.classes)
         self.many = len(rows) > MANY
         self.paths = [self.dataset.root / p for p in self.dataset.table["path"].take(rows).to_pylist()]
-        self.folds = make_folds(
-            self.targets, self.config.folds, groups=_kept_together(examination, rows), seed=self.config.seed
-        )
+        together = _kept_together(examination, rows)
+        self.folds = make_folds(self.targets, self.config.folds, groups=together, seed=self.config.seed)
+        self.units = len(rows) if together is None else len(np.unique(together))
 
     def make(self) -> Vectors:
         """Views, scores, probabilities; and all of it kept."""
@@ -128,12 +128,12 @@ class _Maker:
             ridge = FoldRidge(KernelMap(view.values, seed=self.config.seed), self.folds)
             scores.append(best_scores(ridge, self.targets, self.classes)[0])
         self.examination.progress("telling classes apart", len(views), len(views))
-        probs = stacked(scores, self.targets, self.classes, self.folds, self.config.seed)
+        probs = self._stacked(scores)
         if self._wants_nets(probs):
             logits, told = self._nets()
             scores.append(logits)
             how = f"{how} and {told}"
-            probs = stacked(scores, self.targets, self.classes, self.folds, self.config.seed)
+            probs = self._stacked(scores)
         weights = {"edges": 0.5, "colours": 0.5} if self.config.embedding else {}
         made = _vectors(self.examination, self.rows, side_by_side(views, weights), probs, self.folds, how)
         arrays: dict[str, NDArray[Any]] = {
@@ -143,6 +143,9 @@ class _Maker:
         }
         save_arrays(self.folder, arrays, made.how, no_longer=("pixels.npy", "embedding.npy"))
         return made
+
+    def _stacked(self, scores: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return stacked(scores, self.targets, self.classes, self.folds, self.config.seed, self.units)
 
     def _thumbs(self) -> NDArray[np.uint8]:
         """(M, 32, 32, 3) uint8."""

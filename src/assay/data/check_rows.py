@@ -184,7 +184,7 @@ def _per_class(dataset: Dataset) -> np.ndarray:
         for row in pc.value_counts(values.cast(pa.string())).to_pylist():
             if row["values"] is not None:
                 counts[i, dataset.classes.position(row["values"])] += row["counts"]
-    return counts.max(axis=0)
+    return np.asarray(counts.max(axis=0))
 
 
 def _alike(names: np.ndarray) -> Iterator[Problem]:

@@ -45,7 +45,7 @@ def render_scene_pair(pair: Pair, c: SceneComparison) -> str:
         commands=[text for side in (pair.a, pair.b) if (text := command_line(side))],
         chart=markup(differences_chart(c)),
         heads=[
-            {"cells": words.cells(one), "told": named(one.metric).explained, "better": c.better_in(head)}
+            {"cells": words.cells(c, head), "told": named(one.metric).explained, "better": c.better_in(head)}
             for head, one in c.heads.items()
         ],
         galleries=[

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
 from assay.metrics.interval import Estimate
-from assay.metrics.scene_compare import HeadDifference
 from assay.metrics.scene_pictures import ScenePicture
 from assay.report.findings import percent
 from assay.report.scene_names import named, value_text
@@ -26,11 +27,11 @@ def second_line(c: SceneComparison) -> str:
 
 def points(c: SceneComparison) -> list[str]:
     """What else one should know."""
-    found = [_told(c, head) for head in c.heads]
+    found = []
     if len(c.heads) > 1:
         found.append(
-            f"{len(c.heads)} heads were looked at, and each interval stands for itself: one that barely leaves out "
-            "zero may be chance."
+            f"{len(c.heads)} heads were looked at, so a difference must be clearer to count as shown: its p, corrected "
+            "by Holm, below 0.05 and its interval off zero."
         )
     if c.partings:
         better = sum(one.difference < 0 for one in c.partings)
@@ -43,32 +44,29 @@ def points(c: SceneComparison) -> list[str]:
     return [*found, *c.notes]
 
 
-def _told(c: SceneComparison, head: str) -> str:
-    one, better = c.heads[head], c.better_in(head)
-    values = f"{value_text(one.metric, one.a)} and {value_text(one.metric, one.b)}"
-    state = f"{better} is better." if better else "A difference is not shown."
-    return f"{named(one.metric).title}: {values} ({interval_text(one.difference)} points). {state}"
-
-
 def interval_text(difference: Estimate) -> str:
-    """``-1.0 to +3.2``, in points."""
+    """``-1.0 to +3.2``, in points; a dash where it is undefined."""
+    if not math.isfinite(difference.high - difference.low):
+        return "–"
     return f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
 
 
 def table_rows(c: SceneComparison) -> list[tuple[str, ...]]:
     """A header, and a row a head."""
-    rows: list[tuple[str, ...]] = [("", c.a, c.b, "points", "95 % interval", "pictures", "")]
-    return rows + [(*cells(one), c.better_in(head) or "not shown") for head, one in c.heads.items()]
+    rows: list[tuple[str, ...]] = [("", c.a, c.b, "points", "95 % interval", "p, Holm", "pictures", "")]
+    return rows + [(*cells(c, head), c.better_in(head) or "not shown") for head in c.heads]
 
 
-def cells(one: HeadDifference) -> tuple[str, ...]:
-    """What the score is called, both values, the difference with its interval, and on how many pictures."""
+def cells(c: SceneComparison, head: str) -> tuple[str, ...]:
+    """What the score is called, both values, the difference with its interval and p, and on how many pictures."""
+    one, p = c.heads[head], c.p[head]
     return (
         named(one.metric).title,
         value_text(one.metric, one.a),
         value_text(one.metric, one.b),
-        f"{100 * one.difference.value:+.1f}",
+        f"{100 * one.difference.value:+.1f}" if math.isfinite(one.difference.value) else "–",
         interval_text(one.difference),
+        f"{p:.3f}" if p >= 0.001 else "< 0.001",
         f"{one.n:,}",
     )
 

@@ -65,7 +65,7 @@ def cost_charts(trials: Trials) -> list[tuple[Cost, str]]:
 
 
 def cost_chart(trials: Trials, cost: Cost) -> str | None:
-    """Accuracy with its interval and its seeds, against one cost on a log axis; None where nothing differs."""
+    """Accuracy or score with its interval and its seeds, against one cost on a log axis; None where nothing differs."""
     shown = [(n, x) for n in trials.networks if trials.part in n.scores and (x := cost.of(n))]
     values = [x for _, x in shown]
     if len(values) < 2 or max(values) / min(values) < _APART:
@@ -77,19 +77,28 @@ def cost_chart(trials: Trials, cost: Cost) -> str | None:
             _draw_score(axes, trials, network, x, tint[network.name])
         _log_axis(axes, values)
         axes.set_xlabel(cost.title)
-        axes.set_ylabel(f"right, {trials.part}")
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        _score_axis(axes, trials, trials.part)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         plain_axes(axes)
-        return to_svg(figure, f"cost-{cost.key}", f"Accuracy of the networks against {cost.told}")
+        return to_svg(figure, f"cost-{cost.key}", f"{_called(trials)} of the networks against {cost.told}")
+
+
+def _score_axis(axes: Any, trials: Trials, part: str) -> None:
+    axes.set_ylabel(f"score, {part}" if trials.heads else f"right, {part}")
+    if not trials.heads:
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def _called(trials: Trials) -> str:
+    return "Score" if trials.heads else "Accuracy"
 
 
 def _draw_score(axes: Any, trials: Trials, network: Network, x: float, colour: str) -> None:
     score = network.scores[trials.part]
-    mean, interval = score.metrics["accuracy"].mean, score.interval
+    mean, interval = network.score(trials.part), score.interval
     axes.plot([x, x], [interval.low, interval.high], color=colour, linewidth=2.2, alpha=0.45)
     rows = [row for row in trials.rows if row.network == network.name and row.is_finished]
-    seeds = [row.scores[trials.part]["accuracy"] for row in rows if trials.part in row.scores]
+    seeds = [row.scores[trials.part][trials.metric] for row in rows if trials.part in row.scores]
     axes.plot(
         [x] * len(seeds),
         seeds,
@@ -146,15 +155,15 @@ def difference_chart(trials: Trials, tests: Sequence[PairTest]) -> str | None:
         axes.set_yticks(range(len(tests)), [test.a for test in tests])
         axes.tick_params(axis="y", labelcolor=INK)
         axes.set_ylim(len(tests) - 0.5, -0.5)
-        axes.set_xlabel(f"points of accuracy beside {tests[0].b}")
+        axes.set_xlabel(f"points of {_called(trials).lower()} beside {tests[0].b}")
         axes.tick_params(length=0)
         axes.grid(visible=False, axis="y")
-        title = f"Differences of accuracy from {tests[0].b}"
+        title = f"Differences of {_called(trials).lower()} from {tests[0].b}"
         return to_svg(figure, f"difference-{tests[0].b}".replace(":", "-").replace("=", "-"), title)
 
 
 def curve_chart(trials: Trials) -> str | None:
-    """Validation accuracy while learning, a panel a family; a line a seed."""
+    """Validation accuracy or score while learning, a panel a family; a line a seed."""
     families = list(dict.fromkeys(n.family for n in trials.networks if n.scores))
     lines = {family: _curves(trials, family) for family in families}
     lines = {family: found for family, found in lines.items() if found}
@@ -171,12 +180,15 @@ def curve_chart(trials: Trials) -> str | None:
                 axes.plot(x, curve[:, 2], color=tint[name], linewidth=1.1, alpha=0.85)
             axes.set_title(family, fontsize=9.5, color=MUTED)
             axes.set_xlabel("minutes" if by_clock else "epoch")
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            _score_axis(axes, trials, "validation")
+            axes.set_ylabel("")
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=not by_clock))
             axes.margins(x=0.02)
             plain_axes(axes)
-        panels[0][0].set_ylabel("right, validation")
-        return to_svg(figure, "curves", "Validation accuracy of all runs while they learn, by family")
+        _score_axis(panels[0][0], trials, "validation")
+        return to_svg(
+            figure, "curves", f"{_called(trials)} on validation of all runs while they learn, by family"
+        )
 
 
 def _curves(trials: Trials, family: str) -> list[tuple[str, Any]]:
@@ -186,7 +198,7 @@ def _curves(trials: Trials, family: str) -> list[tuple[str, Any]]:
 
 
 def tuning_chart(trials: Trials) -> str | None:
-    """Validation accuracy of every trial of the tuning, in order, and the best so far; None without tuning."""
+    """Validation accuracy or score of every trial of the tuning, in order, and the best so far; None without tuning."""
     tuned: dict[str, Mapping[str, Any]] = {n.name: n.tuned for n in trials.networks if n.tuned}
     scores = {name: [_score(trial) for trial in study["trials"]] for name, study in tuned.items()}
     scores = {name: found for name, found in scores.items() if any(np.isfinite(found))}
@@ -200,11 +212,10 @@ def tuning_chart(trials: Trials) -> str | None:
             axes.plot(x, y, linestyle="none", marker="o", markersize=3.2, color=tint[name], fillstyle="none")
             axes.step(x, np.fmax.accumulate(y), where="post", color=tint[name], linewidth=1.2)
         axes.set_xlabel("trial; 0 is the recipe itself")
-        axes.set_ylabel("right, validation")
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        _score_axis(axes, trials, "validation")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         plain_axes(axes)
-        return to_svg(figure, "tuning", "Validation accuracy of the trials of the tuning")
+        return to_svg(figure, "tuning", f"{_called(trials)} on validation of the trials of the tuning")
 
 
 def _score(trial: Mapping[str, Any]) -> float:

@@ -12,7 +12,10 @@ from assay.report.figure import compact
 from assay.report.findings import percent
 from assay.report.sections import plain_text, span
 from assay.report.template import fill, markup
-from assay.trials.summary import PairTest
+from assay.report.trials_table import head_rows
+from assay.trials.row import Row
+from assay.trials.scene_summary import DRAWS
+from assay.trials.summary import PairTest, PartScore, Spread
 from assay.trials.trials import Network, Trials
 
 FILE = "trials.html"
@@ -47,18 +50,21 @@ def render_trials(trials: Trials) -> str:
         networks=[_network(trials, network, tint[network.name]) for network in trials.ranked],
         failed=[n for n in trials.networks if not n.scores],
         majority=_majority(trials),
+        heads=head_rows(trials),
+        draws=DRAWS,
+        scored="Score" if trials.heads else "Accuracy",
         costs=[{"told": cost.told, "svg": markup(svg)} for cost, svg in charts.cost_charts(trials)],
         tests=[_family(trials, key, tests) for key, tests in trials.tests.items() if tests],
         curves=markup(charts.curve_chart(trials)),
         tuning=markup(charts.tuning_chart(trials)),
         studies=[_study(network, tint[network.name]) for network in trials.networks if network.tuned],
-        runs=[_run(row) for row in trials.rows],
+        runs=[_run(trials, row) for row in trials.rows],
         facts=_facts(trials),
     )
 
 
 def _network(trials: Trials, network: Network, colour: str) -> dict[str, Any]:
-    score, held = network.scores.get(trials.part), network.accuracy("validation")
+    score, held = network.scores.get(trials.part), network.score("validation")
     test = next((t for t in trials.tests.get("best", ()) if t.a == network.name), None)
     latency = network.latency or {}
     return {
@@ -66,9 +72,9 @@ def _network(trials: Trials, network: Network, colour: str) -> dict[str, Any]:
         "family": network.family,
         "colour": colour,
         "is_best": network.name == trials.best,
-        "validation": "–" if held is None else percent(held),
+        "validation": words.value(trials, held),
         "seeds": len(network.seeds),
-        "score": None if score is None else _score(score),
+        "score": None if score is None or score.score is None else _score(trials, score, score.score),
         "parameters": "–" if network.parameters is None else compact(network.parameters),
         "macs": "–" if network.macs is None else compact(network.macs),
         "minutes": "–" if network.minutes is None else f"{network.minutes:.2f}",
@@ -83,14 +89,18 @@ def _network(trials: Trials, network: Network, colour: str) -> dict[str, Any]:
     }
 
 
-def _score(score: Any) -> dict[str, Any]:
-    accuracy, others = score.metrics["accuracy"], score.metrics
+def _score(trials: Trials, score: PartScore, main: Spread) -> dict[str, Any]:
+    others = score.metrics
+
+    def told(number: float) -> str:
+        return f"{number:.3f}" if trials.heads else f"{100 * number:.1f}"
+
     return {
-        "mean": percent(accuracy.mean),
+        "mean": words.value(trials, main.mean),
         "scale": span(score.interval),
-        "interval": f"{100 * score.interval.low:.1f} to {100 * score.interval.high:.1f}",
-        "seeds": f"{100 * accuracy.least:.1f} to {100 * accuracy.most:.1f}",
-        "sd": "–" if accuracy.sd is None else f"{100 * accuracy.sd:.1f}",
+        "interval": f"{told(score.interval.low)} to {told(score.interval.high)}",
+        "seeds": f"{told(main.least)} to {told(main.most)}",
+        "sd": "–" if main.sd is None else told(main.sd),
         **{name: f"{others[name].mean:.3f}" if name in others else "–" for name in ("nll", "ece")},
         "f1": percent(others["macro_f1"].mean) if "macro_f1" in others else "–",
     }
@@ -130,7 +140,9 @@ def _family(trials: Trials, key: str, tests: tuple[PairTest, ...]) -> dict[str, 
     }
 
 
-def _p(value: float) -> str:
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
@@ -151,8 +163,8 @@ def _study(network: Network, colour: str) -> dict[str, Any]:
     return {"name": network.name, "colour": colour, "rows": rows, "note": study["note"]}
 
 
-def _run(row: Any) -> dict[str, Any]:
-    scores = {part: row.scores.get(part, {}).get("accuracy") for part in ("validation", "test")}
+def _run(trials: Trials, row: Row) -> dict[str, Any]:
+    scores = {part: row.scores.get(part, {}).get(trials.metric) for part in ("validation", "test")}
     return {
         "network": row.network,
         "seed": row.seed,
@@ -162,7 +174,7 @@ def _run(row: Any) -> dict[str, Any]:
         "minutes": "–" if row.minutes is None else f"{row.minutes:.2f}",
         "steps": "–" if row.steps is None else f"{row.steps:,}",
         "epochs": "–" if row.epochs is None else f"{row.epochs:.1f}",
-        **{part: "–" if value is None else percent(value) for part, value in scores.items()},
+        **{part: words.value(trials, value) for part, value in scores.items()},
     }
 
 
@@ -177,7 +189,10 @@ def _facts(trials: Trials) -> list[tuple[str, str]]:
     rows: list[tuple[str, Any]] = [
         ("data", request["data"]),
         ("pictures", data.get("parts")),
+        ("heads", ", ".join(trials.heads)),
         ("classes", len(data.get("classes", []))),
+        ("classes of things", len(data.get("object_classes", [])) or None),
+        ("classes of pixels", len(data.get("pixel_classes", [])) or None),
         ("split hash", f"{data.get('split_hash')} (the same in every run)"),
         (
             "made equal",

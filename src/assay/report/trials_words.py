@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
+from assay.metrics.scene_evaluation import MAIN
 from assay.report.figure import compact
 from assay.report.findings import percent
 from assay.trials.summary import PairTest
@@ -20,17 +20,27 @@ def named(names: Sequence[str], most: int = 6) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
+def value(trials: Trials, number: float | None) -> str:
+    """A score as people read it: in percent for classifiers, a plain number for several heads, a dash for none."""
+    if number is None or not math.isfinite(number):
+        return "–"
+    return f"{number:.3f}" if trials.heads else percent(number)
+
+
 def headline(trials: Trials) -> str:
     """The verdict in one sentence."""
     if trials.best is None:
         return (
             "Nothing has been measured yet."
-            if not _failed(trials)
+            if not failed(trials)
             else "None of the networks could be trained."
         )
     best, part = trials.network(trials.best), trials.part
     if len(trials.ranked) == 1:
-        return f"Only {best.name} could be measured: right in {percent(best.accuracy(part) or math.nan)}."
+        told = value(trials, best.score(part))
+        return (
+            f"Only {best.name} could be measured: {'a mean score of' if trials.heads else 'right in'} {told}."
+        )
     beaten = [t.a for t in trials.tests.get("best", ()) if t.better == best.name]
     others = [n.name for n in trials.ranked if n.name != best.name]
     if len(beaten) == len(others):
@@ -51,28 +61,59 @@ def second_line(trials: Trials) -> str:
     score = best.scores.get(part)
     if score is None:
         return ""
-    accuracy, interval = score.metrics["accuracy"], score.interval
+    main, interval = score.score, score.interval
+    if main is None:
+        return ""
     seeds = f"the mean of {len(best.seeds)} seeds" if len(best.seeds) > 1 else "one seed"
-    line = f"It is right in {percent(accuracy.mean)} of {score.n:,} {part} pictures ({seeds}). "
-    line += f"Other pictures of this kind may give {percent(interval.low)} to {percent(interval.high)}"
-    if accuracy.sd is not None:
-        line += f"; training anew moved it between {percent(accuracy.least)} and {percent(accuracy.most)}"
+    mean, low, high, least, most = (
+        value(trials, v) for v in (main.mean, interval.low, interval.high, main.least, main.most)
+    )
+    line = f"It is right in {mean} of {score.n:,} {part} pictures ({seeds}). "
+    if trials.heads:
+        line = f"Its score, the mean over {named(trials.heads)}, is {mean} on {score.n:,} {part} pictures ({seeds}). "
+    line += f"Other pictures of this kind may give {low} to {high}"
+    if main.sd is not None:
+        line += f"; training anew moved it between {least} and {most}"
     return line + "."
 
 
 def points(trials: Trials) -> list[str]:
     """What else one should know, the most important first."""
-    found = [_shown(trials), _not_shown(trials), _families(trials), _thrift(trials), _seeds(trials)]
+    found = [
+        _heads(trials),
+        _shown(trials),
+        _not_shown(trials),
+        _families(trials),
+        _thrift(trials),
+        _seeds(trials),
+    ]
     found += [_equal(trials), *_sizes(trials), *_tuning(trials), *_failures(trials), _chosen(trials)]
     return [sentence for sentence in found if sentence]
 
 
-def _against_best(trials: Trials) -> tuple[PairTest, ...]:
+def _heads(trials: Trials) -> str:
+    """Which network is first in which head, where that is not the winner everywhere."""
+    if len(trials.heads) < 2 or trials.best is None:
+        return ""
+    first: dict[str, list[str]] = {}
+    for head in trials.heads:
+        means = {n.name: n.mean(MAIN[head], trials.part) for n in trials.ranked}
+        known = {name: mean for name, mean in means.items() if mean is not None}
+        if known:
+            first.setdefault(max(known, key=lambda name: known[name]), []).append(head)
+    if set(first) <= {trials.best}:
+        return f"{trials.best} has the highest score in every head." if len(trials.ranked) > 1 else ""
+    told = [f"{name} in {named(heads)}" for name, heads in first.items()]
+    return f"Highest by head: {'; '.join(told)}."
+
+
+def against_best(trials: Trials) -> tuple[PairTest, ...]:
+    """The tests against the best network, the strongest opponent first."""
     return trials.tests.get("best", ())
 
 
 def _shown(trials: Trials) -> str:
-    lost = [t for t in _against_best(trials) if t.better == trials.best]
+    lost = [t for t in against_best(trials) if t.better == trials.best]
     if not lost:
         return ""
     told = [f"{t.a} (by {_points(t)})" for t in lost]
@@ -80,7 +121,7 @@ def _shown(trials: Trials) -> str:
 
 
 def _not_shown(trials: Trials) -> str:
-    open_ = [t for t in _against_best(trials) if t.better is None]
+    open_ = [t for t in against_best(trials) if t.better is None]
     if not open_:
         return ""
     told = [f"{t.a} ({100 * t.wide.low:+.1f} to {100 * t.wide.high:+.1f} points)" for t in open_]
@@ -102,7 +143,7 @@ def _families(trials: Trials) -> str:
         return ""
     family = ranked[0].family
     rival = next((n for n in ranked if n.family != family), None)
-    test = next((t for t in _against_best(trials) if rival is not None and t.a == rival.name), None)
+    test = next((t for t in against_best(trials) if rival is not None and t.a == rival.name), None)
     if rival is None or test is None:
         return ""
     state = "which is shown" if test.better else "which may be chance"
@@ -115,7 +156,7 @@ def _thrift(trials: Trials) -> str:
     if trials.best is None:
         return ""
     best = trials.network(trials.best)
-    equals = [trials.network(t.a) for t in _against_best(trials) if t.better is None]
+    equals = [trials.network(t.a) for t in against_best(trials) if t.better is None]
     smaller = [n for n in equals if n.macs and best.macs and n.macs < 0.6 * best.macs]
     if not smaller:
         return ""
@@ -128,8 +169,8 @@ def _thrift(trials: Trials) -> str:
 
 def _seeds(trials: Trials) -> str:
     done = [n for n in trials.ranked if trials.part in n.scores]
-    spreads = [n.scores[trials.part].metrics["accuracy"].sd for n in done]
-    known = [sd for sd in spreads if sd is not None]
+    spreads = [n.scores[trials.part].score for n in done]
+    known = [one.sd for one in spreads if one is not None and one.sd is not None]
     if not done:
         return ""
     if not known:
@@ -172,12 +213,13 @@ def _tuning(trials: Trials) -> list[str]:
     return found
 
 
-def _failed(trials: Trials) -> list[Network]:
+def failed(trials: Trials) -> list[Network]:
+    """The networks of which nothing could be trained."""
     return [n for n in trials.networks if n.failed and not n.scores]
 
 
 def _failures(trials: Trials) -> list[str]:
-    found = [f"{network.name} could not be trained: {network.failed}." for network in _failed(trials)]
+    found = [f"{network.name} could not be trained: {network.failed}." for network in failed(trials)]
     for network in trials.networks:
         lost = [row for row in trials.rows if row.network == network.name and row.status == "failed"]
         if network.scores and lost:
@@ -196,51 +238,3 @@ def _chosen(trials: Trials) -> str:
     if trials.part != "test":
         return "There is no test part, so the best is chosen and told on the same pictures: expect less on new ones."
     return "The best is chosen on validation and told on the test part, which nothing was chosen by."
-
-
-def table_rows(trials: Trials) -> list[tuple[str, ...]]:
-    """The table as text: a header, and a row a network, the best first; failed ones last."""
-    part = trials.part
-    scores = ("network", "validation", part, "seeds from - to", "95 % pictures")
-    rows: list[tuple[str, ...]] = [(*scores, "parameters", "MACs", "minutes", "ms", "against the best")]
-    tests = {test.a: test for test in _against_best(trials)}
-    for network in trials.ranked:
-        score = network.scores.get(part)
-        verdict = (
-            "best on validation" if network.name == trials.best else _verdict(tests.get(network.name), trials)
-        )
-        rows.append((network.name, *_score_cells(network, score), *_cost_cells(network), verdict))
-    for network in _failed(trials):
-        rows.append((network.name, *("–",) * 4, *_cost_cells(network), f"failed: {network.failed}"))
-    return rows
-
-
-def _score_cells(network: Network, score: Any) -> tuple[str, ...]:
-    held = network.accuracy("validation")
-    told = "–" if held is None else f"{100 * held:.1f} %"
-    if score is None:
-        return told, "–", "–", "–"
-    a, i = score.metrics["accuracy"], score.interval
-    return (
-        told,
-        f"{100 * a.mean:.1f} %",
-        f"{100 * a.least:.1f} - {100 * a.most:.1f}",
-        f"[{100 * i.low:.1f}, {100 * i.high:.1f}]",
-    )
-
-
-def _cost_cells(network: Network) -> tuple[str, ...]:
-    median = (network.latency or {}).get("median_ms")
-    return (
-        "–" if network.parameters is None else compact(network.parameters),
-        "–" if network.macs is None else compact(network.macs),
-        "–" if network.minutes is None else f"{network.minutes:.2f}",
-        "–" if median is None else f"{median:.2f}",
-    )
-
-
-def _verdict(test: PairTest | None, trials: Trials) -> str:
-    if test is None:
-        return "–"
-    state = {trials.best: "worse", test.a: "better", None: "not shown to differ"}[test.better]
-    return f"{state} ({100 * test.wide.value:+.1f} points, p {test.p_holm:.2g})"

@@ -22,6 +22,8 @@ SCENE_DEFAULTS: dict[str, Any] = {
     "trivial": False,
 }
 """Things are looked for in the whole picture, at a size at which small ones are still there."""
+WITH_PICTURE_LABELS: dict[str, Any] = {"mosaic": 0.2}
+"""What four pictures in one show as a whole nobody said, so the heads of class and tags learn nothing from a mosaic."""
 
 
 def job_of(recipe: Recipe) -> Job:
@@ -46,5 +48,6 @@ def recipe_for(dataset: Dataset, options: Mapping[str, Any]) -> Recipe:
     heads = choose_heads(dataset, recipe.model.heads)
     if heads == ("class",):
         return recipe
-    recipe = ask({**SCENE_DEFAULTS, **options})
+    fewer = WITH_PICTURE_LABELS if {"class", "tags"} & set(heads) else {}
+    recipe = ask({**SCENE_DEFAULTS, **fewer, **options})
     return replace(recipe, model=replace(recipe.model, heads=heads))

@@ -5,6 +5,8 @@ Only the main process of a distributed run records; the others hold a recorder t
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import sys
 import time
@@ -103,7 +105,7 @@ class Recorder:
             return
         training = model.training
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # torch prints what it raises
                 warnings.simplefilter("ignore")
                 self.board.add_graph(model.eval(), example)
         except (RuntimeError, ValueError, TypeError, torch.jit.TracingCheckError) as error:  # type: ignore[attr-defined]

@@ -27,7 +27,7 @@ def labelled_heads(dataset: Dataset) -> tuple[str, ...]:
     table = dataset.table
     columns = set(table.column_names)
     found = set()
-    if "label" in columns and pc.count_distinct(table["label"], mode="only_valid").as_py() > 1:
+    if "label" in columns and pc.count_distinct(table["label"].cast("string"), mode="only_valid").as_py() > 1:
         found.add("class")
     if "labels" in columns and table["labels"].null_count < len(table) and len(dataset.classes):
         found.add("tags")

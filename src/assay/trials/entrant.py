@@ -16,6 +16,7 @@ from assay.config import Config
 from assay.configs import Recipe, sections_of
 from assay.errors import ConfigError
 from assay.fields import field_type
+from assay.models.scene_models import is_others
 from assay.tables import MODELS, suggest
 
 _SHARED = ("model", "heads", "seed", "epochs", "minutes", "workers", "cache_gb", "baselines", "checkpoint_s")
@@ -41,7 +42,7 @@ class Entrant:
         """What kind of network it is, for charts: RNN, CNN, transformer or timm."""
         if self.model.startswith("rnn-"):
             return "RNN"
-        if self.model in MODELS:
+        if self.model in MODELS or is_others(self.model):
             return "CNN"
         return "transformer" if re.search(r"vit|deit|swin|beit|mixer|eva", self.model) else "timm"
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
-from assay.metrics.interval import Estimate
+from assay.metrics.compare import DOUBT
+from assay.metrics.interval import LEVEL
+from assay.metrics.paired import holm
 from assay.metrics.scene_compare import HeadDifference, compare_scenes
 from assay.metrics.scene_evaluation import SceneEvaluation
 from assay.metrics.scene_pictures import ScenePicture, picture_rows
@@ -55,7 +60,16 @@ class SceneComparison:
 
     def better_in(self, head: str) -> str | None:
         """The name of the network whose score of this head these pictures show to be better; None where they do not."""
-        return _shown(self.heads[head].difference, self.a, self.b)
+        difference = self.heads[head].difference
+        if self.p[head] >= DOUBT or difference.low <= 0 <= difference.high:
+            return None
+        return self.a if difference.value > 0 else self.b
+
+    @cached_property
+    def p(self) -> dict[str, float]:
+        """Head -> p that neither is better, corrected by Holm for the number of heads."""
+        corrected = holm([_chance(one) for one in self.heads.values()])
+        return dict(zip(self.heads, corrected, strict=True))
 
     @property
     def verdict(self) -> str:
@@ -77,7 +91,8 @@ class SceneComparison:
             "task": "scene",
             **{name: getattr(self, name) for name in ("a", "b", "part", "n")},
             "heads": {
-                head: {**one.to_dict(), "better": self.better_in(head)} for head, one in self.heads.items()
+                head: {**_plain(one), "p_holm": self.p[head], "better": self.better_in(head)}
+                for head, one in self.heads.items()
             },
             "partings": [one.to_dict() for one in self.partings],
             "notes": list(self.notes),
@@ -85,10 +100,25 @@ class SceneComparison:
         }
 
 
-def _shown(difference: Estimate, a: str, b: str) -> str | None:
-    if difference.low > 0:
-        return a
-    return b if difference.high < 0 else None
+def _chance(one: HeadDifference) -> float:
+    """Two-sided p of Student's t, with the standard error that the interval stands for.
+
+    A bootstrap of a few pictures is too sure, so p is at least that of all of them pointing one way.
+    """
+    from scipy.stats import t as student  # noqa: PLC0415 - half a second
+
+    d = one.difference
+    if one.n < 2 or not d.value or math.isnan(d.high - d.low):
+        return 1.0
+    error = (d.high - d.low) / 2 / NormalDist().inv_cdf((1 + LEVEL) / 2)
+    p = 2 * float(student.sf(abs(d.value) / error, one.n - 1)) if error else 0.0
+    return max(p, 0.5 ** (one.n - 1))
+
+
+def _plain(one: HeadDifference) -> dict[str, Any]:
+    """Plain values for JSON; undefined ones are None."""
+    values = one.to_dict()
+    return {**values, **{name: values[name] if math.isfinite(values[name]) else None for name in ("a", "b")}}
 
 
 def _joined(names: list[str]) -> str:

@@ -3,7 +3,8 @@
 A network's score is the mean of its heads' main scores (``SceneEvaluation.score``). Average precision and IoU are of
 all pictures together, so there is no right or wrong a picture to test: pictures (or groups) are drawn anew instead, for
 all networks alike, and every score is worked out from each drawing. p is how often a drawing strays from what was
-observed by as much as that lies from zero.
+observed by as much as that lies from zero, and at least that of all units pointing one way, as drawings of a few
+pictures are too sure.
 """
 
 from __future__ import annotations
@@ -34,9 +35,12 @@ BySeed = Mapping[str, Mapping[int, SceneEvaluation]]
 
 @dataclass(frozen=True)
 class Drawn:
-    """Of one part with ``n`` pictures: mean scores by network, (S,) as observed and (S, D) in D drawings."""
+    """Of one part with ``n`` pictures in ``units`` (groups, or single pictures), which were drawn: mean scores by network,
+    (S,) as observed and (S, D) in D drawings.
+    """
 
     n: int
+    units: int
     observed: dict[str, Floats]
     drawn: dict[str, Floats]
     seeds: dict[str, list[int]] = field(default_factory=dict)
@@ -63,6 +67,7 @@ def draw_scores(found: BySeed, *, draws: int = DRAWS, seed: int = 0) -> Drawn:
     ones = np.ones((1, first.n))
     return Drawn(
         first.n,
+        first.n if groups is None else int(groups.max()) + 1,
         {name: np.array([score(ones)[0] for score in scores]) for name, scores in scorers.items()},
         {name: np.concatenate(parts, axis=1) for name, parts in blocks.items()},
         {name: sorted(seeds) for name, seeds in found.items()},
@@ -137,7 +142,7 @@ def _test(drawn: Drawn, a: str, b: str) -> PairTest:
     by_seed = (
         float(drawn.observed[a][seeds[a].index(s)] - drawn.observed[b][seeds[b].index(s)]) for s in both
     )
-    p = _chance(value, apart)
+    p = max(_chance(value, apart), 0.5 ** (drawn.units - 1))
     return PairTest(a, b, _interval(value, apart), _interval(value, wide), p, None, p, tuple(by_seed))
 
 

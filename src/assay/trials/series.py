@@ -25,7 +25,8 @@ from assay.types import Dataset
 class Series:
     """The runs of a comparison. ``fixed`` are options that every run gets beside its own (the split's salt).
 
-    ``recipe`` gives the recipe that ``train`` makes of options for this data. ``seconds`` notes how long a run of each network takes, for the estimate of the time that is left.
+    ``recipe`` gives the recipe that ``train`` makes of options for this data. ``seconds`` notes how long a run of each
+    network takes, for the estimate of the time that is left.
     """
 
     folder: Path
@@ -138,7 +139,8 @@ def _check_same(place: Path, record: dict[str, Any], recipe: Recipe, split_hash:
 def prepare(dataset: Dataset, recipes: Iterable[Recipe]) -> Any:
     """The data checked and split, and decoded for every way of preprocessing in the settled ``recipes``.
 
-    What comes back is the material of the job that the recipes ask for. So that the first run pays no more for pixels than the others, which matters where minutes are equal.
+    So that the first run pays no more for pixels than the others, which matters where minutes are equal. What comes
+    back is the material of the job that the recipes ask for.
 
     Raises
     ------

@@ -1,8 +1,9 @@
 """A small search for each network, on validation alone: Optuna's TPE (Bergstra et al. 2011) with a time limit.
 
 The recipe itself is the first trial, so tuning can only win by its own measure. A trial is a short run, a quarter of
-the real one's budget; what it is judged by is validation accuracy, and among equals the loss; several heads are judged by their mean score. The test part is taken
-out of the data before a trial sees them. Trials are kept as they end, so a search that is broken off goes on.
+the real one's budget; what it is judged by is validation accuracy, and among equals the loss; several heads are judged
+by their mean score. The test part is taken out of the data before a trial sees them. Trials are kept as they end, so a
+search that is broken off goes on.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ MOST_TRIALS = 200
 class Study:
     """What a search found: the options to use, and every trial.
 
-    ``trials`` hold number, point, options, score (accuracy, loss; None where it failed), seconds and reason. Of networks
-    of several heads ``accuracy`` is their mean score, and ``loss`` what it lacks of 1.
+    ``trials`` hold number, point, options, score (accuracy, loss; None where it failed), seconds and reason. Of
+    networks of several heads ``accuracy`` is their mean score, and ``loss`` what it lacks of 1.
     """
 
     options: dict[str, Any]

@@ -112,11 +112,7 @@ def _small(names: list[str], counts: NDArray[np.int64]) -> Iterator[Finding]:
             "warning",
             "empty-classes",
             "Classes without a picture",
-            "One class has no picture: "
-            + some(empty)
-            + ".|{n} classes have no picture: "
-            + _safe(some(empty))
-            + ".",
+            (f"One class has no picture: {some(empty)}.", f"{{n}} classes have no picture: {some(empty)}."),
             "Take them out of the list of classes, or add pictures.",
             [Item((), (), name) for name in empty],
         )
@@ -132,7 +128,7 @@ def _small(names: list[str], counts: NDArray[np.int64]) -> Iterator[Finding]:
                 level,  # type: ignore[arg-type]
                 code,
                 f"Classes with {words}",
-                f"One class has {words}: {listed}.|{{n}} classes have {words}: {_safe(listed)}.",
+                (f"One class has {words}: {listed}.", f"{{n}} classes have {words}: {listed}."),
                 "Add pictures of them, merge them with a similar class, or leave them out: so few can neither be "
                 "learnt nor measured."
                 if least == FEW
@@ -195,13 +191,10 @@ def _spellings(names: list[str], counts: NDArray[np.int64]) -> Iterator[Finding]
             "warning",
             "class-spellings",
             "Class names that differ in spelling only",
-            f"One class seems to have two names: {items[0].text}.|{{n}} classes seem to have several names, such as "
-            f"{_safe(items[0].text)}.",
+            (
+                f"One class seems to have two names: {items[0].text}.",
+                f"{{n}} classes seem to have several names, such as {items[0].text}.",
+            ),
             "Give them one name: rename the folders, or mend the labels in the table.",
             items,
         )
-
-
-def _safe(text: str) -> str:
-    """Braces of a class name must not be taken for a place to fill."""
-    return text.replace("{", "{{").replace("}", "}}")

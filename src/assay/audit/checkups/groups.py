@@ -102,7 +102,7 @@ def _leak(examination: Examination, vectors: Vectors, leaks: list[Measured]) -> 
         "note" if apart else "error" if bad else "warning",
         "group-leak",
         "A random split would flatter the score",
-        what,
+        (what, what),
         _fix(m.guess, examination.dataset.root),
         _examples(examination, vectors, m),
         count=m.count,

@@ -139,11 +139,13 @@ def _doubtful(examination: Examination, vectors: Vectors, judged: Judged) -> Fin
         "warning" if chance.shown else "note",
         "label-issues",
         "Labels that look wrong" if chance.shown else "Labels worth a second look",
-        f"For one picture another class fits better than its label. {told}. {fault}|For {{n}} pictures "
-        f"({len(found) / len(own):.1%}) another class fits better than their label, for {strong:,} of them clearly. "
-        f"{told}; where it errs, right labels come onto this list. {fault} "
-        f"By its estimate about {share:.1%} of all labels are wrong. Of labels falsified on purpose the list finds "
-        f"{power:.0%}.",
+        (
+            f"For one picture another class fits better than its label. {told}. {fault}",
+            f"For {{n}} pictures ({len(found) / len(own):.1%}) another class fits better than their label, for "
+            f"{strong:,} of them clearly. {told}; where it errs, right labels come onto this list. {fault} "
+            f"By its estimate about {share:.1%} of all labels are wrong. Of labels falsified on purpose the list finds "
+            f"{power:.0%}.",
+        ),
         "Look at the pictures from the top of the list, beside those that carry the suggested label, and mend what is "
         "wrong. Do not change labels unseen.",
         list(_items(examination, vectors, judged, listed)),
@@ -235,12 +237,15 @@ def _confusable(examination: Examination, judged: Judged) -> Iterator[Finding]:
         items.append(
             Item((), (), text, float(share[a, b]), {"classes": [one, other], "share": round(share[a, b], 4)})
         )
-    first = items[0].text.replace("{", "(").replace("}", ")").replace("|", "/")
+    first = items[0].text
     yield finding(
         "note",
         "confusable-classes",
         "Classes that are hard to tell apart",
-        f"Two classes are hard to tell apart: {first}.|{{n}} pairs of classes are hard to tell apart, such as {first}.",
+        (
+            f"Two classes are hard to tell apart: {first}.",
+            f"{{n}} pairs of classes are hard to tell apart, such as {first}.",
+        ),
         "Write down what makes the difference, and check that everybody who labels goes by it; or merge the classes.",
         items,
         count=len(pairs),
@@ -265,13 +270,16 @@ def _outliers(examination: Examination, vectors: Vectors) -> Iterator[Finding]:
             paths_of(examination.dataset, rows), rows, found, scores, strict=True
         )
     ]
-    listed = some(item.paths[0] for item in items[:2]).replace("{", "(").replace("}", ")").replace("|", "/")
+    listed = some(item.paths[0] for item in items[:2])
     yield finding(
         "note",
         "outliers",
         "Pictures that look like none of the classes",
-        f"One picture is unlike all others: {listed}.|{{n}} pictures are unlike the others and fit no class well, such "
-        f"as {listed}. They may be out of place, or merely rare.",
+        (
+            f"One picture is unlike all others: {listed}.",
+            f"{{n}} pictures are unlike the others and fit no class well, such as {listed}. They may be out of place, or "
+            "merely rare.",
+        ),
         "Look at them, and take out what does not belong.",
         items,
         most=examination.config.most,

@@ -164,13 +164,17 @@ def _tell_networks(trials: Trials, page: Path, args: argparse.Namespace) -> None
         warn(text)
     if args.quiet:
         return
+    from assay.report import trials_table  # noqa: PLC0415
     from assay.report import trials_words as words  # noqa: PLC0415
 
     print(paint(words.headline(trials), "bold", sys.stdout))
     print(words.second_line(trials).replace("\u202f", " "))
     print()
-    show_table(words.table_rows(trials))
+    show_table(trials_table.table_rows(trials))
     print()
+    if trials.heads:
+        show_table(trials_table.head_rows(trials))
+        print()
     for text in words.points(trials):
         print(f"- {text}".replace("\u202f", " "))
     print()

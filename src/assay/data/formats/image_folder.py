@@ -43,12 +43,13 @@ Steps = tuple[str, ...]
 class _Tree:
     """Every visible folder below the root, with the pictures that lie directly in it.
 
-    ``not_read``: paths of pictures in formats that are not read.
+    ``not_read``: paths of pictures in formats that are not read; ``closed``: folders that may not be looked into.
     """
 
     names: dict[Steps, pa.Array] = field(default_factory=dict)
     below: dict[Steps, list[Steps]] = field(default_factory=dict)
     not_read: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
 
     def holds(self, folder: Steps) -> int:
         return len(self.names[folder])
@@ -72,22 +73,39 @@ def _scan(root: Path) -> _Tree:
     while todo:
         steps = todo.pop()
         files, folders = [], []
-        with os.scandir(root.joinpath(*steps)) as entries:
-            for entry in entries:
-                if is_hidden(entry.name):
-                    continue
-                if entry.is_dir():
-                    # a link may lead back up: each linked folder is walked once
-                    if not entry.is_symlink() or _is_new(entry.path, seen):
-                        folders.append((*steps, entry.name))
-                elif is_picture(entry.name):
-                    files.append(entry.name)
-                elif is_other_picture(entry.name):
-                    tree.not_read.append("/".join((*steps, entry.name)))
+        for entry in _entries(root, steps, tree):
+            if entry.is_dir():
+                # a link may lead back up: each linked folder is walked once
+                if not entry.is_symlink() or _is_new(entry.path, seen):
+                    folders.append((*steps, entry.name))
+            elif is_picture(entry.name):
+                files.append(entry.name)
+            elif is_other_picture(entry.name):
+                tree.not_read.append("/".join((*steps, entry.name)))
         tree.names[steps] = _strings(sorted(files), steps)
         tree.below[steps] = sorted(folders, key=lambda s: natural_key(s[-1]))
         todo.extend(tree.below[steps])
     return tree
+
+
+def _entries(root: Path, steps: Steps, tree: _Tree) -> list[os.DirEntry[str]]:
+    """What is visible in a folder; nothing of one below the root that may not be looked into: ``tree`` is told.
+
+    Raises
+    ------
+    DatasetError : the root itself may not be looked into.
+    """
+    try:
+        with os.scandir(root.joinpath(*steps)) as entries:
+            return [entry for entry in entries if not is_hidden(entry.name)]
+    except OSError as error:
+        if not steps:
+            got = error.strerror or str(error)
+            raise DatasetError(
+                f"{root} cannot be looked into", got=got, fix="check its permissions"
+            ) from error
+        tree.closed.append(f"{'/'.join(steps)}/")
+        return []
 
 
 def _is_new(path: str, seen: set[str]) -> bool:
@@ -215,7 +233,11 @@ def _table(tree: _Tree, layout: _Layout, classes: dict[Steps, str], names: Class
     if any(parts):
         codes = np.repeat([PARTS.index(p) for p in parts if p], counts).astype(np.int8)
         columns["part"] = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(PARTS))
-    notes = {"left_out": _left_out(tree, layout), "not_read": sorted(tree.not_read, key=natural_key)}
+    notes = {
+        "left_out": _left_out(tree, layout),
+        "not_read": sorted(tree.not_read, key=natural_key),
+        "closed": sorted(tree.closed, key=natural_key),
+    }
     return pa.table(columns).replace_schema_metadata({b"assay": json.dumps(notes).encode()})
 
 
