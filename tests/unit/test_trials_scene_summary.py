@@ -1,4 +1,4 @@
-"""Networks of several heads beside each other: their score is the mean of their heads', and pictures are drawn for all."""
+"""Networks of several heads beside each other: their score is the mean of their heads', on drawings common to all."""
 
 from __future__ import annotations
 
@@ -173,8 +173,8 @@ def test_networks_are_ranked_by_their_score(trials):
     assert best.accuracy("test") == pytest.approx((28 + 27) / 2 / N)
     trials.save()
     assert Trials.load(trials.folder) == trials
-    assert (trials.folder / "trials.csv").read_text().startswith("network,seed,status,parameters,minutes,steps,pictures,"
-        "epochs,validation_score,validation_accuracy,validation_boxes.ap50_95,test_score")  # fmt: skip
+    columns = (trials.folder / "trials.csv").read_text().splitlines()[0]
+    assert "epochs,validation_score,validation_accuracy,validation_boxes.ap50_95,test_score" in columns
 
 
 def test_words_and_tables_tell_scores_by_head(trials):
@@ -187,7 +187,7 @@ def test_words_and_tables_tell_scores_by_head(trials):
     page = render_trials(trials)
     assert "Scores by head" in page
     assert "McNemar" not in page
-    assert "score, test" in page or "Score" in page
+    assert "Score on validation while training" in page
 
 
 def test_sizes_are_those_with_all_heads():
@@ -197,7 +197,9 @@ def test_sizes_are_those_with_all_heads():
     assert both.macs > alone.macs
     request = ask_for("x", ["csp-nano", "csp-small"], equal="params", params=400_000, options={"size": 64})
     for contender in line_up(request, heads):
-        assert contender.parameters == pytest.approx(400_000, rel=0.05)
+        assert contender.options["width"] != 1.0
+        assert contender.parameters == pytest.approx(400_000, rel=0.2)  # necks grow in steps
+        assert bool(contender.note) == (abs(contender.parameters / 400_000 - 1) > 0.05)
 
 
 def test_a_network_that_cannot_tell_all_of_it_is_told():

@@ -137,8 +137,8 @@ def _p_value(right: Floats, told: Floats, targets: Ints, groups: Ints, seed: int
     """How often chance does as well as the grouped accuracy, one-sided; every class counts the same.
 
     Each group leads by some pictures, weighted by class, over answers of the same shares (``told`` (K,)) that know
-    nothing: these are right for a picture of a class as often as the class is answered. Were there nothing to learn, the
-    lead might as well have the other sign in each group.
+    nothing: these are right for a picture of a class as often as the class is answered. Were there nothing to learn,
+    the lead might as well have the other sign in each group.
     """
     weights = 1.0 / np.bincount(targets)[targets]
     lead = weights * (right - told[targets])

@@ -72,7 +72,12 @@ def _bare_folder(root: Path) -> Dataset | None:
     """All pictures below a folder that has no class folders, without labels; None where there are none."""
     found: list[tuple[str | None, str]] = []
     not_read: list[str] = []
-    for folder, below, files in os.walk(root):
+    closed: list[str] = []
+
+    def note(error: OSError) -> None:
+        closed.append(f"{Path(error.filename).relative_to(root).as_posix()}/")
+
+    for folder, below, files in os.walk(root, onerror=note):
         below[:] = sorted((name for name in below if not is_hidden(name)), key=natural_key)
         steps = Path(folder).relative_to(root).parts
         part = part_named(steps[0]) if steps else None
@@ -85,7 +90,8 @@ def _bare_folder(root: Path) -> Dataset | None:
     parts = [part for part, _ in found]
     if all(parts):
         columns["part"] = pa.array(parts, pa.string())
-    notes = {b"assay": json.dumps({"not_read": not_read}).encode()}
+    told = {"not_read": not_read, "closed": sorted(closed, key=natural_key)}
+    notes = {b"assay": json.dumps(told).encode()}
     table = pa.table(columns).replace_schema_metadata(notes)
     return _unlabelled(table, root, root.resolve().name or "pictures")
 

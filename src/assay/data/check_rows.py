@@ -30,6 +30,7 @@ def check_rows(
         return
     yield from _left_out(dataset)
     yield from _not_read(dataset)
+    yield from _closed(dataset)
     yield from _read_so(dataset)
     yield from check_objects(dataset, wanted=heads if for_training else (), size=size)
     if len(dataset.classes) or not describes_things(dataset):
@@ -62,8 +63,8 @@ def _says_something(dataset: Dataset) -> bool:
 
 def reading_notes(dataset: Dataset, name: str) -> list[str]:
     """What the format noted while it read: ``left_out`` (pictures and folders, these with a ``/`` at their end, that
-    are no part of the data set), ``not_read`` (pictures in formats that are not read), ``notes`` (sentences about
-    how labels were read).
+    are no part of the data set), ``not_read`` (pictures in formats that are not read), ``closed`` (folders that may not
+    be looked into), ``notes`` (sentences about how labels were read).
     """
     found = json.loads((dataset.table.schema.metadata or {}).get(b"assay", b"{}"))
     noted: list[str] = found.get(name, [])
@@ -84,6 +85,12 @@ def _not_read(dataset: Dataset) -> Iterator[Problem]:
             "|{n} pictures are in formats that are not read, and are passed over"
         )
         yield problem("warning", "format-not-read", what, "export them as JPEG, PNG or TIFF", found)
+
+
+def _closed(dataset: Dataset) -> Iterator[Problem]:
+    if found := reading_notes(dataset, "closed"):
+        what = "one folder cannot be looked into|{n} folders cannot be looked into"
+        yield problem("error", "closed-folder", what, "check their permissions, or take them out", found)
 
 
 def _left_out(dataset: Dataset) -> Iterator[Problem]:
@@ -277,6 +284,12 @@ def _groups(dataset: Dataset) -> Iterator[Problem]:
     if "group" not in dataset.table.column_names:
         return
     columns = {name: dataset.table[name].cast(pa.string()) for name in ("group", "part")}
+    names = pc.unique(columns["group"])
+    if len(names) == 1 and names.null_count == 0:
+        what = "all pictures are of one group, so groups keep nothing apart"
+        fix = "name a column whose values differ (--group-column), or deal pictures one by one: --no-by-group"
+        yield problem("warning", "one-group", what, fix, names.to_pylist(), 1)
+        return
     table = pa.table(columns).filter(pc.is_valid(columns["group"]))
     found = table.group_by("group").aggregate([("part", "count_distinct")])
     torn = found.filter(pc.greater(found["part_count_distinct"], 1))["group"].to_pylist()

@@ -15,7 +15,6 @@ the box, so what lies just outside is learned as outside.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -24,8 +23,10 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from assay.errors import ModelError
-from assay.losses.assign import Reach, assign, reach
+from assay.losses.assign import assign
 from assay.losses.overlap import corners, paired_giou, paired_iou
+from assay.losses.pairs import rank_in_group, rank_in_run
+from assay.losses.reach import Reach, Things, outside, reach
 from assay.losses.targets import ANY_CLASS, CELL, Targets
 from assay.models.outputs import BoxOutputs
 
@@ -66,7 +67,7 @@ def box_sums(
     targets: Targets,
     *,
     one_to_one: bool = False,
-    within: Mapping[int, Reach] | None = None,
+    within: Reach | None = None,
 ) -> BoxSums:
     """Quality focal loss of every labelled point and class, and 1 - GIoU of every positive point."""
     logits, found = outputs.class_logits.float(), corners(points, strides, outputs.distances)
@@ -74,15 +75,17 @@ def box_sums(
         logits.detach(), found.detach(), points, strides, targets, one_to_one=one_to_one, within=within
     )
     picture, point, box, iou = positives
-    labels = targets.box_labels[box]
+    place = picture * len(points) + point
+    answer = place * logits.shape[2] + targets.box_labels[box]
     wanted = torch.zeros_like(logits)
-    wanted[picture, point, labels] = iou
+    wanted.view(-1)[answer] = iou
     teaches = _teaches(points, targets)
-    teaches[picture, point, labels] = True
+    teaches.view(-1)[answer] = True
     items = torch.tensor(float(len(box)), device=logits.device)
-    apart = 1 - paired_giou(found[picture, point], targets.boxes_xyxy[box])
+    apart = 1 - paired_giou(found.flatten(0, 1).index_select(0, place), targets.boxes_xyxy[box])
     return BoxSums(
-        Sum(quality_focal(logits[teaches], wanted[teaches]).sum(), items),
+        # times, not indexed by: on a CPU indexing costs more than all the rest
+        Sum((quality_focal(logits, wanted) * teaches).sum(), items),
         # with the zero product a batch without a thing still has a graph
         Sum(apart.sum() + 0.0 * outputs.distances.float().sum(), items),
         positives,
@@ -103,37 +106,29 @@ def match(
     targets: Targets,
     *,
     one_to_one: bool,
-    within: Mapping[int, Reach] | None = None,
+    within: Reach | None = None,
 ) -> Positives:
     """The positive points of all pictures, each matched with its own boxes; ignored regions are no examples."""
-    owners = torch.full(logits.shape[:2], -1, dtype=torch.int64, device=logits.device)
-    for i, mine in _examples(targets):
-        owner = assign(
-            logits[i],
-            found[i],
-            points,
-            strides,
-            targets.boxes_xyxy[mine],
-            targets.box_labels[mine],
-            one_to_one=one_to_one,
-            within=None if within is None else within[i],
-        )
-        owners[i] = torch.where(owner >= 0, mine[owner.clamp_min(0)], -1)
-    picture, point = (owners >= 0).nonzero(as_tuple=True)
-    box = owners[picture, point]
+    within = reaches(points, strides, targets) if within is None else within
+    owner = assign(logits, found, within, one_to_one=one_to_one)
+    picture, point = (owner >= 0).nonzero(as_tuple=True)
+    box = _examples(targets)[owner[picture, point]]
     return Positives(picture, point, box, paired_iou(found[picture, point], targets.boxes_xyxy[box]))
 
 
-def reaches(points: Float[Tensor, "P 2"], strides: Float[Tensor, " P"], targets: Targets) -> dict[int, Reach]:
-    """Picture -> the points that its things may take, for both answers of a network."""
-    return {i: reach(points, strides, targets.boxes_xyxy[mine]) for i, mine in _examples(targets)}
+def reaches(points: Float[Tensor, "P 2"], strides: Float[Tensor, " P"], targets: Targets) -> Reach:
+    """The points that things may take, for both answers of a network."""
+    index = _examples(targets)
+    picture, boxes, labels = (
+        given.index_select(0, index)
+        for given in (targets.box_picture, targets.boxes_xyxy, targets.box_labels)
+    )
+    return reach(points, strides, Things(picture, boxes, labels, len(targets.boxes_known)))
 
 
-def _examples(targets: Targets) -> Iterator[tuple[int, Int64[Tensor, " n"]]]:
-    """Each picture that has examples, and which boxes these are."""
-    single = targets.box_is_example & targets.boxes_known[targets.box_picture]
-    for i in targets.box_picture[single].unique().tolist():
-        yield i, ((targets.box_picture == i) & single).nonzero().squeeze(1)
+def _examples(targets: Targets) -> Int64[Tensor, " N"]:
+    """Which boxes are examples."""
+    return (targets.box_is_example & targets.boxes_known[targets.box_picture]).nonzero().squeeze(1)
 
 
 def _teaches(points: Float[Tensor, "P 2"], targets: Targets) -> Bool[Tensor, "B P K"]:
@@ -143,8 +138,7 @@ def _teaches(points: Float[Tensor, "P 2"], targets: Targets) -> Bool[Tensor, "B 
     region = (~targets.box_is_example).nonzero().squeeze(1)
     if len(region):
         boxes, labels = targets.boxes_xyxy[region], targets.box_labels[region]
-        inside = (points >= boxes[:, None, :2]).all(-1) & (points <= boxes[:, None, 2:]).all(-1)  # R P
-        which, point = inside.nonzero(as_tuple=True)
+        which, point = (outside(points, boxes) <= 0).nonzero(as_tuple=True)
         picture, label = targets.box_picture[region[which]], labels[which]
         of_any, of_one = label == ANY_CLASS, label != ANY_CLASS
         known[picture[of_any], point[of_any]] = False
@@ -159,32 +153,59 @@ def mask_sum(
     targets: Targets,
 ) -> Sum:
     """BCE + Dice of the masks of at most 64 positive points a picture, each thing's best point first."""
-    total = 0.0 * (coefficients.float().sum() + prototypes.float().sum())
-    items = torch.zeros((), device=total.device)
-    if targets.box_masks is None:
-        return Sum(total, items)
-    _require_cells(prototypes, targets.box_masks)
-    known = targets.box_masks_known[positives.box]
-    for i in positives.picture[known].unique().tolist():
-        mine = ((positives.picture == i) & known).nonzero().squeeze(1)
-        mine = mine[best_first(positives.box[mine], positives.iou[mine])[:MOST_MASKS]]
-        box = positives.box[mine]
-        logits = coefficients[i, positives.point[mine]].float() @ prototypes[i].float().flatten(1)
-        inside = _crops(targets.boxes_xyxy[box], prototypes.shape[2], prototypes.shape[3]).flatten(1)
-        total = total + mask_losses(logits, targets.box_masks[box].flatten(1), inside).sum()
-        items = items + len(mine)
-    return Sum(total, items)
+    items = torch.zeros((), device=prototypes.device)
+    if targets.box_masks is not None:
+        _require_cells(prototypes, targets.box_masks)
+        picture, point, box, _ = _compared(positives, targets)
+        items = items + len(box)
+    if targets.box_masks is None or not len(box):
+        return Sum(0.0 * (coefficients.float().sum() + prototypes.float().sum()), items)  # with a graph
+    logits = _mask_logits(coefficients, prototypes, picture, point)
+    inside = _crops(targets.boxes_xyxy[box], prototypes.shape[2], prototypes.shape[3]).flatten(1)
+    return Sum(mask_losses(logits, targets.box_masks[box].flatten(1), inside).sum(), items)
+
+
+def _compared(positives: Positives, targets: Targets) -> Positives:
+    """Those whose masks are known and compared, by picture."""
+    known = targets.box_masks_known[positives.box].nonzero().squeeze(1)
+    best = known[best_first(positives.box[known], positives.iou[known])]
+    kept = best[rank_in_group(positives.picture[best]) < MOST_MASKS]
+    kept = kept[positives.picture[kept].argsort(stable=True)]
+    return Positives(*(part[kept] for part in positives))
+
+
+def _mask_logits(
+    coefficients: Float[Tensor, "B P M"],
+    prototypes: Float[Tensor, "B M h w"],
+    picture: Int64[Tensor, " n"],
+    point: Int64[Tensor, " n"],
+) -> Float[Tensor, "n A"]:
+    """Coefficients times prototypes: one product for the batch, of as many rows a picture as the fullest needs."""
+    pictures, points, parts = coefficients.shape
+    rank = rank_in_group(picture)
+    most = int(rank.max()) + 1
+    row = picture * most + rank
+    own = coefficients.flatten(0, 1).index_select(0, picture * points + point).float()
+    rows = own.new_zeros(pictures * most, parts).index_copy(0, row, own)
+    every = rows.view(pictures, most, parts) @ prototypes.float().flatten(2)
+    return every.flatten(0, 1).index_select(0, row)
 
 
 def mask_losses(
     logits: Float[Tensor, "n A"], shares: Float[Tensor, "n A"], inside: Bool[Tensor, "n A"]
 ) -> Float[Tensor, " n"]:
     """(n,) BCE, averaged over the cells inside, + 1 - Dice over the same cells."""
-    size = inside.sum(1).clamp_min(1)
-    cross = (bce(logits, shares, reduction="none") * inside).sum(1) / size
-    p, q = logits.sigmoid() * inside, shares * inside
+    row, cell = inside.nonzero(as_tuple=True)  # most cells are outside
+    at = row * inside.shape[1] + cell
+    x, q = (whole.flatten().index_select(0, at) for whole in (logits, shares))
+
+    def over_cells(values: Float[Tensor, " c"]) -> Float[Tensor, " n"]:
+        return values.new_zeros(len(inside)).index_add(0, row, values)
+
+    p = x.sigmoid()
+    cross = over_cells(bce(x, q, reduction="none")) / inside.sum(1).clamp_min(1)
     # squares below: a share of a half that is met exactly then counts as met
-    dice = (2 * (p * q).sum(1) + 1) / (p.square().sum(1) + q.square().sum(1) + 1)
+    dice = (2 * over_cells(p * q) + 1) / (over_cells(p.square() + q.square()) + 1)
     return cross + 1 - dice
 
 
@@ -192,10 +213,7 @@ def best_first(box: Int64[Tensor, " n"], iou: Float[Tensor, " n"]) -> Int64[Tens
     """An order of n points: the best point of each box, then the second best of each, and so on."""
     order = iou.argsort(descending=True, stable=True)
     order = order[box[order].argsort(stable=True)]  # by box, the best first
-    _, counts = box[order].unique_consecutive(return_counts=True)
-    start = (counts.cumsum(0) - counts).repeat_interleave(counts)
-    rank = torch.arange(len(box), device=box.device) - start
-    return order[rank.argsort(stable=True)]
+    return order[rank_in_run(box[order]).argsort(stable=True)]
 
 
 def _crops(boxes: Float[Tensor, "n 4"], height: int, width: int) -> Bool[Tensor, "n h w"]:

@@ -27,9 +27,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from assay.errors import ModelError
-from assay.losses.assign import Reach
 from assay.losses.classify import ClassifyLoss
 from assay.losses.detect import Sum, box_sums, mask_sum, reaches
+from assay.losses.reach import Reach
 from assay.losses.segment import pixel_sums
 from assay.losses.targets import Targets
 from assay.models.outputs import BoxOutputs, Outputs
@@ -132,7 +132,7 @@ def _tag_sum(logits: Tensor, tags: Tensor) -> Sum:
 
 
 def _of_boxes(
-    kind: str, boxes: BoxOutputs, outputs: Outputs, targets: Targets, within: Mapping[int, Reach]
+    kind: str, boxes: BoxOutputs, outputs: Outputs, targets: Targets, within: Reach
 ) -> dict[str, Sum]:
     """The parts of one of the two answers. The twin teaches itself alone, so the prototypes are detached there."""
     assert outputs.points is not None

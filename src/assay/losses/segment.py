@@ -37,13 +37,13 @@ def pixel_sums(logits: Float[Tensor, "B S h w"], pixels: UInt8[Tensor, "B H W"] 
     if pixels is None or bool((pixels == IGNORE).all()):
         return PixelSums(Sum(zero, none), Sum(zero, none))
     labelled = (pixels != IGNORE).flatten(1).any(1)
-    # classes last: over neighbours in memory; over planes all of this takes 1.6 times as long on a CPU
-    planes = logits[labelled].float().contiguous(memory_format=torch.channels_last)
-    rows = enlarge(planes, (pixels.shape[1], pixels.shape[2])).permute(0, 2, 3, 1).flatten(1, 2)
-    log_p = rows.log_softmax(2)  # b A S
+    # on a CPU enlarging is fastest with classes last, softmax over planes: 25 times as fast as over few neighbours
+    small = logits[labelled].float().contiguous(memory_format=torch.channels_last)
+    planes = enlarge(small, (pixels.shape[1], pixels.shape[2])).contiguous().flatten(2)
+    log_p = planes.log_softmax(1)  # b S A
     given = pixels[labelled].flatten(1).long()  # b A
     seen = given != IGNORE
-    of_truth = log_p.gather(2, given.where(seen, 0)[..., None]).squeeze(2)  # b A
+    of_truth = log_p.gather(1, given.where(seen, 0)[:, None]).squeeze(1)  # b A
     cross = -(of_truth * seen).sum()
     dice, present = _dice_terms(log_p, of_truth, given, seen)
     apart = (dice * present).sum(1) / present.sum(1)  # b
@@ -52,12 +52,12 @@ def pixel_sums(logits: Float[Tensor, "B S h w"], pixels: UInt8[Tensor, "B H W"] 
 
 def _dice_terms(log_p: Tensor, of_truth: Tensor, given: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
     """1 - Dice of every picture and class (b, S), and which classes each picture has."""
-    pictures, _, classes = log_p.shape
+    pictures, classes, _ = log_p.shape
     empty = torch.zeros(pictures, classes + 1, device=log_p.device)
     home = given.where(seen, classes)  # void is counted as one class more and left out below
     shared = empty.scatter_add(1, home, of_truth.exp())[:, :classes]
     truth = empty.scatter_add(1, home, torch.ones_like(of_truth))[:, :classes]
-    claimed = (seen.float()[:, None] @ log_p.exp()).squeeze(1)
+    claimed = (log_p.exp() * seen[:, None]).sum(2)
     return 1 - 2 * shared / (claimed + truth).clamp_min(1), truth > 0
 
 

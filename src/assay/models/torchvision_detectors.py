@@ -57,7 +57,7 @@ class AsGiven(nn.Module):
 class TorchvisionDetector(nn.Module):
     """A detector of torchvision. ``net`` is torchvision's own module, ``name`` its name.
 
-    In eval mode ``forward`` gives finished boxes; in training ``losses`` is called in its place.
+    In eval mode ``forward`` gives finished boxes; with targets, in training, it gives ``losses``.
 
     Attributes
     ----------
@@ -76,13 +76,19 @@ class TorchvisionDetector(nn.Module):
         self.net, self.heads, self.name = net, heads, name
         self.net.transform = AsGiven()
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> FoundOutputs:
+    def forward(
+        self, x: Float[Tensor, "B C H W"], targets: BoxTargets | None = None
+    ) -> FoundOutputs | dict[str, Tensor]:
         """(B, C, H, W) -> up to 100 finished boxes of each picture, in eval mode.
+
+        With ``targets`` it is ``losses``: several processes share gradients of what went through ``forward`` alone.
 
         Raises
         ------
-        ModelError : in training mode, where torchvision has losses alone.
+        ModelError : no targets in training mode, where torchvision has losses alone.
         """
+        if targets is not None:
+            return self.losses(x, targets)
         if self.training:
             raise ModelError(
                 f"{self.name} tells no boxes in training mode", fix="call model.eval(), or .losses()"

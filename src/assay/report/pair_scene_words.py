@@ -81,5 +81,6 @@ def outcome(one: ScenePicture) -> str:
     if one.pixel_iou is not None:
         told.append(f"pixels IoU {one.pixel_iou:.2f}")
     if one.tags_wrong is not None:
-        told.append("tags right" if not one.tags_wrong else f"{one.tags_wrong} tags wrong")
+        wrong = f"{one.tags_wrong} tag{'s' if one.tags_wrong > 1 else ''} wrong"
+        told.append(wrong if one.tags_wrong else "tags right")
     return ", ".join(told) + f" ({percent(one.badness, 0)} wrong)"

@@ -65,7 +65,8 @@ class SceneBatches(Stream):
     def make(self, step: int, moment: Moment) -> SceneBatch:
         """The batch of one step."""
         epoch, rows = self.rows_of(step)
-        mosaics = moment.progress < self._augment.mosaic_until
+        seen = self._heads.boxes or self._heads.pixels  # of a mosaic nobody says what else it shows
+        mosaics = bool(seen) and moment.progress < self._augment.mosaic_until
         made = [
             self._one(int(row), moment.size, self._rng(step, epoch, int(row), i), mosaics)
             for i, row in enumerate(rows)

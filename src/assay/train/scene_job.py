@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import reduce
 from torch import nn
 
 from assay.bundle import Card
@@ -34,6 +36,10 @@ from assay.train.scene_material import SceneMaterial, gather_scenes
 from assay.train.scene_predictor import ScenePredictor
 from assay.train.step import ToTensors, channels_last
 from assay.types import Dataset
+
+LOOKS = 3
+"""Looks of the judge that the final evaluation of a picture costs: it draws intervals a thousand times, and is told
+anew from the score that was picked."""
 
 
 class SceneJob(Job):
@@ -93,14 +99,19 @@ class SceneJob(Job):
             weights=weights,
             shard=shard,
         )
-        loss = MultiTaskLoss(classify=build_loss(config, self._counts(material)) if heads.classes else None)
+        loss = MultiTaskLoss(
+            classify=build_loss(config, self._counts(material)) if heads.classes else None,
+            reduce=partial(reduce, reduction="sum"),
+            processes=shard.world,
+        )
+        to_tensors, mean = ToTensors(recipe.preprocess, channels, device), partial(reduce, reduction="mean")
         judge = self._judge(material, device)
         return Parts(
             batches,
-            LearnScenes(heads, loss, ToTensors(recipe.preprocess, channels, device)).to(device),
+            LearnScenes(heads, loss, to_tensors, mean=mean).to(device),
             judge,
             channels,
-            final=(0 if judge is None else len(judge)) + (0 if material.test is None else len(material.test)),
+            final=LOOKS * (len(judge or ()) + len(material.test or ())),
         )
 
     def _counts(self, material: SceneMaterial) -> np.ndarray:
@@ -129,11 +140,11 @@ class SceneJob(Job):
         if not f.accelerator.is_main_process:
             return card, evaluations
         model, dataset = f.plain.eval(), material.dataset
-        if "validation" in dataset.parts and material.validation is not None:
+        if material.validation is not None:
             found = evaluate_scenes(ScenePredictor(model, card, f.folder), dataset, "validation")
             card = _told(card, found, record)
             evaluations["validation"] = found.at(told_from(card))
-        if "test" in dataset.parts:
+        if material.test is not None:
             evaluations["test"] = evaluate_scenes(ScenePredictor(model, card, f.folder), dataset, "test")
         return card, evaluations
 

@@ -82,7 +82,7 @@ class SceneJudge:
             self._device,
             self._rows[:sample],
         )
-        few.look(model)  # once for torch's first-time costs
+        few.score(model)  # once for first-time costs: of torch, and of imports that take seconds
         begin = time.monotonic()
         few.score(model)
         return (time.monotonic() - begin) * len(self) / len(few)

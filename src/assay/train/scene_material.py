@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.configs import Recipe
+from assay.data.check_pixels import check_pixels
 from assay.data.checks import check_dataset, raise_problems
 from assay.data.problems import Problem
 from assay.errors import DatasetError
@@ -33,7 +34,7 @@ _OF_CLASSES = (
 
 @dataclass(frozen=True)
 class SceneMaterial:
-    """Pictures of a run. ``validation`` and ``test`` are None where the data has no such part.
+    """Pictures of a run. ``validation`` and ``test`` are None where the data has no such part, or no label in it.
 
     ``dataset`` are all rows; ``train`` and the others those of a part that teach or test at least one head.
     """
@@ -53,7 +54,7 @@ def gather_scenes(dataset: Dataset, recipe: Recipe, recorder: Recorder) -> Scene
 
     Raises
     ------
-    DatasetError : all that is broken or contradicts itself, at once; nothing to learn from in the training part.
+    DatasetError : all that is broken or contradicts itself, at once; a head without labels in the training part.
     """
     names = recipe.model.heads or ()
     dataset = split(dataset, recipe)
@@ -63,12 +64,8 @@ def gather_scenes(dataset: Dataset, recipe: Recipe, recorder: Recorder) -> Scene
     limit, workers = int(recipe.train.cache_gb * 1e9), recipe.train.workers or 2
     recorder.stage("read labels")
     parts = {name: _labelled(by_path(dataset.part(name)), names) for name in dataset.parts}
-    if not len(parts.get("train", ([], dataset))[0]):
-        raise DatasetError(
-            f"the training part of {dataset.name} has no labels for {', '.join(names)}",
-            fix="label some of its pictures, or deal all anew with `assay split --force`",
-        )
-    known, train = parts["train"]
+    known, train = parts.get("train", ([], dataset))
+    _require_labels(dataset.name, known, names)
     images = cache_of(train, f"scene-{training_kind(preprocess)}", scene_render(preprocess), limit)
     fill(images, recorder, "decode train", workers)
     planes, plane_of = _planes(known, train, preprocess, limit)
@@ -76,7 +73,7 @@ def gather_scenes(dataset: Dataset, recipe: Recipe, recorder: Recorder) -> Scene
     if planes is not None:
         fill(planes, recorder, "decode pixels", workers)
         caches.append(planes)
-    validation, held = parts.get("validation"), None
+    validation, test, held = parts.get("validation"), parts.get("test"), None
     if validation is not None and validation[0]:
         kind = f"evaluate-{preprocess.digest}"
         held = cache_of(validation[1], kind, evaluation_render(preprocess), limit)
@@ -92,16 +89,34 @@ def gather_scenes(dataset: Dataset, recipe: Recipe, recorder: Recorder) -> Scene
         SceneSource(images, known, planes, plane_of),
         validation[0] if held is not None and validation is not None else None,
         held,
-        parts["test"][1] if "test" in parts else None,
+        test[1] if test is not None and test[0] else None,
         preprocess,
         warnings,
     )
 
 
 def _problems(dataset: Dataset, heads: tuple[str, ...]) -> list[Problem]:
+    """Masks of pixels are read whole: a value without a class would break a run off, or a mask of another size mislead
+    it.
+    """
     found = check_dataset(dataset, for_training=False)
+    if "pixels" in heads:
+        told = {problem.code for problem in found}
+        found += [p for p in check_pixels(dataset, decode=True) if p.code not in told]
     of_class = "class" in heads
     return [p for p in found if of_class or p.code not in _OF_CLASSES]
+
+
+def _require_labels(name: str, known: list[Known], heads: tuple[str, ...]) -> None:
+    """A head that nothing teaches would answer at random."""
+    lacking = [head for i, head in enumerate(heads) if not any(one.labelled(heads)[i] for one in known)]
+    if lacking:
+        others = ",".join(head for head in heads if head not in lacking)
+        raise DatasetError(
+            f"the training part of {name} has no labels for {', '.join(lacking)}",
+            fix="label some of its pictures, or deal all anew with `assay split --force`"
+            + (f"; or leave it out: --heads {others}" if others else ""),
+        )
 
 
 def _labelled(part: Dataset, heads: tuple[str, ...]) -> tuple[list[Known], Dataset]:
@@ -121,5 +136,5 @@ def _planes(
     plane_of = np.full(len(known), -1, np.int64)
     plane_of[rows] = np.arange(len(rows))
     side = preprocess.config.size
-    paths = [str(known[i].pixels) for i in rows]
+    paths = [str(one.pixels.absolute()) for one in known if one.pixels is not None]
     return cache_of(train, f"planes-{side}", plane_render(side), limit, paths=paths), plane_of

@@ -35,8 +35,8 @@ BySeed = Mapping[str, Mapping[int, SceneEvaluation]]
 
 @dataclass(frozen=True)
 class Drawn:
-    """Of one part with ``n`` pictures in ``units`` (groups, or single pictures), which were drawn: mean scores by network,
-    (S,) as observed and (S, D) in D drawings.
+    """Of one part with ``n`` pictures in ``units`` that were drawn (groups, or single pictures): mean scores by
+    network, (S,) as observed and (S, D) in D drawings.
     """
 
     n: int

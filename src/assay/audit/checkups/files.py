@@ -58,6 +58,10 @@ _PASSED_OVER = (
         "Move them into a class folder, or leave them.",
     ),
 )
+_CLOSED = (
+    "One folder cannot be looked into, so its pictures are missing here.|{n} folders cannot be looked into, so their "
+    "pictures are missing here."
+)
 _COMMON_MODES = ("RGB", "L", "P", "RGBA", "1")
 _MODES = {
     "CMYK": "CMYK: colours for print",
@@ -119,6 +123,11 @@ def _faults(examination: Examination) -> Iterator[Finding]:
 
 def _passed_over(examination: Examination) -> Iterator[Finding]:
     """What lies in the folder and is no part of the data set."""
+    closed = reading_notes(examination.dataset, "closed")
+    if closed:
+        items = [Item((), (), name) for name in closed[: examination.config.most]]
+        fix = "Check their permissions, or take them out."
+        yield finding("error", "closed-folder", "Folders that cannot be opened", _CLOSED, fix, items, count=len(closed))
     for noted, code, title, what, fix in _PASSED_OVER:
         found = reading_notes(examination.dataset, noted)
         if found:

@@ -277,8 +277,8 @@ def _outliers(examination: Examination, vectors: Vectors) -> Iterator[Finding]:
         "Pictures that look like none of the classes",
         (
             f"One picture is unlike all others: {listed}.",
-            f"{{n}} pictures are unlike the others and fit no class well, such as {listed}. They may be out of place, or "
-            "merely rare.",
+            f"{{n}} pictures are unlike the others and fit no class well, such as {listed}. They may be out of place, "
+            "or merely rare.",
         ),
         "Look at them, and take out what does not belong.",
         items,

@@ -271,6 +271,7 @@ COMMAND = Command(
     epilog="""examples:
   assay compare photos --models cnn,csp-nano,rnn-bigru --equal params --epochs 30
   assay compare photos --models cnn,rnn-bigru --equal minutes --minutes 3 --seeds 5 --out comparisons/three-minutes
+  assay compare scenes.json --models csp-nano,csp-small --heads boxes,masks --minutes 20
   assay compare photos --models cnn:depth=3,cnn:depth=5 --tune --tune-minutes 10 --epochs 40
   assay compare runs/first runs/second
   assay compare old/test.json new/test.json --json""",
