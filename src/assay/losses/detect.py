@@ -77,7 +77,7 @@ def box_sums(
     picture, point, box, iou = positives
     place = picture * len(points) + point
     answer = place * logits.shape[2] + targets.box_labels[box]
-    wanted = torch.zeros_like(logits)
+    wanted = logits.new_zeros(logits.shape)
     wanted.view(-1)[answer] = iou
     teaches = _teaches(points, targets)
     teaches.view(-1)[answer] = True

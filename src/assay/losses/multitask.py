@@ -61,6 +61,8 @@ class MultiTaskLoss(nn.Module):
     classify : loss of the class; plain cross-entropy where it is left out.
     reduce : adds a tensor up over all processes; the identity where there is one.
     processes : how many there are. Their gradients are averaged later, so each loss is multiplied by it.
+
+    In eval mode each process counts for itself, so one may try more batches than another.
     """
 
     def __init__(
@@ -81,14 +83,12 @@ class MultiTaskLoss(nn.Module):
         sums = self._sums(outputs, targets)
         if not sums:
             raise ModelError("the network gives nothing to learn from", fix="build it with a head")
-        counts = self._reduce(torch.stack([part.items.float() for part in sums.values()]))
+        counts = torch.stack([part.items.float() for part in sums.values()])
+        counts, factor = (self._reduce(counts), self.processes) if self.training else (counts, 1)
         own = dict(zip(sums, counts, strict=True))
         over = own if items is None else items
         means = {
-            name: WEIGHTS.get(name.rpartition(".")[2], 1.0)
-            * self.processes
-            * part.total
-            / over[name].clamp_min(1)
+            name: WEIGHTS.get(name.rpartition(".")[2], 1.0) * factor * part.total / over[name].clamp_min(1)
             for name, part in sums.items()
         }
         tasks: dict[str, Tensor] = {}

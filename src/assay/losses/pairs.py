@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 INF = float("inf")
@@ -58,7 +58,7 @@ def rank_in_run(groups: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:
     return torch.arange(len(groups), device=groups.device) - start
 
 
-def rank_in_group(groups: Shaped[Tensor, " n"]) -> Int64[Tensor, " n"]:
+def rank_in_group(groups: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:
     """How many of the same group come before, wherever they lie."""
     order = groups.argsort(stable=True)
     rank = torch.empty_like(order)

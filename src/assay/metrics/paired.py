@@ -104,11 +104,11 @@ def difference_over_seeds(
     found = []
     for weights in bootstrap_weights(n, draws, seed, groups):
         share = weights / weights.sum(1, keepdims=True)
-        found.append(_redrawn(share @ right_a.T, rng) - _redrawn(share @ right_b.T, rng))
+        found.append(redrawn(share @ right_a.T, rng) - redrawn(share @ right_b.T, rng))
     return centred_interval(value, np.concatenate(found))
 
 
-def _redrawn(scores: Floats, rng: np.random.Generator) -> Floats:
+def redrawn(scores: Floats, rng: np.random.Generator) -> Floats:
     """(D, S) scores of S seeds -> (D,) means of S seeds drawn anew."""
     draws, seeds = scores.shape
     if seeds == 1:

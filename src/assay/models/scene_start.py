@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assay.configs import ModelConfig
 from assay.models.build import build_model
-from assay.models.multitask import Heads, build_multitask
+from assay.models.multitask import Heads, MultiTask, build_multitask
 from assay.models.scene_models import SceneModel, build_scene_model, is_others, load_others
 from assay.models.weights import WeightsReport, load_weights
 from assay.models.weights_file import read_weights_file
@@ -28,9 +28,9 @@ def start_from(config: ModelConfig, heads: Heads, channels: int) -> tuple[SceneM
     path, bare = Path(str(config.weights)), replace(config, weights=None)
     if is_others(config.model) or _is_whole(path):
         model = build_scene_model(bare, heads, channels)
-        if is_others(config.model):
-            return model, load_others(model, path)
-        return model, load_weights(model, path, name=config.model)
+        if isinstance(model, MultiTask):
+            return model, load_weights(model, path, name=config.model)
+        return model, load_others(model, path)
     classifier = build_model(bare, 1, channels)
     report = load_weights(classifier, path, name=config.model)
     return build_multitask(bare, heads, channels, classifier=classifier), report

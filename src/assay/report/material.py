@@ -14,6 +14,7 @@ from typing import Any
 from assay.errors import AssayError, ConfigError
 from assay.metrics.evaluation import Evaluation
 from assay.metrics.scene_evaluation import SceneEvaluation
+from assay.trials.evaluations import read_evaluation
 
 _ORDER = ("test", "all", "validation", "train")
 """The part that a page is about is the first of these that was measured."""
@@ -136,20 +137,6 @@ def _read_split(path: Path, notes: list[str]) -> list[dict[str, Any]]:
     except (OSError, pa.ArrowInvalid) as error:
         notes.append(f"{path.name} cannot be read: {error}")
         return []
-
-
-def read_evaluation(path: Path) -> Evaluation | SceneEvaluation:
-    """The evaluation in a PART.json, of either kind.
-
-    Raises
-    ------
-    ConfigError : a file is missing. DatasetError : the files are damaged or do not fit each other.
-    """
-    try:
-        task = json.loads(path.read_text("utf-8")).get("task")
-    except (OSError, ValueError, AttributeError):
-        task = None  # said in the loader's words
-    return SceneEvaluation.load(path) if task == "scene" else Evaluation.load(path)
 
 
 def _read_evaluations(

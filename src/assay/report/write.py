@@ -18,9 +18,10 @@ from assay.report import charts, findings, sections
 from assay.report.completion import OnProgress, complete
 from assay.report.contents import BY_ANCHOR, contents
 from assay.report.further import further
-from assay.report.material import Material, read_evaluation, read_material
+from assay.report.material import Material, read_material
 from assay.report.scene_page import render_scene
 from assay.report.template import fill, markup
+from assay.trials.evaluations import read_evaluation
 
 
 def write_report(

@@ -111,7 +111,7 @@ class SceneJudge:
         boxes = self._ap(found, sorted(found.boxes), "boxes")
         scores = {"ap50": boxes.ap50, "ap50_95": boxes.ap50_95}
         outlined = [row for row in sorted(found.boxes) if _outlined(self._known[row].objects)]
-        if any(len(found.boxes[row]) and found.boxes[row].masks[0] is not None for row in outlined):
+        if any(self._known[row].objects for row in outlined):  # finding nothing spares no weights this score
             scores["mask_ap50_95"] = self._ap(found, outlined, "masks").ap50_95
         return scores
 

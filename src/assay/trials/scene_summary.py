@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from assay.errors import DatasetError
 from assay.metrics import average_precision, segment
 from assay.metrics.interval import Estimate, Floats, bootstrap_weights, centred_interval
-from assay.metrics.paired import _redrawn, holm
+from assay.metrics.paired import holm, redrawn
 from assay.metrics.resample import mean_known, share
 from assay.metrics.scene_evaluation import SceneEvaluation
 from assay.metrics.scene_measure import tag_answers
@@ -136,7 +136,7 @@ def _test(drawn: Drawn, a: str, b: str) -> PairTest:
     value = float(drawn.observed[a].mean() - drawn.observed[b].mean())
     apart = drawn.drawn[a].mean(0) - drawn.drawn[b].mean(0)
     rng = np.random.default_rng(1)
-    wide = _redrawn(drawn.drawn[a].T, rng) - _redrawn(drawn.drawn[b].T, rng)
+    wide = redrawn(drawn.drawn[a].T, rng) - redrawn(drawn.drawn[b].T, rng)
     seeds = drawn.seeds
     both = [seed for seed in seeds[a] if seed in seeds[b]]
     by_seed = (
