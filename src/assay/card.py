@@ -182,19 +182,36 @@ def _value_faults(values: Mapping[str, Any]) -> list[str]:
         classes = values.get(name, ["one"])
         if not isinstance(classes, list) or not all(isinstance(one, str) for one in classes):
             faults.append(f"{name} is no list of names")
-    if values.get("task") == "classify" and values.get("classes") == []:
+    if values.get("task", "classify") == "classify" and values.get("classes") == []:
         faults.append("classes is no list of names, or an empty one")
+    faults += _head_faults(values)
     if faults or "preprocess" not in values or "model" not in values:
         return faults
     faults = [*_preprocess_faults(values["preprocess"]), *_model_faults(values["model"])]
     return faults or _channel_faults(values["preprocess"], values["model"])
 
 
+def _head_faults(values: Mapping[str, Any]) -> list[str]:
+    """Heads without the classes that they tell."""
+    model = values.get("model")
+    heads = (model.get("heads") if isinstance(model, dict) else None) or []
+    named = {"class": "classes", "tags": "classes", "boxes": "object_classes", "pixels": "pixel_classes"}
+    if not isinstance(heads, list) or not all(isinstance(head, str) for head in heads):
+        return []  # told as a fault of the model
+    empty = [head for head in heads if head in named and values.get(named[head]) == []]
+    return [f"{named[head]} is empty, but the network tells {head}" for head in empty]
+
+
 def _threshold_faults(values: dict[str, Any]) -> list[str]:
     """What is inside is checked by the room that applies it, with the member that belongs to it."""
     faults = [f"unknown field thresholds.{name}" for name in values if name not in _THRESHOLDS]
     wrong = [name for name, value in values.items() if not isinstance(value, dict)]
-    return faults + [f"thresholds.{name} is no object" for name in wrong]
+    faults += [f"thresholds.{name} is no object" for name in wrong]
+    for name in ("boxes", "tags"):
+        score = values[name].get("score") if isinstance(values.get(name), dict) else 0.0
+        if not is_number(score) or not 0 <= score < 1:
+            faults.append(f"thresholds.{name}.score is {score!r}; it is a number from 0 up to 1"[:120])
+    return faults
 
 
 def _preprocess_faults(values: dict[str, Any]) -> list[str]:

@@ -245,9 +245,14 @@ class ModelConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in self.heads or ():
+        if self.heads is None:
+            return
+        for name in self.heads:
             if name not in HEADS:
                 raise ConfigError(f"unknown head {name!r}", fix=suggest(name, list(HEADS)))
+        if not self.heads:
+            raise ConfigError("no head is named", fix=f"some of {', '.join(HEADS)}; or leave heads out")
+        object.__setattr__(self, "heads", tuple(name for name in HEADS if name in self.heads))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import pytest
 import torch
 from tests.drawn_scenes import write_scenes
 
-from assay.configs import AugmentConfig, Recipe
+from assay.configs import AugmentConfig, ModelConfig, Recipe
 from assay.data.read import read_dataset
-from assay.errors import DatasetError
+from assay.errors import ConfigError, DatasetError
 from assay.losses.multitask import MultiTaskLoss
 from assay.models.multitask import Heads
 from assay.models.outputs import Outputs
@@ -77,6 +77,38 @@ def test_scenes_have_defaults_of_their_own_and_options_win(dataset: Dataset) -> 
     assert recipe_for(dataset, {"size": 96}).preprocess.size == 96
     assert (recipe.augment.mosaic, recipe_for(dataset, {"heads": ("boxes",)}).augment.mosaic) == (0.2, 0.5)
     assert recipe_for(dataset, {"heads": ("class",)}).preprocess.resize == "crop"
+
+
+@pytest.mark.parametrize(
+    "option", [{"mixup": 0.2}, {"trivial": True}, {"crop_scale": (0.5, 1.0)}, {"resize": "crop"}]
+)
+def test_options_that_would_change_nothing_are_refused(dataset: Dataset, option: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        recipe_for(dataset, option)
+    assert recipe_for(dataset, {**option, "heads": ("class",)}).model.heads == ("class",)
+
+
+def test_heads_of_the_whole_picture_keep_the_recipe_of_classes(dataset: Dataset) -> None:
+    tags = settle(recipe_for(dataset, {"heads": ("tags",)}))
+    boxes = settle(recipe_for(dataset, {"heads": ("boxes",)}))
+    assert (tags.preprocess.size, tags.train.batch, boxes.train.batch) == (160, 32, 16)
+    assert boxes.train.lr == pytest.approx(4 * 2e-3 * 0.5)
+    assert tags.train.lr == pytest.approx(2e-3 * 0.5**0.5)
+
+
+def test_a_lone_tag_is_no_class(dataset: Dataset) -> None:
+    """A reader sets ``label`` where a picture has one tag."""
+    table = dataset.table.drop_columns(["label", "objects", "pixels"])
+    lone = [tags[0] if len(tags) == 1 else None for tags in table["labels"].to_pylist()]
+    bare = replace(dataset, table=table.append_column("label", pa.array(lone, pa.string())))
+    assert None in lone
+    assert labelled_heads(bare) == ("tags",)
+
+
+def test_heads_stand_in_one_order() -> None:
+    assert ModelConfig(heads=("pixels", "boxes")).heads == ("boxes", "pixels")
+    with pytest.raises(ConfigError, match="no head is named"):
+        ModelConfig(heads=())
 
 
 # ---- pictures

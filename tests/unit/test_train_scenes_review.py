@@ -86,7 +86,7 @@ def test_a_head_that_the_training_part_cannot_teach_is_refused(dataset: Dataset)
     with pytest.raises(DatasetError, match="training part of drawn has no labels for pixels") as told:
         gathered(without(dataset, "pixels", "train"))
     assert "--heads class,tags,boxes,masks" in told.value.fix
-    with pytest.raises(DatasetError, match="has no labels for boxes") as told:
+    with pytest.raises(DatasetError, match="no picture of the train part has boxes") as told:
         gathered(without(dataset, "objects", "train"), heads=("boxes",))
     assert "--heads" not in told.value.fix
 

@@ -3,9 +3,9 @@
 Stacking (Wolpert 1992) and calibration in one: the regression sees nothing but out-of-fold scores, and is itself
 fitted on the other folds. Of large sets a sample of the rows is enough for its few weights.
 
-Where rows, or groups of rows, are few for that many weights, each view gets one weight for each class, and none below 0 (the reasoning of
-Breiman 1996, "Stacked regressions"). A free regression would learn there that out-of-fold scores of pure noise lean
-away from the label, turn them round, and find classes where there are none.
+Where rows, or groups of rows, are few for that many weights, each view gets one weight for each class, and none below
+0 (the reasoning of Breiman 1996, "Stacked regressions"). A free regression would learn there that out-of-fold scores of
+pure noise lean away from the label, turn them round, and find classes where there are none.
 """
 
 from __future__ import annotations

@@ -6,24 +6,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from assay.errors import ConfigError
 from assay.train.folder import ask
 from assay.train.scene_heads import choose_heads
+from assay.train.settle import is_dense
 
 if TYPE_CHECKING:
     from assay.configs import Recipe
     from assay.train.job import Job
     from assay.types import Dataset
 
-SCENE_DEFAULTS: dict[str, Any] = {
-    "size": 320,
-    "resize": "letterbox",
-    "batch": 16,
-    "colour_jitter": 0.3,
-    "trivial": False,
-}
-"""Things are looked for in the whole picture, at a size at which small ones are still there."""
+SCENE_DEFAULTS: dict[str, Any] = {"resize": "letterbox", "colour_jitter": 0.3, "trivial": False}
+"""The whole picture is looked at, and boxes can be brought back to it."""
+DENSE_DEFAULTS: dict[str, Any] = {"size": 320, "batch": 16}
+"""With boxes or pixels: a size at which small things are still there; each picture teaches at hundreds of points."""
 WITH_PICTURE_LABELS: dict[str, Any] = {"mosaic": 0.2}
 """What four pictures in one show as a whole nobody said, so the heads of class and tags learn nothing from a mosaic."""
+FOR_CLASSES_ALONE = ("mixup", "cutmix", "erase", "blur", "noise", "crop_scale", "crop_ratio", "crop_share")
+"""Options that change nothing where there are other heads than the class."""
 
 
 def job_of(recipe: Recipe) -> Job:
@@ -43,11 +43,35 @@ def recipe_for(dataset: Dataset, options: Mapping[str, Any]) -> Recipe:
     Raises
     ------
     DatasetError : heads are asked for that the data has no labels for.
+    ConfigError : an option that would change nothing, or another frame than the letterbox.
     """
     recipe = ask(options)
     heads = choose_heads(dataset, recipe.model.heads)
     if heads == ("class",):
         return recipe
-    fewer = WITH_PICTURE_LABELS if {"class", "tags"} & set(heads) else {}
-    recipe = ask({**SCENE_DEFAULTS, **fewer, **options})
+    _refuse_useless(options, heads)
+    defaults = dict(SCENE_DEFAULTS)
+    defaults |= DENSE_DEFAULTS if is_dense(heads) else {}
+    defaults |= WITH_PICTURE_LABELS if {"class", "tags"} & set(heads) else {}
+    recipe = ask({**defaults, **options})
     return replace(recipe, model=replace(recipe.model, heads=heads))
+
+
+def _refuse_useless(options: Mapping[str, Any], heads: tuple[str, ...]) -> None:
+    told = ", ".join(heads)
+    useless = [name for name in FOR_CLASSES_ALONE if name in options]
+    if options.get("trivial"):
+        useless.append("trivial")
+    if options.get("imbalance", "none") != "none" and "class" not in heads and "boxes" not in heads:
+        useless.append("imbalance")
+    if useless:
+        raise ConfigError(
+            f"{', '.join(useless)} would change nothing: heads {told} do not use it",
+            fix="leave it out; zoom, shift, mosaic, flip and colour-jitter are theirs",
+        )
+    if options.get("resize", "letterbox") != "letterbox":
+        raise ConfigError(
+            f"heads {told} look at the whole picture, in a letterbox",
+            got=f"resize={options['resize']}",
+            fix="leave resize out",
+        )

@@ -105,7 +105,10 @@ class Recorder:
             return
         training = model.training
         try:
-            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # torch prints what it raises
+            with (
+                warnings.catch_warnings(),
+                contextlib.redirect_stdout(io.StringIO()),
+            ):  # torch prints what it raises
                 warnings.simplefilter("ignore")
                 self.board.add_graph(model.eval(), example)
         except (RuntimeError, ValueError, TypeError, torch.jit.TracingCheckError) as error:  # type: ignore[attr-defined]

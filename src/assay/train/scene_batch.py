@@ -77,7 +77,8 @@ class SceneBatches(Stream):
 
     def _one(self, row: int, size: int, rng: np.random.Generator, mosaics: bool) -> tuple[Scene, Target]:
         known = self._source.known[row]
-        if mosaics and wants_mosaic(self._augment, rng):
+        dense = known.objects is not None or known.pixels is not None  # a mosaic teaches nothing else
+        if mosaics and dense and wants_mosaic(self._augment, rng):
             others = rng.integers(len(self._source), size=3)
             four = [self._source[row], *(self._source[int(other)] for other in others)]
             return self._target(augment_scene(four, size, self._augment, rng), None)

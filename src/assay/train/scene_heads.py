@@ -11,6 +11,8 @@ from assay.errors import DatasetError
 from assay.models.multitask import Heads
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from assay.types import Dataset
 
 _WHERE = {
@@ -27,10 +29,12 @@ def labelled_heads(dataset: Dataset) -> tuple[str, ...]:
     table = dataset.table
     columns = set(table.column_names)
     found = set()
-    if "label" in columns and pc.count_distinct(table["label"].cast("string"), mode="only_valid").as_py() > 1:
-        found.add("class")
     if "labels" in columns and table["labels"].null_count < len(table) and len(dataset.classes):
         found.add("tags")
+    if "label" in columns and pc.count_distinct(table["label"].cast("string"), mode="only_valid").as_py() > 1:
+        found.add("class")
+    if "tags" in found and _only_tags(table):
+        found.discard("class")
     if "objects" in columns and table["objects"].null_count < len(table) and len(dataset.object_classes):
         found.add("boxes")
         masks = pc.struct_field(pc.list_flatten(table["objects"]), "mask")
@@ -39,6 +43,21 @@ def labelled_heads(dataset: Dataset) -> tuple[str, ...]:
     if "pixels" in columns and table["pixels"].null_count < len(table) and len(dataset.pixel_classes) > 1:
         found.add("pixels")
     return tuple(name for name in HEADS if name in found)
+
+
+def _only_tags(table: pa.Table) -> bool:
+    """Whether a label stands only where it is the one tag of its picture, and others have several: a reader of a table
+    of tags puts it there, and nobody said that it is what the picture shows.
+    """
+    lengths = pc.fill_null(pc.list_value_length(table["labels"]), 0)
+    labelled = pc.is_valid(table["label"])
+    if (
+        not pc.any(pc.greater(lengths, 1)).as_py()
+        or pc.any(pc.and_(labelled, pc.not_equal(lengths, 1))).as_py()
+    ):
+        return False
+    alone = table.filter(labelled)
+    return alone["label"].cast("string").to_pylist() == [one[0] for one in alone["labels"].to_pylist()]
 
 
 def choose_heads(dataset: Dataset, asked: tuple[str, ...] | None) -> tuple[str, ...]:

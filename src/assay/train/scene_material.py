@@ -58,7 +58,7 @@ def gather_scenes(dataset: Dataset, recipe: Recipe, recorder: Recorder) -> Scene
     """
     names = recipe.model.heads or ()
     dataset = split(dataset, recipe)
-    problems = _problems(dataset, names)
+    problems = _problems(dataset, names, recipe.preprocess.size)
     raise_problems(problems)
     preprocess = Preprocess(recipe.preprocess)
     limit, workers = int(recipe.train.cache_gb * 1e9), recipe.train.workers or 2
@@ -95,11 +95,11 @@ def gather_scenes(dataset: Dataset, recipe: Recipe, recorder: Recorder) -> Scene
     )
 
 
-def _problems(dataset: Dataset, heads: tuple[str, ...]) -> list[Problem]:
+def _problems(dataset: Dataset, heads: tuple[str, ...], size: int) -> list[Problem]:
     """Masks of pixels are read whole: a value without a class would break a run off, or a mask of another size mislead
     it.
     """
-    found = check_dataset(dataset, for_training=False)
+    found = check_dataset(dataset, for_training=True, heads=heads, size=size)
     if "pixels" in heads:
         told = {problem.code for problem in found}
         found += [p for p in check_pixels(dataset, decode=True) if p.code not in told]

@@ -51,7 +51,8 @@ class Known:
             "class": self.label is not None,
             "tags": self.tags is not None,
             "boxes": self.objects is not None,
-            "masks": self.objects is not None and any(m is not None for m in self.objects.masks),
+            "masks": self.objects is not None
+            and (not len(self.objects) or any(m is not None for m in self.objects.masks)),
             "pixels": self.pixels is not None,
         }
         return tuple(there[name] for name in heads)

@@ -23,8 +23,9 @@ PEAK_LR = {
 }
 
 SCENE_FACTOR = {True: 2.0, False: 4.0}
-"""On top of these for networks of several heads, with weights to start from and without. Each picture teaches them at
-hundreds of points, so a batch of pictures is a far larger batch of examples (docs/architecture.md has the figures)."""
+"""On top of these for networks that find things or tell pixels, with weights to start from and without. Each picture
+teaches them at hundreds of points, so a batch of pictures is a far larger batch of examples (docs/architecture.md has
+the figures)."""
 
 
 def settle(recipe: Recipe, processes: int = 1) -> Recipe:
@@ -63,7 +64,7 @@ def settle(recipe: Recipe, processes: int = 1) -> Recipe:
     settled = replace(
         train,
         minutes=minutes,
-        lr=_peak(recipe, train.batch * train.accumulate * processes, started=started, scene=scene),
+        lr=_peak(recipe, train.batch * train.accumulate * processes, started=started),
         transfer=train.transfer or ("probe-then-all" if started and not scene else "all"),
         layer_decay=train.layer_decay or (0.85 if started else 1.0),
         progressive=minutes is not None if train.progressive is None else train.progressive,
@@ -72,12 +73,17 @@ def settle(recipe: Recipe, processes: int = 1) -> Recipe:
     return replace(recipe, train=settled)
 
 
-def _peak(recipe: Recipe, pictures: int, *, started: bool, scene: bool) -> float:
+def _peak(recipe: Recipe, pictures: int, *, started: bool) -> float:
     """The learning rate that was asked for, or that of the recipe."""
     if recipe.train.lr is not None:
         return recipe.train.lr
     peak = peak_lr(recipe.train.optimiser, pictures, started=started)
-    return peak * SCENE_FACTOR[started] if scene else peak
+    return peak * SCENE_FACTOR[started] if is_dense(recipe.model.heads) else peak
+
+
+def is_dense(heads: tuple[str, ...] | None) -> bool:
+    """Whether some head learns at many points of a picture."""
+    return bool({"boxes", "pixels"} & set(heads or ()))
 
 
 def peak_lr(optimiser: str, pictures: int, *, started: bool) -> float:

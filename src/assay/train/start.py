@@ -39,7 +39,7 @@ from assay.train.machine import describe_machine, tune_allocator
 from assay.train.material import read
 from assay.train.record import Recorder
 from assay.train.settle import settle
-from assay.types import Dataset
+from assay.types import NO_CLASSES, Dataset
 
 
 @dataclass(frozen=True)
@@ -227,12 +227,13 @@ def _finish(f: Fit, job: Job, material: Any, recipe: Recipe, record: RunRecord) 
 
 
 def _card(f: Fit, job: Job, material: Any, recipe: Recipe, record: dict[str, Any]) -> Card:
+    heads = recipe.model.heads or ()
     wanted = ("command", "split_hash", "split", "machine", "versions", "weights", "resolved", "started")
     return Card(
         task=job.task,
         classes=material.dataset.classes,
-        object_classes=material.dataset.object_classes,
-        pixel_classes=material.dataset.pixel_classes,
+        object_classes=material.dataset.object_classes if "boxes" in heads else NO_CLASSES,
+        pixel_classes=material.dataset.pixel_classes if "pixels" in heads else NO_CLASSES,
         preprocess=recipe.preprocess,
         model={**_portable(recipe.model), "channels": material.preprocess.channels},
         name=f.folder.name,

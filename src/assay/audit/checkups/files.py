@@ -127,7 +127,9 @@ def _passed_over(examination: Examination) -> Iterator[Finding]:
     if closed:
         items = [Item((), (), name) for name in closed[: examination.config.most]]
         fix = "Check their permissions, or take them out."
-        yield finding("error", "closed-folder", "Folders that cannot be opened", _CLOSED, fix, items, count=len(closed))
+        yield finding(
+            "error", "closed-folder", "Folders that cannot be opened", _CLOSED, fix, items, count=len(closed)
+        )
     for noted, code, title, what, fix in _PASSED_OVER:
         found = reading_notes(examination.dataset, noted)
         if found:
