@@ -50,7 +50,7 @@ def steps(
     """(title, words of the command) of each step."""
     scenes = str(shop / "scenes" / "scenes.parquet")
     by_seller = ["--group-column", "seller"]
-    network = ["--model", "csp-nano", "--size", "128"]
+    network = ["--model", "csp-nano", "--size", "96", "--mosaic", "0", "--zoom", "0.8,1.4"]
     train = ["train", scenes, *by_seller, *network, "--minutes", f"{minutes:g}", "--out", str(run)]
     return [
         ("1/7 render a small shop's pictures", ["render", str(shop), "--n", str(n)]),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 from itertools import count
 
 import numpy as np
@@ -15,6 +17,7 @@ from assay.audit.finding import Finding, Item, finding
 from assay.audit.intake import read_for_audit
 from assay.audit.outcome import Audit, list_names, list_of, sorted_findings
 from assay.configs import ReadConfig
+from assay.data.checks import check_dataset
 from assay.data.read import read_dataset
 from assay.errors import AssayError, ConfigError, DatasetError
 from assay.tables import Table
@@ -254,3 +257,55 @@ def test_loading_what_is_no_audit(tmp_path):
     (tmp_path / "audit.json").write_text('{"format": 99}')
     with pytest.raises(AssayError, match="another version"):
         Audit.load(tmp_path)
+
+
+def test_tables_beside_the_pictures_and_further_columns_are_part_of_the_question(checkups, photos, tmp_path):
+    out = tmp_path / "out"
+    audit(photos, out)
+    before = next(MADE)
+    (photos / "senders.csv").write_text("name,sender\n0.png,ann\n")
+    audit(photos, out)
+    assert next(MADE) == before + 2, "a new table beside the pictures"
+    audit(photos, out)
+    assert next(MADE) == before + 3
+    (photos / "senders.csv").write_text("name,sender\n0.png,barbara\n")
+    audit(photos, out)
+    assert next(MADE) == before + 5, "another content"
+    rows = [f"circle/{i}.png,circle,{{}}" for i in range(4)] + ["square/0.png,square,x"] * 2
+    for sender in ("ann", "bob"):
+        (photos / "labels.csv").write_text(
+            "path,label,sender\n" + "\n".join(rows).format(*[sender] * 4) + "\n"
+        )
+        audit(photos / "labels.csv", tmp_path / "table")
+    assert next(MADE) == before + 8, "a further column with other values"
+
+
+def test_a_folder_that_may_not_be_looked_into_costs_no_audit(photos, tmp_path, monkeypatch):
+    scan = os.scandir
+
+    def closed(place="."):
+        if str(place).endswith("square"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    found = audit(photos, tmp_path / "out", checkups=["files"], workers=1)
+    told = {f.code: f for f in found.findings}
+    assert told["closed-folder"].level == "error"
+    assert told["closed-folder"].items[0].text == "square/"
+    assert found.n == 16
+    problems = {p.code: p for p in check_dataset(read_dataset(photos))}
+    assert problems["closed-folder"].where == ("square/",)
+    shutil.move(photos / "circle", photos.parent / "bare")
+    (photos.parent / "bare" / "square").mkdir()
+    found = audit(photos.parent / "bare", tmp_path / "bare-out", checkups=["files"], workers=1)
+    assert "closed-folder" in {f.code for f in found.findings}, "of pictures without classes, too"
+
+
+def test_a_root_that_may_not_be_looked_into_is_told(photos, tmp_path, monkeypatch, cli):
+    def closed(place="."):
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(DatasetError, match="cannot be looked into"):
+        read_dataset(photos, ReadConfig(format="image-folder"))

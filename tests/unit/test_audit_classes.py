@@ -137,3 +137,12 @@ def test_known_answers() -> None:
     worth, groups = effective(np.repeat(np.arange(5), 20), 1.0)
     assert groups == 5
     assert worth == pytest.approx(100 / (1 + 19 * 0.2))
+
+
+def test_names_with_braces_and_strokes_stay_as_they_are(found: Any) -> None:
+    odd = "{n} cap|hat {0}"
+    rows = [("mug",)] * 30 + [(f'"{odd}"',)] * 3 + [(f'"{odd.upper()}"',)] * 3
+    told = found(check_classes, rows)
+    assert odd in told["tiny-classes"].what
+    assert told["tiny-classes"].what.startswith("2 classes have fewer than 5 pictures: ")
+    assert odd in told["class-spellings"].what

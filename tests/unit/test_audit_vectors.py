@@ -236,3 +236,19 @@ def test_too_little_to_learn_from(tmp_path: Path, draw_patch: Any, examine: Call
     assert "20 are the least" in str(why_not_learn(examination))
     with pytest.raises(DatasetError, match="cannot be learnt from"):
         make_vectors(examination)
+
+
+def test_few_groups_are_few_witnesses_for_stacking() -> None:
+    """300 rows would do for free weights; 20 groups of 15 do not, and the leaning of noise is not turned round."""
+    free, scaled = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(20), 15)
+        targets = groups % 2
+        noise = (rng.normal(size=(20, 8))[groups] + 0.3 * rng.normal(size=(300, 8))).astype(np.float32)
+        folds = make_folds(targets, 5, groups=groups, seed=seed)
+        scores, _ = best_scores(FoldRidge(KernelMap(noise), folds), targets, 2)
+        for units, found in ((None, free), (20, scaled)):
+            found.append((stacked([scores], targets, 2, folds, units=units).argmax(1) == targets).mean())
+    assert np.mean(scaled) < 0.56
+    assert np.mean(scaled) <= np.mean(free)

@@ -214,3 +214,13 @@ def test_real_sets_are_in_order(shared_data):
     data = read_dataset(shared_data / "clothing")
     assert (len(data), len(data.classes), data.parts) == (3409, 10, {"train": 3068, "validation": 341})
     assert not [p for p in check_dataset(data, for_training=True) if p.level == "error"]
+
+
+def test_a_group_column_of_one_value_is_told_before_a_training(shop):
+    rows = [f"{i}.png,{'xyz'[i % 3]},only,{('train', 'train', 'validation')[i // 4]}" for i in range(12)]
+    data = shop(rows, "path,label,group,part")
+    told = found(data, pictures=False, for_training=True)["one-group"]
+    assert (told.level, told.where) == ("warning", ("only",))
+    assert "--no-by-group" in told.fix
+    dealt = split_dataset(shop([f"{i}.png,{'xyz'[i % 3]},only" for i in range(12)], "path,label,group"))
+    assert "one-group" in found(dealt, pictures=False)

@@ -75,8 +75,8 @@ def finding(
 ) -> Finding:
     """A Finding with at most ``most`` items.
 
-    ``what`` may be "for one|for {n}", by their number; or a pair of the two, where names of the user's stand in it: they
-    may hold anything.
+    ``what`` may be "for one|for {n}", by their number; or a pair of the two, where names of the user's stand in it:
+    they may hold anything.
     """
     listed = list(items) if count is None else list(islice(items, most))
     count = len(listed) if count is None else count

@@ -1,7 +1,7 @@
 """One guess of groups, measured: accuracy by random folds and by grouped folds, their difference, and chance.
 
 Chance is tested on the level of groups, as the pictures of one group are no independent witnesses: by flipping the
-sign of each group's lead over answers that know nothing (Fisher's randomisation test).
+sign of each group's lead over a constant answer (Fisher's randomisation test).
 
 Holding out a large group takes much of its class away, and what is left makes the others likelier: with two or three
 groups a class, grouped folds would score below chance on pure noise, which looks like a leak. So each fold's scores are
@@ -78,14 +78,12 @@ def measure(guess: Guess, vectors: Vectors, seed: int) -> Measured | None:
     groups, targets = renumbered(groups[rows]), renumbered(vectors.targets[rows])
     classes = int(targets.max()) + 1
     mapped = KernelMap(np.asarray(vectors.features[rows]), landmarks=_LANDMARKS, seed=seed)
-    random, grouped, told = np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(classes)
+    random, grouped = np.zeros(len(rows)), np.zeros(len(rows))
     for repeat in range(REPEATS):
         apart = make_folds(targets, FOLDS, seed=seed + repeat)
         whole = make_folds(targets, FOLDS, groups=groups, seed=seed + repeat)
         random += (_answers(mapped, apart, targets, classes) == targets) / REPEATS
-        answers = _answers(mapped, whole, targets, classes)
-        grouped += (answers == targets) / REPEATS
-        told += np.bincount(answers, minlength=classes) / (REPEATS * len(rows))
+        grouped += (_answers(mapped, whole, targets, classes) == targets) / REPEATS
     return Measured(
         guess,
         rows,
@@ -94,7 +92,7 @@ def measure(guess: Guess, vectors: Vectors, seed: int) -> Measured | None:
         proportion(grouped, groups),
         bootstrap(_mean_of(random - grouped), len(rows), draws=2000, seed=seed, groups=groups),
         float(np.bincount(targets).max() / len(targets)),
-        _p_value(grouped, told, targets, groups, seed),
+        _p_value(grouped, targets, groups, seed),
     )
 
 
@@ -133,15 +131,15 @@ def _mean_of(values: Floats) -> Any:
     return lambda weights: weights @ values / weights.sum(axis=1)
 
 
-def _p_value(right: Floats, told: Floats, targets: Ints, groups: Ints, seed: int) -> float:
+def _p_value(right: Floats, targets: Ints, groups: Ints, seed: int) -> float:
     """How often chance does as well as the grouped accuracy, one-sided; every class counts the same.
 
-    Each group leads by some pictures, weighted by class, over answers of the same shares (``told`` (K,)) that know
-    nothing: these are right for a picture of a class as often as the class is answered. Were there nothing to learn,
-    the lead might as well have the other sign in each group.
+    Each group leads over "always the commonest class" by some pictures, weighted by class. Were there nothing to
+    learn, the lead might as well have the other sign in each group.
     """
-    weights = 1.0 / np.bincount(targets)[targets]
-    lead = weights * (right - told[targets])
+    counts = np.bincount(targets)
+    weights = 1.0 / counts[targets]
+    lead = weights * (right - (targets == counts.argmax()))
     sums = np.bincount(groups, weights=lead)
     rng, total = np.random.default_rng(seed), sums.sum()
     if len(sums) > _MANY:  # the sum of many flips is normal
