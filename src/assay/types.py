@@ -179,9 +179,9 @@ class Dataset:
     def split_hash(self) -> str:
         """16 hex digits over what every row says (path, label, part, group) and the order of the classes.
 
-        Where rows say what is in pictures, tags, objects and the names of pixel masks count too, and so do the orders of
-        the classes of objects and pixels; of a plain set of classes the hash is the same as without these columns. The
-        order of rows changes nothing: row digests are added up. Constant memory.
+        Where rows say what is in pictures, tags, objects and the names of pixel masks count too, and so do the orders
+        of the classes of objects and pixels. The order of rows changes nothing: row digests are added up. Constant
+        memory.
         """
         total, held = 0, self.table.column_names
         columns = [c for c in ("path", "label", "part", "group") if c in held]

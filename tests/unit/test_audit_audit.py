@@ -302,10 +302,12 @@ def test_a_folder_that_may_not_be_looked_into_costs_no_audit(photos, tmp_path, m
     assert "closed-folder" in {f.code for f in found.findings}, "of pictures without classes, too"
 
 
-def test_a_root_that_may_not_be_looked_into_is_told(photos, tmp_path, monkeypatch, cli):
+def test_a_root_that_may_not_be_looked_into_is_told(photos, monkeypatch):
     def closed(place="."):
         raise PermissionError(13, "Permission denied", str(place))
 
-    monkeypatch.setattr(os, "scandir", closed)
-    with pytest.raises(DatasetError, match="cannot be looked into"):
-        read_dataset(photos, ReadConfig(format="image-folder"))
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, closed)
+    with pytest.raises(DatasetError, match="cannot be looked into") as error:
+        read_dataset(photos)
+    assert error.value.got == "Permission denied"

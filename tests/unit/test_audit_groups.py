@@ -174,7 +174,7 @@ def test_the_leak_of_the_sneakers(shared_data: Path, examine: Callable[..., Any]
 
 @pytest.mark.parametrize(("groups", "classes"), [(6, 2), (9, 3)])
 def test_noise_with_few_groups_a_class_looks_like_no_leak(groups: int, classes: int) -> None:
-    """Without the correction grouped folds are 10 points below chance here: holding a group out takes its class away."""
+    """Without the correction grouped folds are 10 points below chance: holding a group out takes its class away."""
     shares, leaks = [], 0
     for seed in range(12):
         rng = np.random.default_rng(seed)

@@ -331,7 +331,8 @@ def test_masks_that_overlap_are_parted_or_their_picture_is_left_out(crowded, tmp
     back = read_dataset(tmp_path / "out")
     assert [path.rpartition("/")[2] for path in back.table["path"].to_pylist()] == ["0.png", "2.png"]
     areas = {
-        back.object_classes[int(k)]: m.area for k, m in zip(back[0].objects.labels, back[0].objects.masks, strict=True)
+        back.object_classes[int(k)]: m.area
+        for k, m in zip(back[0].objects.labels, back[0].objects.masks, strict=True)
     }
     assert areas == {"dog": 300, "cup": 100}
 

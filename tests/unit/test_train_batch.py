@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from assay.configs import AugmentConfig
-from assay.train.batch import Batches, Shard, sampling_weights
+from assay.train.batch import Batches, Moment, Shard, sampling_weights
 from assay.train.cache import PictureCache
 
 N = 10
@@ -31,10 +31,10 @@ def make(cache: PictureCache, **options: object) -> Batches:
 
 def test_a_stream_can_begin_anywhere_and_is_always_the_same(cache: PictureCache) -> None:
     batches = make(cache)
-    stream = batches.stream(0, lambda _: 16)
+    stream = batches.stream(0, lambda _: Moment(16))
     whole = [next(stream) for _ in range(7)]
     stream.close()
-    later = batches.stream(5, lambda _: 16)
+    later = batches.stream(5, lambda _: Moment(16))
     for expected in whole[5:]:
         found = next(later)
         assert np.array_equal(found.images, expected.images)
@@ -57,14 +57,14 @@ def test_processes_share_a_step_without_overlap(cache: PictureCache) -> None:
 
 
 def test_mixed_targets_still_add_up_to_one(cache: PictureCache) -> None:
-    batch = make(cache, augment=AugmentConfig(cutmix=1.0)).make(0, 16)
+    batch = make(cache, augment=AugmentConfig(cutmix=1.0)).make(0, Moment(16))
     assert batch.targets.shape == (4, 2)
     assert np.allclose(batch.targets.sum(1), 1)
     assert batch.images.dtype == np.uint8
 
 
 def test_fewer_pictures_than_a_batch_still_train(cache: PictureCache) -> None:
-    assert make(cache, batch=64).make(0, 16).images.shape == (10, 16, 16, 3)
+    assert make(cache, batch=64).make(0, Moment(16)).images.shape == (10, 16, 16, 3)
 
 
 def test_sampling_weights_draw_classes_equally() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from assay.configs import PreprocessConfig, Recipe
 from assay.preprocess import Preprocess
-from assay.train.material import Material, gather, training_kind, training_render
+from assay.train.material import Material, gather, read, training_kind, training_render
 from assay.train.record import Recorder
 
 CONFIG = PreprocessConfig(size=32)
@@ -32,7 +32,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def material_of(photos: Path, run: Path | None = None, **options: object) -> Material:
     recipe = Recipe.from_options({"size": 32, "workers": 1, **options})
     with Recorder(run) as recorder:
-        return gather(photos, recipe, recorder)
+        return gather(read(photos, recipe), recipe, recorder)
 
 
 def folders(photos: Path) -> list[str]:

@@ -239,7 +239,7 @@ def test_the_source_stays():
 def test_a_mosaic_holds_four_pictures_around_a_point():
     colours = (10, 80, 160, 240)
     scenes = [Scene(np.full((50, 50, 3), c, np.uint8), None, np.full((50, 50), c, np.uint8)) for c in colours]
-    joined = mosaic(scenes, 100, rng(3), zoom=(1.0, 1.0))
+    joined = mosaic(scenes, 100, rng(3), scale=(1.0, 1.0))
     seen = {c: hull((joined.image == c).all(axis=2)) for c in colours}
     x, y = seen[10][2:]
     assert 100 * MEETING[0] - 1 <= min(x, y) <= max(x, y) <= 100 * MEETING[1] + 1
@@ -268,7 +268,7 @@ def test_boxes_of_a_mosaic_are_where_their_pixels_are(seed):
 def test_a_picture_where_nobody_looked_is_ignored_in_a_mosaic():
     known = drawn((50, 50), [(10, 10, 40, 40)])
     unknown = Scene(np.zeros((50, 50, 3), np.uint8))
-    joined = mosaic([known, unknown, unknown, known], 100, rng(1), zoom=(1.0, 1.0), least=ALL_KEPT)
+    joined = mosaic([known, unknown, unknown, known], 100, rng(1), scale=(1.0, 1.0), least=ALL_KEPT)
     x, y = joined.things.ignored_xyxy[0][0], joined.things.ignored_xyxy[1][1]
     assert joined.things.ignored_xyxy.tolist() == [[x, 0, 100, y], [0, y, x, 100]]
     assert joined.things.ignored_labels.tolist() == [-1, -1], "of any class"
@@ -340,7 +340,7 @@ def test_wrong_requests_are_told():
         Things(np.zeros((0, 4)), np.zeros(0, np.int64), (), np.zeros((1, 4)))
     with pytest.raises(ConfigError, match="mosaic has four"):
         mosaic([Scene(np.zeros((8, 8, 3), np.uint8))], 32, rng())
-    with pytest.raises(ConfigError, match="scale is a least and a greatest"):
+    with pytest.raises(ConfigError, match="zoom is a least and a greatest"):
         AugmentConfig(zoom=(2.0, 1.0))
 
 

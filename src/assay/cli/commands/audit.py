@@ -129,8 +129,8 @@ def _show(found: Audit, page: Path, mended: Mended | None) -> None:
 COMMAND = Command(
     "audit",
     "Examine a data set as a doctor would: broken files, duplicates, leaks between parts, missing and rare classes,\n"
-    "likely wrong labels, groups that a random split would leak, shortcuts, and too few pictures to tell; of boxes and\n"
-    "masks those that lie wrong, are there twice, disagree, or vanish at the size of training.\n\n"
+    "likely wrong labels, groups that a random split would leak, shortcuts, and too few pictures to tell; boxes and\n"
+    "masks that lie wrong, are there twice, disagree, or vanish at the size of training.\n\n"
     "Checkups: files, duplicates, parts, classes, objects, groups, shortcuts, labels, power.\n"
     "Exit codes: 0 nothing serious, 1 at least one error (with --strict also a warning), 2 the request cannot be\n"
     "taken, 130 interrupted; the same command again goes on where it was.",

@@ -152,8 +152,12 @@ def _notes(source: CsvSource | ParquetSource) -> dict[str, Any]:
 
 
 def _tables_in(folder: Path) -> list[Path]:
-    endings = PARQUET + CSV
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in endings and not is_hidden(p.name))
+    """The tables in a folder; none in one that may not be looked into: whoever reads it tells that."""
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError:
+        return []
+    return [p for p in inside if p.suffix.lower() in PARQUET + CSV and not is_hidden(p.name)]
 
 
 def _the_table(path: Path) -> Path:
