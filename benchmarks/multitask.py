@@ -3,7 +3,8 @@
 Protocol, the same for all: the photos and parts of ``make_ccp`` (nine super-classes), one trunk, one preprocessing, the
 same recipe, three seeds, weights chosen on validation, the test part looked at once by the weights chosen.
 
-- *singles*: ``tags`` (with the 400 photos that have tags alone), ``boxes``, ``pixels``; ``--minutes`` each.
+- *singles*: ``tags`` (with the 400 photos that have tags alone), ``boxes``, ``pixels``; ``--minutes`` each. All arms
+  see 320 px in batches of 16; a network for tags alone takes 160 px by default, told beside (``tags-default``).
 - *multi*: all three heads, in ``--multi-minutes``. The stricter reading of "the same minutes each" is that the one
   network gets as many minutes as *each* of the three (the default); with three times as many it has the minutes of
   their sum. Minutes stand in the name of each job, so both can be measured and are told apart.
@@ -51,19 +52,20 @@ from benchmarks.series import add_arguments
 from benchmarks.timed import BROKEN, run_timed
 
 WITH, WITHOUT = "ccp/ccp.parquet", "ccp-masks-only/ccp.parquet"
-ARMS: dict[str, tuple[str, str]] = {
-    # arm -> (heads, table); photos with tags alone teach boxes and pixels nothing, so these singles leave them out
-    "tags": ("tags", WITH),
-    "boxes": ("boxes", WITHOUT),
-    "pixels": ("pixels", WITHOUT),
-    "multi": ("tags,boxes,pixels", WITH),
-    "multi-without": ("tags,boxes,pixels", WITHOUT),
+SAME = "--size 320 --batch 16"
+ARMS: dict[str, tuple[str, str, str]] = {
+    # arm -> (heads, table, options); photos with tags alone teach boxes and pixels nothing, so these singles leave
+    # them out
+    "tags": ("tags", WITH, SAME),
+    "boxes": ("boxes", WITHOUT, SAME),
+    "pixels": ("pixels", WITHOUT, SAME),
+    "multi": ("tags,boxes,pixels", WITH, SAME),
+    "multi-without": ("tags,boxes,pixels", WITHOUT, SAME),
+    "tags-default": ("tags", WITH, ""),
 }
 SINGLES = ("tags", "boxes", "pixels")
 MAIN = {"tags": "map", "boxes": "ap50_95", "pixels": "miou_no_background"}
 """Head -> the score that the claim is about."""
-OPTIONS = ""
-"""Further options of every training, the same for all arms."""
 SEEDS = (0, 1, 2)
 Line = dict[str, Any]
 
@@ -80,20 +82,24 @@ class Job:
     def name(self) -> str:
         return f"{self.arm}/{self.minutes:g}/s{self.seed}"
 
+    @property
+    def options(self) -> str:
+        return ARMS[self.arm][2]
+
 
 def all_jobs(minutes: float, multi_minutes: float) -> Iterator[Job]:
     """Every job; seeds outermost, so that a series cut short still compares like with like."""
     for seed in SEEDS:
         for arm in ARMS:
-            yield Job(arm, minutes if arm in SINGLES else multi_minutes, seed)
+            yield Job(arm, multi_minutes if arm.startswith("multi") else minutes, seed)
 
 
 def command_of(job: Job, data: Path, out: Path) -> list[str]:
     """The command line of a job."""
-    heads, table = ARMS[job.arm]
+    heads, table, options = ARMS[job.arm]
     program = str(Path(sys.executable).with_name("assay"))
     budget = ["--out", str(out), "--minutes", f"{job.minutes:g}", "--seed", str(job.seed)]
-    return [program, "train", str(data / table), *budget, "--heads", heads, "--quiet", *OPTIONS.split()]
+    return [program, "train", str(data / table), *budget, "--heads", heads, "--quiet", *options.split()]
 
 
 def scores_of(evaluation: SceneEvaluation) -> dict[str, Scores]:
@@ -116,8 +122,8 @@ def run_job(job: Job, args: argparse.Namespace) -> Line:
     subprocess.CalledProcessError : the training failed; its words are in ``....log.txt`` beside the run.
     """
     out = args.runs / "multitask" / job.name
-    heads, table = ARMS[job.arm]
-    line = {"kind": "run", "job": job.name, **asdict(job), "heads": heads, "table": table, "options": OPTIONS}
+    heads, table, options = ARMS[job.arm]
+    line = {"kind": "run", "job": job.name, **asdict(job), "heads": heads, "table": table, "options": options}
     line |= stamp()
     wall = run_timed(command_of(job, args.data, out), out)
     evaluation, run = evaluation_of(out), json.loads((out / "run.json").read_text("utf-8"))
@@ -135,7 +141,7 @@ def run_job(job: Job, args: argparse.Namespace) -> Line:
 
 def is_done(job: Job, lines: list[Line]) -> bool:
     """Whether a line of the same job and options is there."""
-    return any(line.get("job") == job.name and line.get("options") == OPTIONS for line in lines)
+    return any(line.get("job") == job.name and line.get("options") == job.options for line in lines)
 
 
 def compare(args: argparse.Namespace) -> list[Line]:
@@ -174,7 +180,8 @@ def _pairs(keys: list[tuple[str, float]]) -> Iterator[tuple[tuple[str, float], t
     """Multi against every single, and against itself without the photos with tags alone in the same minutes."""
     for key in keys:
         for other in keys:
-            if key[0] == "multi" and (other[0] in SINGLES or other == ("multi-without", key[1])):
+            alone = not other[0].startswith("multi")
+            if key[0] == "multi" and (alone or other == ("multi-without", key[1])):
                 yield key, other
 
 

@@ -112,7 +112,7 @@ def test_jobs_are_unique_and_their_commands_parse(module, tmp_path):
 def test_the_one_network_gets_its_own_minutes(tmp_path):
     jobs = list(multitask.all_jobs(10, 30))
     assert {(job.arm, job.minutes) for job in jobs} == {
-        ("tags", 10), ("boxes", 10), ("pixels", 10), ("multi", 30), ("multi-without", 30)
+        ("tags", 10), ("boxes", 10), ("pixels", 10), ("tags-default", 10), ("multi", 30), ("multi-without", 30)
     }  # fmt: skip
     for job in jobs:
         parse(build_parser(COMMANDS.load("train")), multitask.command_of(job, tmp_path, tmp_path / "out")[2:])
