@@ -19,11 +19,12 @@ from assay.losses.multitask import MultiTaskLoss
 from assay.models.multitask import Heads
 from assay.models.outputs import Outputs
 from assay.pixel_masks import IGNORE, read_pixels
-from assay.train.batch import Moment
+from assay.train.batch import Moment, Shard
 from assay.train.jobs import recipe_for
 from assay.train.record import Recorder
 from assay.train.scene_batch import SceneBatches, balanced, rare_classes, stratum_weights
 from assay.train.scene_heads import choose_heads, count_heads, labelled_heads
+from assay.train.scene_job import SceneJob
 from assay.train.scene_judge import SceneJudge
 from assay.train.scene_loss import LearnScenes
 from assay.train.scene_material import SceneMaterial, gather_scenes
@@ -142,6 +143,22 @@ def test_labels_move_with_reduced_pictures(tmp_path: Path) -> None:
         assert small.size_hw == (32, 32)
         assert np.allclose(small.things.boxes_xyxy * 2, large.things.boxes_xyxy)
         assert (small.pixels == large.pixels[1::2, 1::2]).mean() > 0.99
+
+
+def test_a_size_that_is_not_the_pictures_own_is_refused(dataset: Dataset) -> None:
+    """Boxes would be scaled by it, and nobody would see."""
+    place = dataset.table.column_names.index("width_px")
+    wrong = pa.array([65, *dataset.table["width_px"].to_pylist()[1:]], pa.int32())
+    with pytest.raises(DatasetError, match="1 pictures have another size") as told:
+        gathered(replace(dataset, table=dataset.table.set_column(place, "width_px", wrong)), heads=("boxes",))
+    assert told.value.got == "000.png is (64, 64), not (64, 65)"
+
+
+def test_accumulating_partly_labelled_pictures_is_refused(dataset: Dataset) -> None:
+    recipe, material = gathered(dataset, accumulate=2)
+    with pytest.raises(ConfigError, match="accumulate does not work with partly labelled") as told:
+        SceneJob().parts(torch.nn.Identity(), recipe, material, Shard(), torch.device("cpu"))
+    assert "--batch" in told.value.fix
 
 
 # ---- batches

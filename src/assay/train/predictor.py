@@ -19,10 +19,10 @@ from assay.errors import ConfigError, ModelError
 from assay.labels import ClassNames
 from assay.models.build import build_model
 from assay.models.classifier import Classifier
-from assay.models.multitask import Heads
 from assay.models.scene_models import build_scene_model
 from assay.pipeline import answer
 from assay.train.checkpoint import load_tensors
+from assay.train.scene_heads import count_heads
 from assay.train.scene_predictor import ScenePredictor
 from assay.train.step import channels_last
 from assay.types import Prediction
@@ -114,7 +114,7 @@ def load_run(path: str | Path) -> CheckpointPredictor | ScenePredictor:
     config = ModelConfig.from_dict({**values, "weights": None, "pretrained": False})
     model: nn.Module
     if card.task == "scene":
-        model = build_scene_model(config, heads_of(card), channels)
+        model = build_scene_model(config, count_heads(card, card.heads), channels)
     else:
         model = build_model(config, len(card.classes), channels)
     tensors, _ = load_tensors(folder / "model.safetensors")
@@ -156,15 +156,3 @@ def load_classifier(path: str | Path) -> CheckpointPredictor:
             fix="this works with runs that learned the class of pictures alone",
         )
     return found
-
-
-def heads_of(card: Card) -> Heads:
-    """The heads of a card, with their numbers of classes."""
-    names = card.heads
-    return Heads(
-        classes=len(card.classes) if "class" in names else 0,
-        tags=len(card.classes) if "tags" in names else 0,
-        boxes=len(card.object_classes) if "boxes" in names else 0,
-        masks="masks" in names,
-        pixels=len(card.pixel_classes) if "pixels" in names else 0,
-    )

@@ -13,6 +13,7 @@ from assay.models.multitask import Heads
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from assay.card import Card
     from assay.types import Dataset
 
 _WHERE = {
@@ -82,8 +83,8 @@ def choose_heads(dataset: Dataset, asked: tuple[str, ...] | None) -> tuple[str, 
     return tuple(name for name in HEADS if name in asked)
 
 
-def count_heads(dataset: Dataset, names: tuple[str, ...]) -> Heads:
-    """The heads with their numbers of classes."""
+def count_heads(dataset: Dataset | Card, names: tuple[str, ...]) -> Heads:
+    """The heads with the numbers of classes that a data set or a card has for them."""
     return Heads(
         classes=len(dataset.classes) if "class" in names else 0,
         tags=len(dataset.classes) if "tags" in names else 0,

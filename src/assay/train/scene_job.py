@@ -14,6 +14,7 @@ from torch import nn
 
 from assay.bundle import Card
 from assay.configs import Recipe
+from assay.errors import ConfigError
 from assay.losses.classify import build_loss
 from assay.losses.multitask import MultiTaskLoss
 from assay.metrics.reliability import fit_temperature
@@ -86,6 +87,12 @@ class SceneJob(Job):
         """As ``Job``."""
         config, heads, channels = recipe.train, material.heads, material.preprocess.channels
         weights = stratum_weights(material.train.known, heads.names)
+        if weights is not None and config.accumulate > 1:
+            raise ConfigError(
+                "accumulate does not work with partly labelled pictures yet",
+                got=f"accumulate={config.accumulate}; each of its batches would be divided by its own labels",
+                fix="give a larger --batch instead",
+            )
         if config.imbalance == "sampling" and heads.boxes:
             weights = balanced(material.train.known, heads.boxes, weights)
         batches = SceneBatches(

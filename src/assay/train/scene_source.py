@@ -63,18 +63,18 @@ def read_known(dataset: Dataset, heads: Sequence[str]) -> list[Known]:
 
     Raises
     ------
-    DatasetError : pictures with boxes or pixels whose size cannot be read, all named at once.
+    DatasetError : pictures whose size cannot be read, or is another than the data set says; all named at once.
     """
-    found, broken = [], []
+    found, broken, other = [], [], []
     for sample in dataset:
         objects = sample.objects if "boxes" in heads else None
-        size = sample.size_hw
-        if size is None:
-            try:
-                size = read_size(sample.path)
-            except ImageError as error:
-                broken.append(error.what)
-                continue
+        try:
+            size = read_size(sample.path)
+        except ImageError as error:
+            broken.append(error.what)
+            continue
+        if sample.size_hw not in (None, size):
+            other.append(f"{sample.path.name} is {size}, not {sample.size_hw}")
         if objects is not None and "masks" not in heads:
             objects = replace(objects, masks=())
         found.append(
@@ -91,6 +91,12 @@ def read_known(dataset: Dataset, heads: Sequence[str]) -> list[Known]:
             f"{len(broken)} pictures cannot be read",
             got="; ".join(broken[:5]) + ("; ..." if len(broken) > 5 else ""),
             fix="remove or mend them: `assay check DATA` lists them all",
+        )
+    if other:  # boxes would be scaled by the wrong size, without a word
+        raise DatasetError(
+            f"{len(other)} pictures have another size (height, width) than the data set says",
+            got="; ".join(other[:5]) + ("; ..." if len(other) > 5 else ""),
+            fix="correct height_px and width_px: they are those of the upright picture",
         )
     return found
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="RUN_OR_BUNDLE", help="a run folder or a .bundle file")
+    parser.add_argument(
+        "model", metavar="RUN_OR_BUNDLE", help="a run folder, a .bundle file, or a .toml that joins several"
+    )
     parser.add_argument("data", metavar="DATA", nargs="?", help="labelled pictures; a run knows its own")
     parser.add_argument(
         "--part", default="test", metavar="NAME", help="train, validation, test, or all (default: test)"
