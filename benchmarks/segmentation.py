@@ -43,7 +43,7 @@ from benchmarks.timed import BROKEN, run_timed
 TABLE = "ccp-masks-only/ccp.parquet"
 SETTINGS: dict[tuple[str, str], str] = {
     # (system, setting) -> options
-    ("assay", "default"): "",
+    ("assay", "csp-small"): "--model csp-small --size 320 --batch 8 --lr 0.002 --mosaic 0.2",
     ("smp", "unet-resnet18"): "--threads {cores}",
 }
 SEEDS = (0, 1, 2)

@@ -10,10 +10,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from assay.configs import ModelConfig, TrainConfig
-from assay.errors import ConfigError, DatasetError, ModelError
-from assay.losses.balance import Balance
+from assay.errors import DatasetError, ModelError
 from assay.losses.classify import build_loss
-from assay.losses.multitask import TASKS, Losses, MultiTaskLoss
+from assay.losses.multitask import TASKS, MultiTaskLoss
 from assay.losses.targets import Target, Targets, collate, cover
 from assay.models.multitask import Heads, MultiTask, build_multitask
 from assay.models.outputs import BoxOutputs, Outputs
@@ -283,76 +282,6 @@ def test_labels_without_a_head_are_left_out():
 def test_targets_that_do_not_fit_together_are_told():
     with pytest.raises(DatasetError, match=r"differ in number\n  got: 2, none, none, none, none"):
         Target(boxes_xyxy=torch.zeros(2, 4))
-
-
-def scalars(*values: float) -> dict[str, torch.Tensor]:
-    return {task: torch.tensor(value) for task, value in zip(("class", "boxes"), values, strict=False)}
-
-
-def test_losses_are_brought_to_one_scale_and_then_left_there():
-    balance = Balance(("class", "boxes"))
-    assert balance(scalars(2.0, 10.0)) == 12  # in warm-up as they are
-    for _ in range(50):
-        balance(scalars(2.0, 10.0))
-    balance.freeze()
-    assert balance(scalars(2.0, 10.0)).item() == pytest.approx(2.0)
-    for _ in range(50):
-        balance(scalars(200.0, 1.0))
-    assert balance.scales.tolist() == pytest.approx([2.0, 10.0])
-    assert balance(scalars(1.0, 5.0)).item() == pytest.approx(1.0)
-
-
-def test_a_task_that_a_batch_lacks_leaves_its_mean_alone():
-    balance = Balance(("class", "boxes"))
-    balance(scalars(4.0, 8.0))
-    balance(scalars(4.0, 0.0))
-    balance.freeze()
-    assert balance.scales.tolist() == pytest.approx([4.0, 8.0])
-
-
-def test_scales_have_a_floor_and_a_task_not_met_keeps_its_own():
-    balance = Balance(("class", "boxes"), weights={"boxes": 3.0})
-    balance(scalars(1e-6, 0.0))
-    balance.freeze()
-    assert balance.scales.tolist() == pytest.approx([0.05, 1.0])
-    assert balance(scalars(0.0, 2.0)).item() == pytest.approx(6.0)
-
-
-def test_scales_travel_with_a_checkpoint():
-    balance, twin = Balance(("class", "boxes")), Balance(("class", "boxes"))
-    balance(scalars(3.0, 7.0))
-    balance.freeze()
-    twin.load_state_dict(balance.state_dict())
-    assert twin.scales.tolist() == balance.scales.tolist()
-
-
-def test_the_mean_is_that_of_all_processes_and_validation_does_not_count():
-    balance = Balance(("class", "boxes"), mean=lambda values: values * 2)
-    balance(scalars(1.0, 2.0))
-    balance.eval()(scalars(100.0, 100.0))
-    balance.freeze()
-    assert balance.scales.tolist() == pytest.approx([2.0, 4.0])
-
-
-def test_balance_takes_what_the_losses_give():
-    losses: Losses = MultiTaskLoss()(outputs(2), goal(labelled(0), labelled(1)))
-    balance = Balance(tuple(losses.tasks))
-    torch.testing.assert_close(balance(losses.tasks), sum(losses.tasks.values()))
-
-
-def test_a_weight_of_an_unknown_loss_is_told():
-    with pytest.raises(ConfigError, match=r"unknown loss 'boxs'.*\n  fix: did you mean boxes"):
-        Balance(("class", "boxes"), weights={"boxs": 3.0})
-
-
-@pytest.mark.parametrize("value", [float("inf"), float("nan")])
-def test_one_loss_that_is_no_number_leaves_the_scale_alone(value):
-    balance = Balance(("class", "boxes"))
-    balance(scalars(4.0, 8.0))
-    balance(scalars(4.0, value))
-    balance(scalars(4.0, 8.0))
-    balance.freeze()
-    assert balance.scales.tolist() == pytest.approx([4.0, 8.0])
 
 
 def test_the_batches_of_a_step_together_have_the_gradient_of_one():

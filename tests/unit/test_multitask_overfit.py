@@ -8,8 +8,7 @@ import torch
 
 from assay.boxes import iou
 from assay.configs import ModelConfig
-from assay.losses.balance import Balance
-from assay.losses.multitask import TASKS, MultiTaskLoss
+from assay.losses.multitask import MultiTaskLoss
 from assay.losses.targets import Target, collate, cover
 from assay.models.multitask import Heads, MultiTask, build_multitask
 from assay.models.outputs import BoxOutputs, Outputs
@@ -55,18 +54,13 @@ def draw(seed: int) -> tuple[torch.Tensor, Target]:
 
 
 def train(model: MultiTask, x: torch.Tensor, targets: list[Target]) -> None:
-    loss, balance = (
-        MultiTaskLoss(),
-        Balance(tuple(t for t in TASKS if t in ("class", "boxes", "masks", "pixels"))),
-    )
+    loss = MultiTaskLoss()
     optimiser = torch.optim.AdamW(model.parameters(), lr=LR, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LR, total_steps=STEPS, pct_start=0.1)
     goal = collate(targets, HEADS, (SIDE, SIDE))
-    for step in range(STEPS):
-        if step == STEPS // 10:
-            balance.freeze()
+    for _ in range(STEPS):
         optimiser.zero_grad()
-        balance(loss(model(x), goal).tasks).backward()
+        sum(loss(model(x), goal).tasks.values()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimiser.step()
         schedule.step()

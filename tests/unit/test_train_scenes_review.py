@@ -160,9 +160,7 @@ def test_what_is_slow_the_first_time_is_not_measured(
 # ---- several processes
 
 
-def test_counts_and_scales_are_those_of_all_processes(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counts_are_those_of_all_processes(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def reduce(values: torch.Tensor, *, reduction: str) -> torch.Tensor:
@@ -172,10 +170,9 @@ def test_counts_and_scales_are_those_of_all_processes(
     monkeypatch.setitem(vars(sys.modules[SceneJob.__module__]), "reduce", reduce)
     learn = parts_of(dataset, Shard(0, 2), heads=("class", "tags"), batch=2).learn
     assert learn.loss.processes == 2
-    learn.balance({"class": torch.tensor(2.0), "tags": torch.tensor(1.0)})
     targets = collate([Target(label=1)], Heads(classes=4), (32, 32))
     learn.loss(Outputs(class_logits=torch.zeros(1, 4)), targets)
-    assert asked == ["mean", "sum"]
+    assert asked == ["sum"]
 
 
 def test_what_is_only_tried_waits_for_no_other_process() -> None:

@@ -108,7 +108,6 @@ def fit(f: Fit) -> None:
             value, norm = _update(f, stream)
             place.step += 1
             place.seconds = f.spent + time.monotonic() - begun
-            f.learn.after(f.plan.progress(place.step), f.plan.warmup)
             watch.step(_facts(f, value, norm), time.monotonic() - at)
             if _should_judge(f):
                 _judge(f)
@@ -287,16 +286,13 @@ def save_place(f: Fit) -> None:
             "step_s": {str(k): v for k, v in f.step_s.items()},
             "judge_s": f.judge_s,
         }
-        learned = {f"learn.{name}": value for name, value in f.learn.state_dict().items()}
-        save_tensors(f.last, pack(f.plain, f.average, f.optimiser) | learned, state)
+        save_tensors(f.last, pack(f.plain, f.average, f.optimiser), state)
 
 
 def restore_place(f: Fit) -> None:
     """Take weights, average, optimiser, plan and place from the checkpoint."""
     tensors, state = load_tensors(f.last)
     unpack(tensors, f.plain, f.average, f.optimiser)
-    learned = {n.removeprefix("learn."): v for n, v in tensors.items() if n.startswith("learn.")}
-    f.learn.load_state_dict(learned)
     f.plan, f.place, f.lr = Plan.from_dict(state["plan"]), Place(**state["place"]), state["lr"]
     f.step_s = {int(k): v for k, v in state["step_s"].items()}
     f.judge_s = state["judge_s"]

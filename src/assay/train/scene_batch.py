@@ -1,8 +1,9 @@
 """Batches of partly labelled scenes: which pictures, changed how, with what is known of them afterwards.
 
-Pictures are drawn by what they teach: those with the same set of labels form a stratum, and n pictures of one are
-drawn at a rate of sqrt(n), so that few boxes are not drowned by many tags and are not seen to death either. Where all
-pictures teach the same, every epoch shows each of them once. As in ``batch``, everything is a function of (seed, step).
+Pictures are drawn by what they teach: those with the same set of labels form a stratum, and n pictures of one that
+teach h heads are drawn at a rate of h sqrt(n), so that few boxes are not drowned by many tags and are not seen to death
+either; a pass over the network costs the same whatever it teaches. Where all pictures teach the same, every epoch shows
+each of them once. As in ``batch``, everything is a function of (seed, step).
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def stratum_weights(known: Sequence[Known], heads: Sequence[str]) -> NDArray[np.
     teaches = strata.any(axis=1)
     if len(strata) == 1 and teaches.all():
         return None
-    each = np.where(teaches, 1 / np.sqrt(counts), 0.0)[owner.reshape(-1)]
+    each = np.where(teaches, strata.sum(axis=1) / np.sqrt(counts), 0.0)[owner.reshape(-1)]
     return np.asarray(each / each.sum())
 
 

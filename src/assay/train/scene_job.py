@@ -111,11 +111,11 @@ class SceneJob(Job):
             reduce=partial(reduce, reduction="sum"),
             processes=shard.world,
         )
-        to_tensors, mean = ToTensors(recipe.preprocess, channels, device), partial(reduce, reduction="mean")
+        to_tensors = ToTensors(recipe.preprocess, channels, device)
         judge = self._judge(material, device)
         return Parts(
             batches,
-            LearnScenes(heads, loss, to_tensors, mean=mean).to(device),
+            LearnScenes(loss, to_tensors).to(device),
             judge,
             channels,
             final=LOOKS * (len(judge or ()) + len(material.test or ())),

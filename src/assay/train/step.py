@@ -16,7 +16,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Learn(Protocol):
-    """What a step minimises. It is kept in the checkpoint where it has a state of its own."""
+    """What a step minimises."""
 
     @property
     def parts(self) -> dict[str, Tensor]:
@@ -31,24 +31,12 @@ class Learn(Protocol):
         """(B, C, S, S) float32: what the network is shown."""
         ...
 
-    def after(self, progress: float, warmup: float) -> None:
-        """Told after every step where the run stands."""
-        ...
-
     def train(self, mode: bool = True) -> Any:
         """Whether it takes in what it sees; as ``nn.Module.train``."""
         ...
 
     def eval(self) -> Any:
         """As ``nn.Module.eval``."""
-        ...
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """What it has learned of the run so far."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> Any:
-        """The inverse of ``state_dict``."""
         ...
 
 
@@ -72,9 +60,6 @@ class LearnClasses(nn.Module):
     def images(self, batch: Any) -> Tensor:
         """As ``Learn``."""
         return self._to_tensors(batch.images)
-
-    def after(self, progress: float, warmup: float) -> None:
-        """Nothing changes over a run."""
 
 
 class ToTensors:
