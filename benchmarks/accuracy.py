@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks.answers import Answers, read_assay, read_peer, score, split_digest
 from benchmarks.data.tree import read_rows
+from benchmarks.jobs import wanted
 from benchmarks.machine import (
     PEERS_PYTHON,
     RESULTS,
@@ -163,15 +164,10 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def wanted_jobs(jobs: Iterator[Job], filters: list[str]) -> list[Job]:
-    """Jobs whose name contains, for one of the filters, all of its comma-separated words."""
-    return [job for job in jobs if any(all(w in job.name for w in f.split(",")) for f in filters)]
-
-
 def main() -> int:
     args = parse()
     failed = 0
-    for job in wanted_jobs(all_jobs(args.minutes), args.jobs):
+    for job in wanted(all_jobs(args.minutes), args.jobs):
         table = args.data / DATASETS[job.dataset][0]
         why = obstacle(job, table, args.shared)
         rows = [] if why else read_rows(table)

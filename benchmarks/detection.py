@@ -27,8 +27,8 @@ from typing import Any
 from assay.data.read import read_dataset
 from assay.metrics.resample import Scores
 from assay.types import Dataset
-from benchmarks.accuracy import wanted_jobs
 from benchmarks.data.make_bccd import SPLITS
+from benchmarks.jobs import newest_runs, run_jobs
 from benchmarks.machine import PEERS_PYTHON, append_line, cores, peer_environment, read_lines, stamp
 from benchmarks.scene_scores import (
     Found,
@@ -43,14 +43,14 @@ from benchmarks.scene_scores import (
     over_folds,
 )
 from benchmarks.series import add_arguments
-from benchmarks.timed import BROKEN, run_timed
+from benchmarks.timed import run_timed
 
 SETTINGS: dict[tuple[str, str], str] = {
     # (system, setting) -> options
     ("assay", "default"): "",
     ("ultralytics", "yolo26n-320"): "--model yolo26n.yaml --imgsz 320 --threads {cores} --cache",
     ("ultralytics", "yolo26n-640"): "--model yolo26n.yaml --imgsz 640 --threads {cores} --cache",
-    ("torchvision", "fasterrcnn-mobilenet-320"): "--threads {cores}",
+    ("torchvision", "fasterrcnn-mobilenet-320"): "--batch 2 --bf16 --lr 0.005 --threads {cores}",
 }
 SEEDS = (0, 1, 2)
 Line = dict[str, Any]
@@ -150,18 +150,13 @@ def run_job(job: Job, args: argparse.Namespace, part: Dataset) -> Line:
     }
 
 
-def is_done(job: Job, lines: list[Line]) -> bool:
-    """Whether a line of the same job and options is there."""
-    return any(line.get("job") == job.name and line.get("options") == job.options for line in lines)
-
-
 def compare(args: argparse.Namespace) -> list[Line]:
     """One line an arm, and one for Assay minus each peer, for whatever has runs on the disk and lines."""
     parts: dict[str, Dataset] = {}
     arms: dict[tuple[float, bool], dict[str, dict[str, list[Scores]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
-    for line in {line["job"]: line for line in read_lines(args.results) if line["kind"] == "run"}.values():
+    for line in newest_runs(read_lines(args.results)):
         job = Job(*(line[name] for name in ("split", "minutes", "system", "setting", "seed")))
         out = args.runs / "detection" / job.name
         if (job.system, job.setting) not in SETTINGS or not out.is_dir():
@@ -233,24 +228,13 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
-    failed = 0
-    for job in [] if args.compare or args.summary else wanted_jobs(all_jobs(args.minutes), args.jobs):
-        why = obstacle(job, args.data)
-        if not why and not args.again and is_done(job, read_lines(args.results)):
-            why = "done before"
-        if why or args.list:
-            print(f"{job.name}: {f'skipped, {why}' if why else 'to do'}")
-            continue
-        try:
-            line = run_job(job, args, test_part(args.data, job.split))
-        except BROKEN as error:
-            failed += 1
-            print(f"{job.name}: failed, {error}", flush=True)
-            continue
-        append_line(args.results, line)
-        print(
-            f"{job.name}: AP50 {line['ap50']['value']:.3f} in {line['wall_s'] / 60:.1f} minutes", flush=True
-        )
+    failed = run_jobs(
+        [] if args.compare or args.summary else all_jobs(args.minutes),
+        args,
+        obstacle=lambda job: obstacle(job, args.data),
+        run=lambda job: run_job(job, args, test_part(args.data, job.split)),
+        told=lambda line: f"AP50 {line['ap50']['value']:.3f}",
+    )
     if not args.list and not args.summary:
         for line in compare(args):
             append_line(args.results, line)

@@ -35,7 +35,7 @@ from typing import Any
 from assay.metrics.average_precision import scores as ap_scores
 from assay.metrics.resample import Scores
 from assay.metrics.scene_evaluation import SceneEvaluation
-from benchmarks.accuracy import wanted_jobs
+from benchmarks.jobs import newest_runs, run_jobs
 from benchmarks.machine import append_line, read_lines, stamp
 from benchmarks.multitask_cost import costs
 from benchmarks.scene_scores import (
@@ -49,7 +49,7 @@ from benchmarks.scene_scores import (
     tag_scores_of,
 )
 from benchmarks.series import add_arguments
-from benchmarks.timed import BROKEN, run_timed
+from benchmarks.timed import run_timed
 
 WITH, WITHOUT = "ccp/ccp.parquet", "ccp-masks-only/ccp.parquet"
 SAME = "--size 320 --batch 16"
@@ -139,15 +139,10 @@ def run_job(job: Job, args: argparse.Namespace) -> Line:
     return {**line, "wall_s": round(wall, 1), **facts, "scores": told}
 
 
-def is_done(job: Job, lines: list[Line]) -> bool:
-    """Whether a line of the same job and options is there."""
-    return any(line.get("job") == job.name and line.get("options") == job.options for line in lines)
-
-
 def compare(args: argparse.Namespace) -> list[Line]:
     """One line an arm and head, and the paired differences, for whatever has runs on the disk and lines."""
     runs: dict[tuple[str, float], list[SceneEvaluation]] = defaultdict(list)
-    for line in {line["job"]: line for line in read_lines(args.results) if line["kind"] == "run"}.values():
+    for line in newest_runs(read_lines(args.results)):
         out = args.runs / "multitask" / line["job"]
         if out.is_dir():
             runs[line["arm"], line["minutes"]].append(evaluation_of(out))
@@ -209,33 +204,15 @@ def parse() -> argparse.Namespace:
     return args
 
 
-def run_series(args: argparse.Namespace) -> int:
-    """Run what has no line yet, or name it with ``--list``; how many failed."""
-    failed = 0
-    for job in wanted_jobs(all_jobs(args.minutes, args.multi_minutes), args.jobs):
-        why = obstacle(job, args.data)
-        if not why and not args.again and is_done(job, read_lines(args.results)):
-            why = "done before"
-        if why or args.list:
-            print(f"{job.name}: {f'skipped, {why}' if why else 'to do'}")
-            continue
-        try:
-            line = run_job(job, args)
-        except BROKEN as error:
-            failed += 1
-            print(f"{job.name}: failed, {error}", flush=True)
-            continue
-        append_line(args.results, line)
-        told = ", ".join(f"{head} {line['scores'][head][MAIN[head]]['value']:.3f}" for head in line["scores"])
-        print(f"{job.name}: {told} in {line['wall_s'] / 60:.1f} minutes", flush=True)
-    return failed
-
-
 def main() -> int:
     args = parse()
-    failed = 0
-    if not (args.compare or args.cost or args.summary):
-        failed = run_series(args)
+    failed = run_jobs(
+        [] if args.compare or args.cost or args.summary else all_jobs(args.minutes, args.multi_minutes),
+        args,
+        obstacle=lambda job: obstacle(job, args.data),
+        run=lambda job: run_job(job, args),
+        told=lambda line: ", ".join(f"{h} {s[MAIN[h]]['value']:.3f}" for h, s in line["scores"].items()),
+    )
     if args.cost:
         folders = {arm: args.runs / "multitask" / f"{arm}/{args.minutes:g}/s0" for arm in SINGLES}
         folders["multi"] = args.runs / "multitask" / f"multi/{args.multi_minutes:g}/s0"

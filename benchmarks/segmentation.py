@@ -26,7 +26,7 @@ import numpy as np
 from assay.data.read import read_dataset
 from assay.metrics.segment import PixelCounts, pixel_class_rows
 from assay.types import PARTS, Dataset
-from benchmarks.accuracy import wanted_jobs
+from benchmarks.jobs import newest_runs, run_jobs
 from benchmarks.machine import PEERS_PYTHON, append_line, cores, peer_environment, read_lines, stamp
 from benchmarks.scene_scores import (
     apart,
@@ -38,7 +38,7 @@ from benchmarks.scene_scores import (
     pixel_scores_of,
 )
 from benchmarks.series import add_arguments
-from benchmarks.timed import BROKEN, run_timed
+from benchmarks.timed import run_timed
 
 TABLE = "ccp-masks-only/ccp.parquet"
 SETTINGS: dict[tuple[str, str], str] = {
@@ -90,8 +90,8 @@ def command_of(job: Job, data: Path, out: Path) -> list[str]:
     return [str(PEERS_PYTHON), "-m", "benchmarks.peers.smp_unet", "--photos", photos, *budget, *options]
 
 
-def write_photos(data: Path) -> None:
-    """The list of photos and masks that the peer reads."""
+def write_photos(data: Path) -> Dataset:
+    """Write the list of photos and masks that the peer reads; they themselves."""
     dataset = read_dataset(data / TABLE)
     told: dict[str, Any] = {"classes": list(dataset.pixel_classes)}
     for part in PARTS:
@@ -99,6 +99,7 @@ def write_photos(data: Path) -> None:
             [str(s.path.resolve()), str(s.pixels.resolve())] for s in dataset.part(part) if s.pixels
         ]
     (data / "ccp-masks-only" / "photos.json").write_text(json.dumps(told), "utf-8")
+    return dataset
 
 
 def counts_of(job: Job, part: Dataset, out: Path) -> tuple[PixelCounts, Line]:
@@ -122,13 +123,14 @@ def counts_of(job: Job, part: Dataset, out: Path) -> tuple[PixelCounts, Line]:
     return pixel_counts_of_masks(part, out / "masks"), facts
 
 
-def run_job(job: Job, args: argparse.Namespace, part: Dataset) -> Line:
+def run_job(job: Job, args: argparse.Namespace) -> Line:
     """Run one job to its end; its result line.
 
     Raises
     ------
     subprocess.CalledProcessError : the tool failed; its words are in ``....log.txt`` beside the run.
     """
+    part = write_photos(args.data).part("test")
     out = args.runs / "segmentation" / job.name
     line = {"kind": "run", "job": job.name, **asdict(job), "options": job.options, **stamp()}
     environment = peer_environment() if job.system != "assay" else None
@@ -144,7 +146,7 @@ def compare(args: argparse.Namespace) -> Iterator[Line]:
     """One line an arm, and one for Assay minus the peer, for whatever has runs on the disk and lines."""
     part = read_dataset(args.data / TABLE).part("test")
     found: dict[float, dict[str, list[PixelCounts]]] = defaultdict(lambda: defaultdict(list))
-    for line in {line["job"]: line for line in read_lines(args.results) if line["kind"] == "run"}.values():
+    for line in newest_runs(read_lines(args.results)):
         job = Job(*(line[name] for name in ("minutes", "system", "setting", "seed")))
         out = args.runs / "segmentation" / job.name
         if (job.system, job.setting) in SETTINGS and out.is_dir():
@@ -194,26 +196,13 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
-    failed = 0
-    for job in [] if args.compare or args.summary else wanted_jobs(all_jobs(args.minutes), args.jobs):
-        why = obstacle(job, args.data)
-        same = {"job": job.name, "options": job.options}
-        done = any(all(line.get(k) == v for k, v in same.items()) for line in read_lines(args.results))
-        if not why and not args.again and done:
-            why = "done before"
-        if why or args.list:
-            print(f"{job.name}: {f'skipped, {why}' if why else 'to do'}")
-            continue
-        try:
-            write_photos(args.data)
-            line = run_job(job, args, read_dataset(args.data / TABLE).part("test"))
-        except BROKEN as error:
-            failed += 1
-            print(f"{job.name}: failed, {error}", flush=True)
-            continue
-        append_line(args.results, line)
-        told = line["miou_no_background"]["value"]
-        print(f"{job.name}: mIoU {told:.3f} in {line['wall_s'] / 60:.1f} minutes", flush=True)
+    failed = run_jobs(
+        [] if args.compare or args.summary else all_jobs(args.minutes),
+        args,
+        obstacle=lambda job: obstacle(job, args.data),
+        run=lambda job: run_job(job, args),
+        told=lambda line: f"mIoU {line['miou_no_background']['value']:.3f}",
+    )
     if not args.list and not args.summary and (args.data / TABLE).exists():
         for line in compare(args):
             append_line(args.results, line)

@@ -21,6 +21,7 @@ import numpy as np
 from assay.metrics.interval import Estimate, bootstrap
 from benchmarks.answers import read_assay, score, split_digest
 from benchmarks.data.tree import read_rows
+from benchmarks.jobs import wanted
 from benchmarks.machine import RESULTS, SHARED, append_line, read_lines, stamp
 from benchmarks.summarise import Line, rights
 
@@ -65,11 +66,6 @@ def obstacle(data: Path, shared: Path) -> str:
     if not (data / CLOTHING).exists():
         return f"{data / CLOTHING} is missing: run benchmarks.data.make_clothing"
     return ""
-
-
-def wanted(trainings: Iterable[Training], filters: list[str]) -> list[Training]:
-    """Trainings whose name contains, for one of the filters, all of its comma-separated words."""
-    return [t for t in trainings if any(all(w in t.name for w in f.split(",")) for f in filters)]
 
 
 def run_series(trainings: Iterable[Training], args: argparse.Namespace) -> int:

@@ -49,6 +49,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=0.01, help="peak learning rate")
     parser.add_argument("--warmup", type=float, default=0.05, help="share of the minutes")
+    parser.add_argument("--bf16", action="store_true", help="forward passes of training in bf16")
     parser.add_argument("--threads", type=int, help="threads of torch")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -164,7 +165,8 @@ def train(args: argparse.Namespace, model: torch.nn.Module, data: list[Any], bes
                 group["lr"] = learning_rate(args.lr, args.warmup, progress)
             chosen = [data[i] for i in order[start : start + args.batch]]
             chosen = [flipped(*one) if rng.random() < 0.5 else one for one in chosen]
-            losses = model([image.float() / 255 for image, _ in chosen], [target for _, target in chosen])
+            with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+                losses = model([image.float() / 255 for image, _ in chosen], [target for _, target in chosen])
             loss = sum(losses.values())
             if not math.isfinite(loss.item()):
                 raise FloatingPointError(f"the loss is {loss.item()} after {steps} steps")

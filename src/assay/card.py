@@ -31,7 +31,8 @@ TASKS = ("classify", "scene")
 """The class of a picture alone, or any of class, tags, boxes, masks and pixels (``ModelConfig.heads``)."""
 _CLASSES = ("classes", "object_classes", "pixel_classes")
 _MAPPINGS = ("model", "provenance", "metrics", "parity", "thresholds", "licence")
-_THRESHOLDS = ("abstention", "boxes", "tags")
+_SCORES = ("boxes", "nms_free", "tags")
+_THRESHOLDS = ("abstention", *_SCORES)
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ class Card:
     ``channels``. ``provenance`` holds the run's command, data, split hash, seed, machine, minutes, versions;
     ``metrics`` the evaluations by part; ``parity`` the measured agreement of each export with the checkpoint;
     ``thresholds`` is empty, or holds under "abstention" when answers are held back (``assay.decide.stored``), under
-    "boxes" the ``score`` from which a found thing is told and the target it was picked for, and under "tags" the same;
-    ``licence`` the licence and origin of the weights. ``object_classes`` and ``pixel_classes`` are those of boxes and
-    of pixels, empty where the network has no such head.
+    "boxes" the ``score`` from which a found thing is told and the target it was picked for, and under "tags" the same,
+    and in a run folder under "nms_free" that of the boxes that need no suppression; ``licence`` the licence and origin
+    of the weights. ``object_classes`` and ``pixel_classes`` are those of boxes and of pixels, empty where the network
+    has no such head.
     """
 
     classes: ClassNames
@@ -207,7 +209,7 @@ def _threshold_faults(values: dict[str, Any]) -> list[str]:
     faults = [f"unknown field thresholds.{name}" for name in values if name not in _THRESHOLDS]
     wrong = [name for name, value in values.items() if not isinstance(value, dict)]
     faults += [f"thresholds.{name} is no object" for name in wrong]
-    for name in ("boxes", "tags"):
+    for name in _SCORES:
         score = values[name].get("score") if isinstance(values.get(name), dict) else 0.0
         if not is_number(score) or not 0 <= score < 1:
             faults.append(f"thresholds.{name}.score is {score!r}; it is a number from 0 up to 1"[:120])

@@ -114,6 +114,25 @@ def test_what_leaves_open_what_the_rest_means_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ('{"info": {"ye', 1, ["cut.json line 1 column 11 cannot be read as JSON", "it ends too early"]),
+        ('{"hello": 1}', 2, ["cut.json is no data set that Assay knows", "a file ending in '.json'"]),
+    ],
+)
+def test_a_file_without_the_keys_of_any_format(
+    cli, tmp_path: Path, text: str, code: int, words: list[str]
+) -> None:
+    data = tmp_path / "cut.json"
+    data.write_text(text)
+    for verb in ERROR:
+        outcome = said(cli, verb, data, tmp_path)
+        assert outcome.code == code, verb
+        for word in words:
+            assert word in outcome.err, verb
+
+
 def test_an_empty_folder_is_refused(cli, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for verb, code in ERROR.items():

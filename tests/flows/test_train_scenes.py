@@ -13,7 +13,10 @@ import pytest
 from tests.drawn_scenes import write_scenes
 from tests.flows.test_train import finish, losses, start, wait_for_step
 
+from assay.errors import ConfigError
+from assay.export.export import export
 from assay.train.predictor import load_run
+from assay.train.retell import retell
 from assay.train.start import train
 
 SMALL: dict[str, Any] = {"size": 64, "batch": 4, "precision": "fp32", "progressive": False}
@@ -88,3 +91,18 @@ def test_the_drawn_scenes_are_learned(tmp_path: Path) -> None:
     assert scores["masks"] > 0.4
     assert scores["pixels"] > 0.8
     assert np.isfinite(list(scores.values())).all()
+    picked = run.card.thresholds
+    assert picked["nms_free"]["ap50"] > 0.3
+    assert picked["nms_free"]["score"] != picked["boxes"]["score"]
+    free = export(run, tmp_path / "free.bundle", nms_free=True).card.thresholds
+    assert free == {"boxes": picked["nms_free"]}
+    again = retell(run, target="recall", value=0.5)
+    assert again.threshold["target"] == "recall"
+    assert again.evaluations["validation"].told_from == again.threshold["score"]
+    assert load_run(run.folder).card.thresholds == {"boxes": again.threshold}  # the twin's score was for F1
+
+
+def test_a_score_to_tell_things_from_needs_things(drawn: Path, tmp_path: Path) -> None:
+    run = train(drawn, tmp_path / "run", epochs=1, heads=("pixels",), **SMALL)
+    with pytest.raises(ConfigError, match=r"finds no things\n  got: it tells pixels"):
+        retell(run, target="recall", value=0.5)

@@ -17,6 +17,7 @@ from benchmarks.answers import Answers, score  # noqa: E402
 from benchmarks.data import make_clothing, make_grocery  # noqa: E402
 from benchmarks.data.coarse import coarse_of, coarse_right  # noqa: E402
 from benchmarks.data.tree import read_rows, tree_name, write_tree  # noqa: E402
+from benchmarks.jobs import wanted  # noqa: E402
 
 
 @pytest.fixture
@@ -207,7 +208,7 @@ def test_jobs_are_unique_filtered_and_resumed():
     jobs = list(accuracy.all_jobs(10))
     assert len({job.name for job in jobs}) == len(jobs)
     assert {job.tool for job in jobs if job.dataset == "grocery-coarse"} == {"assay"}
-    some = accuracy.wanted_jobs(iter(jobs), ["clothing,assay,s1"])
+    some = wanted(iter(jobs), ["clothing,assay,s1"])
     assert {(job.dataset, job.tool, job.seed) for job in some} == {("clothing", "assay", 1)}
     line = {"job": some[0].name, "options": some[0].options, "minutes": 10, "split": "h"}
     assert accuracy.is_done(some[0], "h", [line])

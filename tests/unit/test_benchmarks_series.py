@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from benchmarks import few_pictures, preprocessing, series
 from benchmarks.data.tree import read_rows, write_rows
+from benchmarks.jobs import wanted
 
 from assay.cli.command import build_parser, parse
 from assay.tables import COMMANDS
@@ -73,7 +74,7 @@ def test_trainings_are_unique_written_down_and_parse(data, tmp_path):
 
 def test_filters_and_resuming(data):
     found = list(few_pictures.trainings(data))
-    some = series.wanted(found, ["scratch,s1", "80/frozen"])
+    some = wanted(found, ["scratch,s1", "80/frozen"])
     assert {training.name for training in some} == {
         *(f"{count}/scratch/s1" for count in ("5", "20", "80", "all")),
         *(f"80/frozen/s{seed}" for seed in (0, 1, 2)),

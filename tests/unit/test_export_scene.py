@@ -151,6 +151,15 @@ def test_the_twin_and_the_graph_without_suppression(home, report, free):
     assert "assay evaluate" in free.notes[0]
 
 
+def test_the_answers_without_suppression_have_a_score_of_their_own():
+    own = {"score": 0.21, "target": "f1"}
+    card = replace(CARD, thresholds={**CARD.thresholds, "nms_free": own})
+    free, plain = (scene_export(lively_network(), card, nms_free=nms_free) for nms_free in (True, False))
+    assert free.card.thresholds == {"boxes": own, "tags": {"score": 0.4}}
+    assert plain.card.thresholds == CARD.thresholds
+    assert (len(free.notes), len(plain.notes)) == (1, 0)
+
+
 def test_heads_that_are_dropped_leave_the_card_too(home, free):
     card = load_bundle(free.path).card
     assert card.heads == ("class", "boxes")

@@ -65,7 +65,7 @@ def _text_in(path: Path) -> str:
 
 
 def _not_json(name: str, text: str, error: json.JSONDecodeError) -> DatasetError:
-    at_end = not text[error.pos :].strip()
+    at_end = not text[error.pos :].strip() or error.msg.startswith("Unterminated string")
     around = " ".join(text[max(0, error.pos - _AROUND) : error.pos + _AROUND].split())
     fix = "it ends too early: copy it again" if at_end else f"correct it there, or {_WRITE_AGAIN}"
     what = f"{name} line {error.lineno:,} column {error.colno:,} cannot be read as JSON"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from assay.configs import ReadConfig
 from assay.data.formats import Format
+from assay.data.json_file import read_json_file
 from assay.errors import ConfigError
 from assay.tables import FORMATS
 from assay.types import Dataset
@@ -42,7 +43,7 @@ def recognise(path: Path, name: str | None = None) -> Format:
 
     Raises
     ------
-    ConfigError : no format, or more than one, recognises the path.
+    ConfigError : no format, or more than one, recognises the path. DatasetError : it is a JSON file that is damaged.
     """
     if name is not None:
         return load_format(name)
@@ -57,6 +58,8 @@ def recognise(path: Path, name: str | None = None) -> Format:
         return load_format(found[0])
     if found:
         raise ConfigError(f"{path} looks like {' and '.join(found)}", fix=f"name one: --format {found[0]}")
+    if path.is_file() and path.suffix.lower() == ".json":
+        read_json_file(path)  # one that was cut off has lost the keys it is known by, so this tells the line
     raise ConfigError(
         f"{path} is no data set that Assay knows",
         got=f"a file ending in {path.suffix!r}"

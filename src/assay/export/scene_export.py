@@ -80,18 +80,25 @@ def scene_export(
         return _with_licence(model, card)
     if "boxes" in wanted:
         dropped.append("one-to-many" if nms_free else "one-to-one")
-    thresholds = card.thresholds.get("boxes", {})
-    notes = []
-    if nms_free and thresholds:
-        thresholds = {**thresholds, "picked_on": "boxes with suppression"}
-        notes.append(
-            f"the score from which things are told ({thresholds.get('score', 0):.2f}) and the measurements on the "
-            "card are those of the other answers; `assay evaluate` measures this Bundle"
-        )
-    card = _without(
-        replace(card, thresholds={**card.thresholds, **({"boxes": thresholds} if thresholds else {})}), wanted
+    card, notes = _told(card, nms_free=nms_free)
+    return SceneExport(model.without(*dropped) if dropped else model, _without(card, wanted), notes)
+
+
+def _told(card: Card, *, nms_free: bool) -> tuple[Card, tuple[str, ...]]:
+    """The card with the score of the answers that are exported, and what the user should know of it."""
+    thresholds = dict(card.thresholds)
+    own = thresholds.pop("nms_free", None)
+    if not nms_free or "boxes" not in thresholds:
+        return replace(card, thresholds=thresholds), ()
+    note = (
+        "the measurements on the card are those of the other answers; `assay evaluate` measures this Bundle"
     )
-    return SceneExport(model.without(*dropped) if dropped else model, card, tuple(notes))
+    if own is None:
+        thresholds["boxes"] = {**thresholds["boxes"], "picked_on": "boxes with suppression"}
+        note = f"the score from which things are told ({thresholds['boxes'].get('score', 0):.2f}) and {note}"
+    else:
+        thresholds["boxes"] = own
+    return replace(card, thresholds=thresholds), (note,)
 
 
 def _require_exportable(model: nn.Module, card: Card) -> None:

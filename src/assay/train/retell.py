@@ -74,5 +74,7 @@ def retell(run: str | Path | Any, **options: Any) -> Retold:
     told = {part: one.at(picked["score"]) for part, one in found.items()}
     for one in told.values():
         one.save(folder / "evaluation")
-    replace(card, thresholds={**card.thresholds, "boxes": picked}).save(folder / "card.json")
+    # what was found without suppression is not kept, so its score cannot follow the new target
+    kept = {name: value for name, value in card.thresholds.items() if name != "nms_free"}
+    replace(card, thresholds={**kept, "boxes": picked}).save(folder / "card.json")
     return Retold(folder, picked, told)

@@ -19,8 +19,6 @@ from assay.losses.classify import build_loss
 from assay.losses.multitask import MultiTaskLoss
 from assay.metrics.reliability import fit_temperature
 from assay.metrics.scene_evaluate import evaluate_scenes
-from assay.metrics.scene_evaluation import SceneEvaluation
-from assay.metrics.scene_threshold import pick_box_threshold
 from assay.models.scene_models import build_scene_model
 from assay.models.scene_start import start_from
 from assay.pipeline_scene import told_from
@@ -35,6 +33,7 @@ from assay.train.scene_judge import SceneJudge
 from assay.train.scene_loss import LearnScenes
 from assay.train.scene_material import SceneMaterial, gather_scenes
 from assay.train.scene_predictor import ScenePredictor
+from assay.train.scene_told import pick_told
 from assay.train.step import ToTensors, channels_last
 from assay.types import Dataset
 
@@ -149,7 +148,9 @@ class SceneJob(Job):
         model, dataset = f.plain.eval(), material.dataset
         if material.validation is not None:
             found = evaluate_scenes(ScenePredictor(model, card, f.folder), dataset, "validation")
-            card = _told(card, found, record)
+            told = pick_told(model, card, f.folder, dataset, found)
+            card = replace(card, thresholds={**card.thresholds, **told})
+            record.add(thresholds=card.thresholds)
             evaluations["validation"] = found.at(told_from(card))
         if material.test is not None:
             evaluations["test"] = evaluate_scenes(ScenePredictor(model, card, f.folder), dataset, "test")
@@ -165,13 +166,3 @@ class SceneJob(Job):
             card = replace(card, temperature=fit_temperature(*judge.class_logits(f.plain)))
         record.add(temperature=card.temperature)
         return card
-
-
-def _told(card: Card, found: SceneEvaluation, record: RunRecord) -> Card:
-    """The card with the score of the greatest F1 on validation, where anything was found."""
-    picked = pick_box_threshold(found) if found.boxes is not None else {}
-    if not picked:
-        return card
-    thresholds = {**card.thresholds, "boxes": picked}
-    record.add(thresholds=thresholds)
-    return replace(card, thresholds=thresholds)
