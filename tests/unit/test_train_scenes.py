@@ -97,6 +97,13 @@ def test_heads_of_the_whole_picture_keep_the_recipe_of_classes(dataset: Dataset)
     assert tags.train.lr == pytest.approx(2e-3 * 0.5**0.5)
 
 
+def test_smaller_pictures_come_in_larger_batches(dataset: Dataset) -> None:
+    sizes = (8, 64, 96, 160, 320, 640, 4096)
+    found = [recipe_for(dataset, {"heads": ("boxes",), "size": size}).train.batch for size in sizes]
+    assert found == [64, 64, 64, 32, 16, 8, 8]
+    assert recipe_for(dataset, {"heads": ("boxes",), "size": 64, "batch": 4}).train.batch == 4
+
+
 def test_a_lone_tag_is_no_class(dataset: Dataset) -> None:
     """A reader sets ``label`` where a picture has one tag."""
     table = dataset.table.drop_columns(["label", "objects", "pixels"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 SCENE_DEFAULTS: dict[str, Any] = {"resize": "letterbox", "colour_jitter": 0.3, "trivial": False}
 """The whole picture is looked at, and boxes can be brought back to it."""
-DENSE_DEFAULTS: dict[str, Any] = {"size": 320, "batch": 16}
+DENSE_SIZE, DENSE_BATCH = 320, 16
 """With boxes or pixels: a size at which small things are still there; each picture teaches at hundreds of points."""
+LEAST_BATCH, MOST_BATCH = 8, 64
 WITH_PICTURE_LABELS: dict[str, Any] = {"mosaic": 0.2}
 """What four pictures in one show as a whole nobody said, so the heads of class and tags learn nothing from a mosaic."""
 FOR_CLASSES_ALONE = ("mixup", "cutmix", "erase", "blur", "noise", "crop_scale", "crop_ratio", "crop_share")
@@ -51,10 +53,21 @@ def recipe_for(dataset: Dataset, options: Mapping[str, Any]) -> Recipe:
         return recipe
     _refuse_useless(options, heads)
     defaults = dict(SCENE_DEFAULTS)
-    defaults |= DENSE_DEFAULTS if is_dense(heads) else {}
+    if is_dense(heads):
+        size = recipe.preprocess.size if "size" in options else DENSE_SIZE
+        defaults |= {"size": size, "batch": dense_batch(size)}
     defaults |= WITH_PICTURE_LABELS if {"class", "tags"} & set(heads) else {}
     recipe = ask({**defaults, **options})
     return replace(recipe, model=replace(recipe.model, heads=heads))
+
+
+def dense_batch(size: int) -> int:
+    """Pictures a step at this side in px: the smaller the side the more, in powers of two.
+
+    A step of few small pictures takes hardly less time than one of many, as it is made of the same operations.
+    """
+    wanted = DENSE_BATCH * DENSE_SIZE / size
+    return min(MOST_BATCH, max(LEAST_BATCH, 2 ** round(math.log2(wanted))))
 
 
 def _refuse_useless(options: Mapping[str, Any], heads: tuple[str, ...]) -> None:
