@@ -1,8 +1,7 @@
 """What a step of a network with several heads minimises: the losses of its tasks, added up as they are.
 
 Each is a mean over its own items, so all of them are of the order of 1. Dividing them by what they were at the end of
-warm-up gave the tags, which are easy, half the trunk's gradient, and boxes and pixels were worse for it
-(docs/architecture.md has the figures).
+warm-up was tried and gained nothing (docs/architecture.md has the figures).
 """
 
 from __future__ import annotations
