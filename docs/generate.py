@@ -116,7 +116,9 @@ def _shared_line(group: str, shared: list[Option]) -> str:
 
 
 def _is_shared(action: argparse.Action, options: dict[str, Option]) -> bool:
-    return action.dest in options and action.default is argparse.SUPPRESS
+    """Whether a flag is an option of a training run: a verb's own option may have the same name."""
+    found = options.get(action.dest)
+    return found is not None and _meaning(action) == found.text
 
 
 def _spelling(action: argparse.Action) -> str:

@@ -77,12 +77,17 @@ class PreprocessConfig(Config):
     """What happens to a decoded picture before the network sees it. Travels in the Bundle."""
 
     size: int = option(
-        160, "side of the square the network sees", low=8, high=4096, unit="px", group="preprocess"
+        160,
+        "side of the square the network sees; 320 where boxes or pixels are learned",
+        low=8,
+        high=4096,
+        unit="px",
+        group="preprocess",
     )
     colour: str = option("rgb", "what the network sees", choices=("rgb", "gray"), group="preprocess")
     resize: str = option(
         "crop",
-        "stretch; letterbox (pad the short side); crop (centre)",
+        "stretch; letterbox (pad the short side; the one for other heads than the class); crop (centre)",
         choices=("stretch", "letterbox", "crop"),
         group="preprocess",
     )
@@ -117,14 +122,14 @@ class AugmentConfig(Config):
 
     crop_scale: tuple[float, ...] = option(
         (0.35, 1.0),
-        "random resized crop: least and greatest share of the area",
+        "classifiers: random resized crop, least and greatest share of the area",
         low=0.01,
         high=1.0,
         group="augment",
     )
     crop_ratio: tuple[float, ...] = option(
         (0.75, 1.3333),
-        "random resized crop: least and greatest width / height",
+        "classifiers: random resized crop, least and greatest width / height",
         low=0.1,
         high=10.0,
         group="augment",
@@ -132,17 +137,27 @@ class AugmentConfig(Config):
     flip: float = option(0.5, "chance of a left-right flip", low=0.0, high=1.0, group="augment")
     flip_vertical: float = option(0.0, "chance of an upside-down flip", low=0.0, high=1.0, group="augment")
     colour_jitter: float = option(
-        0.0, "strength of random brightness, contrast, saturation, hue", low=0.0, high=1.0, group="augment"
+        0.0,
+        "strength of random brightness, contrast, saturation, hue; 0.3 with other heads than the class",
+        low=0.0,
+        high=1.0,
+        group="augment",
     )
     trivial: bool = option(
-        True, "TrivialAugment (Mueller and Hutter 2021): one random operation a picture", group="augment"
+        True,
+        "classifiers: TrivialAugment (Mueller and Hutter 2021), one random operation a picture",
+        group="augment",
     )
-    erase: float = option(0.0, "chance of random erasing", low=0.0, high=1.0, group="augment")
-    blur: float = option(0.0, "chance of a random Gaussian blur", low=0.0, high=1.0, group="augment")
-    noise: float = option(0.0, "chance of random Gaussian noise", low=0.0, high=1.0, group="augment")
+    erase: float = option(0.0, "classifiers: chance of random erasing", low=0.0, high=1.0, group="augment")
+    blur: float = option(
+        0.0, "classifiers: chance of a random Gaussian blur", low=0.0, high=1.0, group="augment"
+    )
+    noise: float = option(
+        0.0, "classifiers: chance of random Gaussian noise", low=0.0, high=1.0, group="augment"
+    )
     mosaic: float = option(
         0.5,
-        "boxes, pixels: chance that a picture is joined with three others",
+        "boxes, pixels: chance that a picture is joined with three others; 0.2 beside class or tags",
         low=0.0,
         high=1.0,
         group="augment",
@@ -188,8 +203,8 @@ class AugmentConfig(Config):
     least_side: float = option(
         1.0, "boxes: a thing narrower than this is no example", low=0.0, high=64.0, unit="px", group="augment"
     )
-    mixup: float = option(0.0, "alpha of mixup; 0 is off", low=0.0, high=10.0, group="augment")
-    cutmix: float = option(0.0, "alpha of cutmix; 0 is off", low=0.0, high=10.0, group="augment")
+    mixup: float = option(0.0, "classifiers: alpha of mixup; 0 is off", low=0.0, high=10.0, group="augment")
+    cutmix: float = option(0.0, "classifiers: alpha of cutmix; 0 is off", low=0.0, high=10.0, group="augment")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -326,7 +341,7 @@ class TrainConfig(Config):
     )
     transfer: str | None = option(
         None,
-        "with weights: train all, only the head (frozen), or head first and then all",
+        "with weights: train all, only the head (frozen), or head first and then all (both for classifiers)",
         choices=("all", "frozen", "probe-then-all"),
         group="train",
     )

@@ -24,7 +24,7 @@ from assay.errors import ConfigError
 from assay.image import to_pillow
 from assay.lettering import Font, fit
 from assay.objects import Objects
-from assay.pixel_masks import IGNORE
+from assay.pixel_masks import BACKGROUND_NAMES, IGNORE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 _PIXELS, _PIXELS_BELOW, _MASKS = 0.5, 0.3, 0.4
 """Share of the class's colour on pixels, on pixels below boxes, and on masks."""
-_BACKGROUNDS = frozenset(
-    {"background", "_background_", "__background__", "null", "void", "unlabelled", "unlabeled"}
-)
 _GOLDEN_TURN = 0.61803398875
 _PLATE_MARGIN = 0.3
 """Of the letters' size, on each side of a name."""
@@ -138,7 +135,7 @@ def pixel_colour(position: int, background: int | None = 0) -> tuple[int, int, i
 
 def background_of(classes: ClassNames) -> int | None:
     """Position of the class of pixels that stands for nothing in particular; None where there is none."""
-    return next((i for i, name in enumerate(classes) if name.casefold() in _BACKGROUNDS), None)
+    return next((i for i, name in enumerate(classes) if name.casefold() in BACKGROUND_NAMES), None)
 
 
 def draw_answer(image: NDArray[np.uint8], prediction: Prediction) -> Image.Image:

@@ -147,7 +147,7 @@ def checked_mask(mask: Mask) -> Mask:
 
 def _lengths(text: str) -> list[int] | None:
     """The numbers in COCO's compressed text: 5 bits a character from "0" up, the sixth says that more follow; from the
-    third on the difference from the last but one. None where the text is none.
+    fourth on the difference from the last but one. None where the text is none.
     """
     lengths: list[int] = []
     value = shift = 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from assay.postprocess_boxes import Frame
 
 CELL = 4
-"""Pixels of the network's input along a side of a cell of the prototypes."""
+"""Pixels of the network's input along a side of a cell of the pixel branch, where masks are compared too."""
 ROWS = 64
 """Rows of a picture whose classes are worked out together: memory stays small for large photos."""
 

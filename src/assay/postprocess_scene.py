@@ -17,7 +17,7 @@ from assay.detections import Detections
 from assay.postprocess import probabilities
 from assay.postprocess_boxes import LEAST_SCORE, FoundBoxes, Frame, find_boxes
 from assay.postprocess_found import read_found
-from assay.postprocess_masks import cut_masks, label_pixels, to_masks
+from assay.postprocess_masks import CELL, cut_masks, label_pixels, to_masks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,8 +63,14 @@ def read_scene(
     if "tag_logits" in outputs:
         tags = (1 / (1 + np.exp(-outputs["tag_logits"].astype(np.float64)))).astype(np.float32)
     if pixels and "pixel_logits" in outputs:
-        classes = label_pixels(outputs["pixel_logits"], frame, cell=side / outputs["pixel_logits"].shape[2])
+        classes = label_pixels(outputs["pixel_logits"], frame, cell=_cell(outputs["pixel_logits"], side))
     return SceneAnswer(probs, tags, _boxes(outputs, frame, side, least_score, masks=masks), classes)
+
+
+def _cell(logits: NDArray[np.float32], side: int) -> float:
+    """Pixels of the input behind one logit: 4 of Assay's own networks, whose last cells may reach beyond the input."""
+    rows = logits.shape[2]
+    return CELL if rows == -(-side // CELL) else side / rows
 
 
 def _boxes(outputs: Named, frame: Frame, side: int, least_score: float, *, masks: bool) -> Detections | None:

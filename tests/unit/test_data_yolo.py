@@ -372,7 +372,6 @@ def test_what_is_written_is_what_other_tools_read(tmp_path):
     ]
     assert (tmp_path / "out/labels/train/0.txt").read_text() == "0 0.3 0.5 0.4 0.5\n"
     assert yaml.safe_load((tmp_path / "out/data.yaml").read_text()) == {
-        "path": ".",
         "train": "images/train",
         "val": "images/val",
         "nc": 2,

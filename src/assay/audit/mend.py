@@ -87,12 +87,13 @@ def mend(
 
     Raises
     ------
-    ConfigError : ``out`` is not empty, or lies inside of the data. DatasetError : nothing would be left, or the
-        audit is of other data. AssayError : the disk is full.
+    ConfigError : ``out`` is not empty, or lies inside of the data. AssayError : the disk is full.
+    DatasetError : nothing would be left, the audit is of other data, or there are boxes, masks or pixels.
     """
     target = Path(out).expanduser()
     place = Path(source if source is not None else audit.data).expanduser()
     check_place(target, place)
+    check_mendable(dataset)
     if audit.n != len(dataset):
         raise DatasetError(
             "the audit is of other data", got=f"{audit.n:,} pictures, not {len(dataset):,}", fix="audit again"
@@ -136,6 +137,19 @@ def check_place(out: Path, source: Path) -> None:
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise ConfigError(
             f"{out} lies in the data set, which is never touched", fix="name a folder beside it"
+        )
+
+
+def check_mendable(dataset: Dataset) -> None:
+    """Raise DatasetError where the copy, which holds pictures and their classes, would lose boxes, masks or pixels."""
+    lost = [name for name in ("objects", "pixels") if name in dataset.table.column_names]
+    if lost:
+        raise DatasetError(
+            f"a mended copy of {dataset.name} would lose labels",
+            got=" and ".join(
+                {"objects": "boxes or masks", "pixels": "classes of pixels"}[one] for one in lost
+            ),
+            fix="leave --fix out, and remove what the findings name from the data set itself",
         )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import glob
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -70,14 +71,23 @@ class EncodedFile:
         self._file.write(text.encode("utf-8", "backslashreplace"))
 
 
+def _named_files(name: str) -> Iterable[Path]:
+    """The files behind a name: a file itself, or the matches of a pattern."""
+    place = Path(name)
+    if place.is_file():
+        return [place]
+    return (Path(match) for match in glob.iglob(name, recursive=True)) if not place.exists() else ()  # noqa: PTH207
+
+
 class AnnotatedPictures:
     """Copies in a folder, JPEG, under the names that the pictures have below the folders that were named.
 
     Parameters
     ----------
     folder : where they go; made when the first is written.
-    names : what the user named. None of these may be overwritten, and ``folder`` may not lie inside of one,
-        or it would be read while it is written.
+    names : what the user named. No picture may be overwritten: ``folder`` may not be where one of them lies, nor
+        inside of a named folder, as it would be read while it is written. Of a list on stdin nobody knows what it
+        will name, so then nothing that is there is written over.
 
     Raises
     ------
@@ -85,18 +95,20 @@ class AnnotatedPictures:
     AssayError : the disk is full or the place cannot be written.
     """
 
-    def __init__(self, folder: str | Path, names: Iterable[str]) -> None:
+    def __init__(self, folder: str | Path, names: Sequence[str]) -> None:
         self._folder = Path(folder)
         if self._folder.exists() and not self._folder.is_dir():
             raise ConfigError(f"--out {folder} is a file", fix="name a folder for the annotated pictures")
         self._roots = [Path(name) for name in names if name != "-" and Path(name).is_dir()]
         here = self._folder.resolve()
-        for root in (place.resolve() for place in self._roots):
-            if here.is_relative_to(root):
-                raise ConfigError(
-                    f"--out {folder} lies in {root}, where the pictures come from",
-                    fix="choose another folder",
-                )
+        homes = {place.resolve().parent for name in names if name != "-" for place in _named_files(name)}
+        within = [root for root in self._roots if here.is_relative_to(root.resolve())]
+        if within or here in homes:
+            raise ConfigError(
+                f"--out {folder} lies in {within[0] if within else folder}, where the pictures come from",
+                fix="choose another folder",
+            )
+        self._is_blind = "-" in names
         self._taken: set[Path] = set()
 
     def write(self, prediction: Prediction) -> None:
@@ -108,8 +120,8 @@ class AnnotatedPictures:
         from assay.image import encode_image  # noqa: PLC0415
 
         target = self._target(Path(prediction.path))
-        if target.exists() and target.samefile(prediction.path):
-            raise ConfigError(f"--out would overwrite {prediction.path}", fix="choose another folder")
+        if target.exists() and (self._is_blind or target.samefile(prediction.path)):
+            raise ConfigError(f"--out would overwrite {target}", fix="choose another folder")
         write_file(target, encode_image(np.asarray(prediction.plot()), "JPEG"))
 
     def _target(self, source: Path) -> Path:

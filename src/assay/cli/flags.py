@@ -43,7 +43,7 @@ class Option:
     @property
     def text(self) -> str:
         """Help, default and range in one line."""
-        told = self.default == "automatic" and ("default:" in self.help or "not given" in self.help)
+        told = self.default in ("automatic", "none") and ("default:" in self.help or "not given" in self.help)
         notes = [note for note in ("" if told else f"default: {self.default}", self.bounds) if note]
         return f"{self.help} ({'; '.join(notes)})" if notes else self.help
 

@@ -105,11 +105,29 @@ def _with_parts(dataset: Dataset, file: Path) -> Dataset:
             got=f"{table['path'][0].as_py()!r} there, {dataset.table['path'][0].as_py()!r} in the data",
             fix="write paths as the data set has them, relative to its folder",
         )
-    parts = table["part"].cast(pa.string()).take(found)
+    parts = _named_parts(table["part"].cast(pa.string()), file).take(found)
     columns = dataset.table.drop_columns(["part"]) if "part" in dataset.table.column_names else dataset.table
     return replace(
         dataset, table=columns.append_column("part", parts), split={"by": "file", "file": file.name}
     )
+
+
+def _named_parts(cells: Any, file: Path) -> Any:
+    """The parts that the cells of a split mean: ``val`` is validation."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    from assay.data.names import part_named, some  # noqa: PLC0415
+
+    said = cells.to_pylist()
+    meant = [None if cell is None or not cell.strip() else part_named(cell) for cell in said]
+    unknown = {cell for cell, part in zip(said, meant, strict=True) if part is None and cell and cell.strip()}
+    if unknown:
+        raise DatasetError(
+            f"{file} names parts that there are not",
+            got=some(sorted(unknown)),
+            fix="use train, validation and test",
+        )
+    return pa.chunked_array([pa.array(meant, pa.string())])
 
 
 def _read_split(file: Path) -> Any:

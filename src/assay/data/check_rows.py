@@ -34,7 +34,7 @@ def check_rows(
     yield from _read_so(dataset)
     yield from check_objects(dataset, wanted=heads if for_training else (), size=size)
     if len(dataset.classes) or not describes_things(dataset):
-        strictly = for_training and "class" in heads and not set(heads) & {"boxes", "masks", "pixels"}
+        strictly = for_training and set(heads) == {"class"}  # beside other heads a picture may lack its class
         yield from _labels(dataset, strictly)
         yield from _classes(dataset, strictly)
     elif for_training and not _says_something(dataset):

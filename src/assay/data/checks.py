@@ -38,5 +38,6 @@ def check_dataset(
     found = list(check_rows(dataset, for_training, heads, size))
     if pictures and len(dataset):
         found.extend(check_files(dataset, decode, on_progress))
-        found.extend(check_pixels(dataset, decode))
+        if not for_training or "pixels" in heads:
+            found.extend(check_pixels(dataset, decode))
     return sorted(found, key=lambda p: p.level != "error")

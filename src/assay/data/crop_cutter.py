@@ -15,7 +15,7 @@ from assay.data.box_rows import Box, BoxedPicture, BoxFile
 from assay.data.crop_frames import Boxes, Frame, clip, placed_frames, target_frame
 from assay.data.cutouts import Background, cut_out
 from assay.data.faults import Fault
-from assay.errors import DatasetError, ImageError
+from assay.errors import ImageError
 from assay.image import encode_image, read_image, to_pillow
 from assay.verb_configs import CropsConfig
 
@@ -96,7 +96,7 @@ class Cutter:
         rng = np.random.default_rng(int.from_bytes(hashlib.blake2b(mark, digest_size=8).digest(), "big"))
         usable = [(box, xyxy) for box in picture.boxes if (xyxy := self._usable(box, size_hw, made))]
         frames = self._targets(usable, size_hw, rng, made)
-        outlines = [self._outline(box, frame, size_hw) for box, frame in frames]
+        outlines = [self._outline(box, frame) for box, frame in frames]
         for (box, frame), inside in zip(frames, outlines, strict=True):
             label = box.label if self.config.classes else self.names[TARGET]
             made.crops.append(self._crop(image, frame, TARGET, label or "", box.label, inside))
@@ -112,7 +112,7 @@ class Cutter:
         return wanted and not box.is_crowd
 
     def _usable(self, box: Box, size_hw: tuple[int, int], made: Yield) -> tuple[float, ...] | None:
-        """The box in pixels, cut off at the border; None where it lies outside."""
+        """The box in pixels, cut off at the border; None where it lies outside, or its mask is of another picture."""
         height, width = size_hw
         scale = (width, height, width, height) if self.config.units == "fraction" else (1, 1, 1, 1)
         xyxy = tuple(v * s for v, s in zip(box.xyxy, scale, strict=True))
@@ -120,6 +120,12 @@ class Cutter:
         shown = ", ".join(f"{v:g}" for v in xyxy)
         if inside[2] <= inside[0] or inside[3] <= inside[1]:
             what = f"the box ({shown}) lies outside the picture of {width} x {height} px"
+            made.faults.append(Fault(box.place, what, "draw it again on the upright picture"))
+            return None
+        if self.config.masked != "no" and box.mask is not None and box.mask.size_hw != size_hw:
+            what = (
+                f"its mask is of a picture of {box.mask.size_hw}, and this one is {size_hw} (height, width)"
+            )
             made.faults.append(Fault(box.place, what, "draw it again on the upright picture"))
             return None
         if max(abs(a - b) for a, b in zip(xyxy, inside, strict=True)) > 1:
@@ -154,19 +160,12 @@ class Cutter:
                 found.append((box, frame))
         return found
 
-    def _outline(self, box: Box, frame: Frame, size_hw: tuple[int, int]) -> Inside:
+    def _outline(self, box: Box, frame: Frame) -> Inside:
         """(h, w) of what the mask covers of the frame; None where crops are not masked."""
         if self.config.masked == "no" or box.mask is None:
             return None
         x1, y1, x2, y2 = frame
-        array = box.mask.to_array()
-        if array.shape != size_hw:
-            raise DatasetError(
-                f"{box.place}: its mask has another size than its picture",
-                got=f"mask {array.shape}, picture {size_hw} (height, width)",
-                fix="`assay check --decode` names all of them; draw it on the upright picture",
-            )
-        return array[y1:y2, x1:x2]
+        return box.mask.to_array()[y1:y2, x1:x2]
 
     def _backgrounds(
         self,

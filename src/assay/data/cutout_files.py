@@ -106,7 +106,7 @@ def write_cutouts(
     records, faults, resumed, taken = list[Record](), list[Fault](), 0, set[str]()
     with log:
         for done, (photo, stem, made) in enumerate(_in_threads(photos, cutter, log, taken, workers), 1):
-            earlier = log.done.get(photo.name)
+            earlier = log.done.get(photo.key)
             if earlier is not None:
                 records.append(earlier)
                 resumed += 1
@@ -212,8 +212,8 @@ class _Log:
             )
         for record in told[1:]:
             files = [self.folder / cutout["path"] for cutout in record.get("cutouts", ())]
-            if "source" in record and all(file.is_file() for file in files):
-                self.done[record["source"]] = record
+            if "picture" in record and all(file.is_file() for file in files):
+                self.done[record["picture"]] = record
 
     def __enter__(self) -> None:
         first = [{"asked": self._asked}, *self.done.values()]
@@ -257,7 +257,7 @@ def _in_threads(
         try:
             for photo in photos:
                 stem = free_stem(photo.name, taken)
-                future = None if photo.name in log.done else pool.submit(cutter, photo)
+                future = None if photo.key in log.done else pool.submit(cutter, photo)
                 waiting.append((photo, stem, future))
                 if len(waiting) >= 2 * workers:
                     yield _finished(waiting.popleft())
@@ -285,6 +285,7 @@ def _write_photo(folder: Path, photo: Photo, stem: str, made: _Made, log: _Log) 
             {"path": path, "label": shape.label, "number": shape.number, "box": list(hull), "score": score}
         )
     record = {
+        "picture": photo.key,
         "source": photo.name,
         "cutouts": told,
         "bare": photo.bare,

@@ -6,6 +6,7 @@ picture that belongs to a class: the shoes, the dress. The background is none.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.data.mask_names import BACKGROUND_NAMES
 from assay.errors import ConfigError, DatasetError
 from assay.labels import ClassNames
-from assay.pixel_masks import read_pixels
+from assay.pixel_masks import BACKGROUND_NAMES, read_pixels
 from assay.tables import suggest
 from assay.types import Dataset, Prediction, Sample
 
@@ -36,7 +36,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Photo:
-    """One picture. ``name`` is how records call it, relative where it can be; ``shapes`` is asked by a worker.
+    """One picture. ``name`` is how tables call it, relative where it can be; ``shapes`` is asked by a worker.
 
     ``bare`` counts things that have a box alone, ``crowds`` regions of many things. ``error`` is set where the picture
     could not be read.
@@ -48,6 +48,11 @@ class Photo:
     bare: int = 0
     crowds: int = 0
     error: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What no other picture has: two folders may hold one ``name``."""
+        return os.path.abspath(self.path)  # noqa: PTH100 - of a link its own place, not that of its target
 
 
 def classes_to_cut(names: ClassNames, wanted: Collection[str]) -> frozenset[str]:
@@ -127,13 +132,17 @@ def regions(pixels: NDArray[np.uint8], names: ClassNames, cut: frozenset[str]) -
 
 
 def photos_of_predictions(
-    predictions: Iterable[Prediction], folders: Sequence[Path], wanted: Collection[str]
+    predictions: Iterable[Prediction], folders: Sequence[Path], wanted: Collection[str], *, things: bool
 ) -> Iterator[Photo]:
-    """The photos of a network's answers, with what it found in them; ``folders`` are those that were named.
+    """The photos of a network's answers, with what it found in them.
+
+    Parameters
+    ----------
+    folders : those that were named. things : cut single things by their masks, or else classes by their pixels.
 
     Raises
     ------
-    ConfigError : no class is called so, or the network tells no outlines.
+    ConfigError : no class is called so, or the network does not tell these.
     """
     for told in predictions:
         path = Path(told.path)
@@ -142,11 +151,11 @@ def photos_of_predictions(
         if told.error is not None:
             yield Photo(path, name, error=told.error)
             continue
-        yield _of_prediction(told, path, name, wanted)
+        yield (_things_in if things else _classes_in)(told, path, name, wanted)
 
 
-def _of_prediction(told: Prediction, path: Path, name: str, wanted: Collection[str]) -> Photo:
-    if told.boxes is not None and (len(told.boxes) == 0 or any(mask is not None for mask in told.masks)):
+def _things_in(told: Prediction, path: Path, name: str, wanted: Collection[str]) -> Photo:
+    if told.boxes is not None:
         names, found = told.object_classes, told.boxes
         cut, shapes = classes_to_cut(names, wanted), []
         for i, mask in enumerate(found.masks):
@@ -154,11 +163,17 @@ def _of_prediction(told: Prediction, path: Path, name: str, wanted: Collection[s
             if mask is not None and label in cut:
                 shapes.append(Shape(label, i + 1, mask.to_array, float(found.scores[i])))
         return Photo(path, name, lambda: shapes, sum(mask is None for mask in found.masks))
+    raise _no_outlines("no boxes")
+
+
+def _classes_in(told: Prediction, path: Path, name: str, wanted: Collection[str]) -> Photo:
     if told.pixels is not None:
         pixels, names = told.pixels, told.pixel_classes
         return Photo(path, name, lambda: regions(pixels, names, classes_to_cut(names, wanted)))
-    raise ConfigError(
-        "this network tells no outlines",
-        got="boxes alone" if told.boxes is not None else "no boxes and no pixels",
-        fix="train one with masks or pixels: --heads boxes,masks",
+    raise _no_outlines("boxes alone" if told.boxes is not None else "no boxes and no pixels")
+
+
+def _no_outlines(got: str) -> ConfigError:
+    return ConfigError(
+        "this network tells no outlines", got=got, fix="train one with masks or pixels: --heads boxes,masks"
     )

@@ -21,11 +21,6 @@ from assay.pixel_masks import IGNORE, MOST_CLASSES
 THINGS_FILE = "things.txt"
 """The classes that things are of, a line a name: written with ``instances/``, read where it is there."""
 
-BACKGROUND_NAMES = frozenset(
-    {"background", "_background_", "__background__", "null", "void", "unlabelled", "unlabeled"}
-)
-"""What people call the pixels that belong to no thing, in small letters."""
-
 _LISTS = ("classes.txt", "class_names.txt", "labels.txt")
 _TABLES = ("classes.csv", "class_dict.csv")
 _NAME_COLUMNS = ("name", "class", "class_name", "label", "label_name")

@@ -36,25 +36,21 @@ class PictureHomes:
 
     def __init__(self, names: Sequence[str], starts: Sequence[Path], part: str | None = None) -> None:
         self._starts = starts
-        sample = names[:: max(1, len(names) // _SAMPLE)][:_SAMPLE]
+        sample = names[:: max(1, -(-len(names) // _SAMPLE))]
         found = []
         for number, folder in enumerate(_folders(starts)):
             hits = sum(is_file(folder / name) for name in sample)
             if hits:
                 found.append((-hits, part is None or part_in(folder.name) != part, number, folder))
-            if hits == len(sample) and part is None:
-                break
         found.sort(key=lambda row: row[:3])
         self.folders = [folder for *_, folder in found]
         """Where some of the pictures lie, the likeliest first; empty where none of the sample was found."""
-        self._is_whole = bool(found) and -found[0][0] == len(sample)
 
     def find(self, name: str) -> Path:
         """Where the picture called ``name`` lies, or where it would be expected."""
-        if not self._is_whole:
-            for folder in self.folders:
-                if is_file(folder / name):
-                    return folder / name
+        for folder in self.folders if len(self.folders) > 1 else ():
+            if is_file(folder / name):
+                return folder / name
         return (self.folders[0] if self.folders else self._starts[0]) / name
 
 

@@ -155,6 +155,12 @@ def _labels(batch: pa.RecordBatch, names: pa.Array) -> tuple[NDArray[np.int64], 
     if "labels" in batch.schema.names:
         lists = batch["labels"]
         owner, label = np.asarray(pc.list_parent_indices(lists)), class_codes(pc.list_flatten(lists), names)
+        if batch["label"].null_count < batch.num_rows:  # a class beside its tags, which may hold it too
+            single = class_codes(batch["label"], names)
+            pairs = np.concatenate(
+                [np.stack([owner, label], 1), np.stack([np.arange(len(single)), single], 1)]
+            )
+            owner, label = np.unique(pairs, axis=0).T
     else:
         owner, label = np.arange(batch.num_rows), class_codes(batch["label"], names)
     held = label >= 0

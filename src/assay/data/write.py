@@ -22,6 +22,7 @@ def write_dataset(
     it, else absolute. Parquet also keeps the types of columns, the order of classes and the split record.
     ``image-folder``: pictures are copied into part/class folders; a folder that is not empty is never touched.
     ``coco``: a .json file that names the pictures where they are, or a new folder that they are copied to.
+    ``yolo``, ``voc``, ``mask-png``: a new folder that the pictures are copied to.
     ``progress`` is called with (pictures done, of how many) by the formats that copy.
 
     Raises

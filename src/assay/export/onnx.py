@@ -61,16 +61,13 @@ def scene_to_onnx(model: nn.Module, *, channels: int, size: int) -> bytes:
     ------
     ExportError : also where the network's outputs are not of this kind, as those of detectors that decode themselves.
     """
-    model.eval()
-    with torch.no_grad():
-        names = tuple(model(torch.zeros(1, channels, size, size)).named())
-    if foreign := [name for name in names if name not in SCENE_ENDS]:
+    ends = Ends(model.eval(), torch.zeros(1, channels, size, size))
+    if foreign := [name for name in ends.names if name not in SCENE_ENDS]:
         raise ExportError(
             "this kind of network cannot be exported: it decodes and suppresses its boxes inside of itself",
             got=f"outputs {', '.join(foreign)}",
-            fix="predict from the run folder, or train one of Assay's own networks (csp-nano, csp-small, csp-base)",
+            fix="`assay predict RUN PHOTOS` answers from the run itself; csp-nano, -small and -base can be exported",
         )
-    ends = Ends(model, torch.zeros(1, channels, size, size))
     return _translated(ends, ends.names, channels, size, "scene")
 
 

@@ -106,7 +106,7 @@ def _require_exportable(model: nn.Module, card: Card) -> None:
         raise ExportError(
             f"{card.model.get('model')} cannot be exported",
             got=str(getattr(model, "why_not_exportable", "")) or None,
-            fix="predict from the run folder, or train one of Assay's own networks (csp-nano, csp-small, csp-base)",
+            fix="`assay predict RUN PHOTOS` answers from the run itself; csp-nano, -small and -base can be exported",
         )
 
 
@@ -140,6 +140,8 @@ def _wanted(card: Card, heads: Sequence[str] | None) -> tuple[str, ...]:
 def _without(card: Card, heads: Sequence[str]) -> Card:
     """The card of what is left: no names, thresholds or temperature of what is not told."""
     gone = {"boxes": "boxes" not in heads, "tags": "tags" not in heads}
+    if tuple(heads) != card.heads:
+        card = replace(card, metrics={part: _measured(told, heads) for part, told in card.metrics.items()})
     return replace(
         card,
         model={**card.model, "heads": heads},
@@ -149,6 +151,18 @@ def _without(card: Card, heads: Sequence[str]) -> Card:
         temperature=card.temperature if "class" in heads else 1.0,
         thresholds={name: value for name, value in card.thresholds.items() if not gone.get(name, False)},
     )
+
+
+def _measured(told: dict[str, Any], heads: Sequence[str]) -> dict[str, Any]:
+    """A part's numbers of these heads alone: not of those that went, nor of all of them as a whole."""
+    kept = {name: value for name, value in told.get("metrics", {}).items() if _head_of(name) in heads}
+    return {**told, "metrics": kept}
+
+
+def _head_of(metric: str) -> str:
+    """``boxes`` of ``boxes.ap50``; numbers of the class have no head before their name."""
+    head, dot, _ = metric.partition(".")
+    return head if dot else "class"
 
 
 __all__ = ["SceneExport", "scene_export"]

@@ -33,7 +33,7 @@ class Reach(NamedTuple):
 
     Attributes
     ----------
-    pairs : those inside (``reachable``) and those a stride outside (``nearby``).
+    pairs : those inside (``reachable``), and those at most a stride outside.
     inside : (M,) which are inside.
     prior : (M,) part of the cost that grows with the way to the middle.
     same : (N,) a number for each thing, equal for those with the same picture, box and class: they have the same costs.

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from assay.losses.detect import Sum
-from assay.losses.targets import CELL
 from assay.pixel_masks import IGNORE
+from assay.postprocess_masks import CELL
 
 
 class PixelSums(NamedTuple):
@@ -64,11 +64,12 @@ def _dice_terms(log_p: Tensor, of_truth: Tensor, given: Tensor, seen: Tensor) ->
 def enlarge(logits: Float[Tensor, "B S h w"], size_hw: tuple[int, int]) -> Float[Tensor, "B S H W"]:
     """Logits at a quarter of the side as those of (H, W) labels, bilinear.
 
-    Where the picture's side is no multiple of 4, its last cells reach beyond it: they are enlarged whole, then cut.
-    Labels at half the picture's side and the like are met by plain resizing.
+    Where the picture's side is no multiple of 4, its last cells reach beyond it: they are enlarged whole, then cut, for
+    labels of the picture's side and of half of it. Other sizes are met by plain resizing.
     """
     height, width = logits.shape[2:]
-    whole = (height * CELL, width * CELL)
-    if all(0 <= w - side < CELL for w, side in zip(whole, size_hw, strict=True)):
-        return interpolate(logits, size=whole, mode="bilinear")[..., : size_hw[0], : size_hw[1]]
+    for step in (CELL, CELL // 2):
+        whole = (height * step, width * step)
+        if all(0 <= w - side < step for w, side in zip(whole, size_hw, strict=True)):
+            return interpolate(logits, size=whole, mode="bilinear")[..., : size_hw[0], : size_hw[1]]
     return logits if (height, width) == size_hw else interpolate(logits, size=size_hw, mode="bilinear")

@@ -18,11 +18,10 @@ from torch.nn.functional import avg_pool2d, pad
 from assay.errors import DatasetError
 from assay.models.multitask import Heads
 from assay.pixel_masks import IGNORE
+from assay.postprocess_masks import CELL
 
 ANY_CLASS = -1
 """Label of a region where things of any class may be."""
-CELL = 4
-"""Pixels along the side of a cell of the pixel branch; masks are compared there."""
 
 
 @dataclass(frozen=True)

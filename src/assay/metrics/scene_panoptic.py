@@ -49,13 +49,24 @@ class PanopticTally:
         found: Detections,
         found_pixels: NDArray[np.uint8],
     ) -> None:
-        """Count a picture; it is left out where a thing has no mask."""
+        """Count a picture; it is left out where a thing has no mask.
+
+        Truth has no order from front to back: of true things that overlap the smaller one lies on top, crowds below.
+        """
         told, size_hw = found.at_least(self.score), (true_pixels.shape[0], true_pixels.shape[1])
         shapes, outlines = _whole(truth.masks), _whole(told.masks)
         if shapes is None or outlines is None:
             return
-        crowd = () if truth.crowd is None else truth.crowd.tolist()
-        own = paint(shapes, truth.labels.tolist(), size_hw, pixels=true_pixels, stuff=self.stuff, crowd=crowd)
+        crowd = [False] * len(shapes) if truth.crowd is None else truth.crowd.tolist()
+        order = sorted(range(len(shapes)), key=lambda i: (crowd[i], shapes[i].area))
+        own = paint(
+            [shapes[i] for i in order],
+            [int(truth.labels[i]) for i in order],
+            size_hw,
+            pixels=true_pixels,
+            stuff=self.stuff,
+            crowd=[crowd[i] for i in order],
+        )
         answer = paint(
             outlines,
             told.labels.tolist(),

@@ -9,9 +9,12 @@ import numpy as np
 from assay.errors import ConfigError
 from assay.metrics.matches import Matches
 from assay.metrics.operating_point import pick_threshold, precision_recall, precision_recall_curve
+from assay.metrics.pool import Ints
 from assay.metrics.scene_evaluation import SceneEvaluation
 
 F1 = "f1"
+MOST = float(np.nextafter(np.float32(1), np.float32(0)))
+"""The greatest score that a card holds: a network that is sure of everything says 1."""
 
 
 def pick_box_threshold(
@@ -31,29 +34,43 @@ def pick_box_threshold(
     ------
     ConfigError : no boxes were measured, the target is unknown, a value is missing, or no score reaches it.
     """
-    matches = _matches(found)
+    matches, groups = _matches(found)
+    if target == F1 and value is not None:
+        raise ConfigError(
+            "the best F1 needs no value", got=f"{value:g}", fix="name a target, or leave value out"
+        )
     if target != F1:
         if value is None:
             raise ConfigError(f"a threshold for {target} needs a value", fix="0.9, say")
-        picked = pick_threshold(matches, target, value, draws=draws, seed=seed)
-        return {name: value for name, value in _plain(picked.to_dict()).items() if name != "label"}
+        picked = pick_threshold(matches, target, value, groups=groups, draws=draws, seed=seed)
+        told = {name: value for name, value in _plain(picked.to_dict()).items() if name != "label"}
+        return {**told, "score": min(told["score"], MOST)}
     best = _best_f1(matches)
     if best is None:
         return {}
     score, value = best
-    precision, recall = precision_recall(matches, score)
+    precision, recall = precision_recall(matches, score, groups=groups)
     shares = {"precision": precision.to_dict(), "recall": recall.to_dict()}
-    return {"score": score, "target": F1, "value": value, **shares, "iou": 0.5, "pictures": matches.n}
+    return {
+        "score": min(score, MOST),
+        "target": F1,
+        "value": value,
+        **shares,
+        "iou": 0.5,
+        "pictures": matches.n,
+    }
 
 
-def _matches(found: SceneEvaluation | Matches) -> Matches:
+def _matches(found: SceneEvaluation | Matches) -> tuple[Matches, Ints | None]:
+    """What was matched, and the group of each picture where some belong together."""
     if isinstance(found, Matches):
-        return found
+        return found, None
     if found.boxes is None:
         raise ConfigError(
             "no threshold can be picked, as no boxes were measured", got=f"measured: {', '.join(found.heads)}"
         )
-    return found.material.boxes
+    matches = found.material.boxes
+    return matches, found.material.groups_of(matches.pool.rows)
 
 
 def _best_f1(matches: Matches) -> tuple[float, float] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from assay.configs import ModelConfig
 from assay.models.build import build_model
@@ -34,6 +36,20 @@ def start_from(config: ModelConfig, heads: Heads, channels: int) -> tuple[SceneM
     classifier = build_model(bare, 1, channels)
     report = load_weights(classifier, path, name=config.model)
     return build_multitask(bare, heads, channels, classifier=classifier), report
+
+
+def start_published(config: ModelConfig, heads: Heads, channels: int) -> tuple[SceneModel, Mapping[str, Any]]:
+    """The network on a trunk with the weights that are published for it, and what their publisher says of them.
+
+    Raises
+    ------
+    ConfigError, ModelError : as ``build_scene_model``.
+    """
+    if is_others(config.model):
+        return build_scene_model(config, heads, channels), {}
+    classifier = build_model(config, 1, channels)
+    model = build_multitask(config, heads, channels, classifier=classifier)
+    return model, getattr(classifier, "published", {})
 
 
 def _is_whole(path: Path) -> bool:

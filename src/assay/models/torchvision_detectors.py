@@ -66,10 +66,7 @@ class TorchvisionDetector(nn.Module):
     """
 
     exportable = False
-    why_not_exportable = (
-        "torchvision's detectors end in operators of torchvision, which the engines of a Bundle do not have; "
-        "predict with the run folder itself, or train one of Assay's networks for export"
-    )
+    why_not_exportable = "it ends in operators of torchvision, which the engines of a Bundle do not have"
 
     def __init__(self, net: nn.Module, heads: Heads, name: str) -> None:
         super().__init__()

@@ -34,7 +34,8 @@ def headline(e: SceneEvaluation) -> str:
         said.append(f"meets the pixels with a mean IoU of {number(e.metrics['pixels.miou'].value)}")
     if e.tags is not None and not said:
         said.append(f"ranks tags with a mean average precision of {number(e.metrics['tags.map'].value)}")
-    return f"On {e.n:,} {part}{'pictures' if e.n != 1 else 'picture'} it {_joined(said)}."
+    of = f"{e.n:,} {part}{'pictures' if e.n != 1 else 'picture'}"
+    return f"On {of} it {_joined(said)}." if said else f"Nothing could be measured on {of}."
 
 
 def second_line(e: SceneEvaluation) -> str:

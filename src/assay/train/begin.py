@@ -125,8 +125,11 @@ def _check_sides(model: nn.Module, recipe: Recipe, channels: int, batch: int) ->
     name = recipe.model.model
     norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
     if batch == 1 and norms and recipe.train.transfer != "frozen":
+        few = recipe.train.batch > 1
         raise ModelError(
-            f"{name} has batch norms, which need at least 2 pictures a step", fix="use --batch 2 or more"
+            f"{name} has batch norms, which need at least 2 pictures a step",
+            got="one training picture" if few else "--batch 1",
+            fix="add pictures to the training part" if few else "use --batch 2 or more",
         )
     parameter = next(model.parameters())
     for side, _ in stages_of(recipe, model):
@@ -158,7 +161,9 @@ def _measure(model: nn.Module, parts: Parts, recipe: Recipe, recorder: Recorder)
     found = _Measured(str(config.precision), config.lr or 0.0)
     sides = [side for side, _ in stages_of(recipe, model)]
     narrow = wrong_in_bf16(model, recipe.model.model, config.precision, min(sides), parts.channels)
-    if config.precision is None and narrow:
+    if config.precision is None and hasattr(model, "losses"):
+        found.precision = "fp32"  # losses of its own run in fp32 in any case
+    elif config.precision is None and narrow:
         found.precision = "fp32"
         recorder.log("note", text="precision", chosen="fp32", wrong_in_bf16=narrow)
     elif config.precision is None:

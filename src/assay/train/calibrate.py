@@ -75,7 +75,7 @@ def calibrate(
     on_progress: Progress | None = None,
     **options: Any,
 ) -> Calibrated:
-    """Fit when answers are held back, and write it into the run folder; `export` takes it along.
+    """Fit when the classes of a classifier are held back, and write it into the run folder; `export` takes it along.
 
     Parameters
     ----------

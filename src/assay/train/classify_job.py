@@ -26,7 +26,7 @@ from assay.tables import BASELINES
 from assay.train.batch import Batches, Shard, sampling_weights
 from assay.train.begin import Parts, stages_of
 from assay.train.cache import PictureCache
-from assay.train.folder import RunRecord, weights_facts
+from assay.train.folder import NORMS_REOPENED, RunRecord, published_facts, weights_facts
 from assay.train.job import Job
 from assay.train.judge import Judge
 from assay.train.loop import Fit
@@ -138,16 +138,13 @@ def _build(
     if not (config.weights or config.pretrained):
         return model, facts
     if config.pretrained:
-        published = getattr(model, "published", {})
-        facts["weights"] = {"summary": f"published by timm for {config.model}", "published": published}
+        facts["weights"] = published_facts(config.model, getattr(model, "published", {}))
     model.to(device)
     preprocess = Preprocess(scaled(recipe.preprocess, _first_side(recipe, model)))
     if has_folded_norms(model):
         recorder.stage("reopen norms")
         reopen_norms(model, _evaluation_batches(material.train_pixels, preprocess, 4, device))
-        facts.setdefault("weights", {})["norms"] = (
-            "were folded into the convolutions; reopened on training pictures"
-        )
+        facts.setdefault("weights", {})["norms"] = NORMS_REOPENED
     if recipe.train.transfer in ("frozen", "probe-then-all"):
         recorder.stage("linear probe")
         held = None

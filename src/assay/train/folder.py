@@ -182,6 +182,15 @@ def weights_facts(path: Path, report: WeightsReport) -> dict[str, str]:
     return {"file": path.name, "sha256": digest, "summary": report.summary()}
 
 
+def published_facts(name: str, published: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says of weights that timm publishes for a network."""
+    return {"summary": f"published by timm for {name}", "published": dict(published)}
+
+
+NORMS_REOPENED = "were folded into the convolutions; reopened on training pictures"
+"""What a record says of the norms of such weights."""
+
+
 def earlier_recipe(folder: Path, options: Mapping[str, Any]) -> Recipe:
     """The recipe of an unfinished run; options given again must be the same.
 

@@ -26,6 +26,20 @@ WITH_PICTURE_LABELS: dict[str, Any] = {"mosaic": 0.2}
 """What four pictures in one show as a whole nobody said, so the heads of class and tags learn nothing from a mosaic."""
 FOR_CLASSES_ALONE = ("mixup", "cutmix", "erase", "blur", "noise", "crop_scale", "crop_ratio", "crop_share")
 """Options that change nothing where there are other heads than the class."""
+READ_BY: dict[str, tuple[str, ...]] = {
+    "loss": ("class",),
+    "label_smoothing": ("class",),
+    "mosaic": ("boxes", "pixels"),
+    "mosaic_scale": ("boxes", "pixels"),
+    "mosaic_until": ("boxes", "pixels"),
+    "rare": ("pixels",),
+    "least_left": ("boxes",),
+    "least_side": ("boxes",),
+}
+"""Option -> the heads of which one at least must be there for it to change anything."""
+REMEDY_OF = {"sampling": "boxes", "weights": "class", "logit-adjustment": "class"}
+"""Way with rare classes -> the head that it helps."""
+_OFF = (None, False, 0, "none", "cross-entropy")
 
 
 def job_of(recipe: Recipe) -> Job:
@@ -75,12 +89,18 @@ def _refuse_useless(options: Mapping[str, Any], heads: tuple[str, ...]) -> None:
     useless = [name for name in FOR_CLASSES_ALONE if name in options]
     if options.get("trivial"):
         useless.append("trivial")
-    if options.get("imbalance", "none") != "none" and "class" not in heads and "boxes" not in heads:
-        useless.append("imbalance")
+    useless += [
+        name
+        for name, readers in READ_BY.items()
+        if options.get(name) not in _OFF and not set(readers) & set(heads)
+    ]
+    way = options.get("imbalance", "none")
+    if way != "none" and REMEDY_OF.get(way, way) not in heads:
+        useless.append(f"imbalance={way}")
     if useless:
         raise ConfigError(
             f"{', '.join(useless)} would change nothing: heads {told} do not use it",
-            fix="leave it out; zoom, shift, mosaic, flip and colour-jitter are theirs",
+            fix="leave it out; zoom, shift, flip and colour-jitter are for all heads",
         )
     if options.get("resize", "letterbox") != "letterbox":
         raise ConfigError(

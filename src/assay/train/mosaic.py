@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from assay.errors import ConfigError
 from assay.preprocess import letterbox
-from assay.train.scene import Least, Place, Scene, joined, placed
+from assay.train.scene import PAD_LEVEL, Least, Place, Scene, joined, placed
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -29,6 +29,7 @@ def mosaic(
     *,
     scale: tuple[float, float] = (0.4, 1.0),
     least: Least = Least(),  # noqa: B008 - frozen
+    pad: int = PAD_LEVEL,
 ) -> Scene:
     """Four scenes as one square.
 
@@ -37,7 +38,7 @@ def mosaic(
     scenes : upper left, upper right, lower left, lower right.
     side : of the square in px, at least 8.
     scale : least and greatest size of a picture; 1 is that at which it would fit into the whole square.
-    least : what must be left of a thing.
+    least : what must be left of a thing. pad : grey level around the pictures.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def mosaic(
     tiles = []
     for scene, field in zip(scenes, fields, strict=True):
         place = drawn_place(scene.size_hw, field, side, rng.uniform(*scale), 1.0, rng)
-        tiles.append((placed(scene, place, least), place))
+        tiles.append((placed(scene, place, least, pad), place))
     return joined(tiles, corners, (side, side))
 
 

@@ -62,21 +62,36 @@ class CheckpointPredictor:
         """The Prediction of one picture."""
         return next(self.predict([photo], abstain=abstain))
 
-    def predict(self, sources: Iterable[str | Path], *, abstain: bool = False) -> Iterator[Prediction]:
+    def predict(
+        self,
+        sources: Iterable[str | Path],
+        *,
+        batch: int | None = None,
+        workers: int | None = None,
+        abstain: bool = False,
+    ) -> Iterator[Prediction]:
         """One Prediction a source, in order; with ``abstain`` each says whether it should be held back.
+
+        Parameters
+        ----------
+        sources : paths of pictures.
+        batch : most pictures in one pass of the network; the predictor's own when not given.
+        workers : threads that decode; by the number of cores when not given.
+        abstain : fills ``Prediction.doubt``.
 
         Raises
         ------
-        ConfigError : ``abstain`` where the run has no thresholds.
+        ConfigError : batch or workers below 1; ``abstain`` where the run has no thresholds.
         """
+        size = self.batch if batch is None else batch
         if not abstain:
-            return answer(sources, self.engine, self.card, batch=self.batch)
+            return answer(sources, self.engine, self.card, batch=size, workers=workers)
         if self.abstention is None:
             raise ConfigError(
                 f"{self.folder} has no thresholds, so it cannot abstain",
                 fix=f"run `assay calibrate {self.folder}`",
             )
-        return self.observe(sources, self.abstention)
+        return answer(sources, self.outputs, self.card, doubt=self.abstention, batch=size, workers=workers)
 
     def observe(self, sources: Iterable[str | Path], doubter: Doubter) -> Iterator[Prediction]:
         """One Prediction a source, in order; ``doubter`` is shown logits and embedding of each batch."""

@@ -24,6 +24,7 @@ class Retold:
     folder: Path
     threshold: dict[str, Any]
     evaluations: dict[str, SceneEvaluation]
+    heads: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -43,6 +44,8 @@ def is_scene(folder: Path) -> bool:
 
 def retell(run: str | Path | Any, **options: Any) -> Retold:
     """Pick the score that things are told from, and write it into the run; ``export`` takes it along.
+
+    The run's evaluations are told anew from that score. Panoptic quality needs pixels that are not kept, and goes.
 
     Parameters
     ----------
@@ -77,4 +80,4 @@ def retell(run: str | Path | Any, **options: Any) -> Retold:
     # what was found without suppression is not kept, so its score cannot follow the new target
     kept = {name: value for name, value in card.thresholds.items() if name != "nms_free"}
     replace(card, thresholds={**kept, "boxes": picked}).save(folder / "card.json")
-    return Retold(folder, picked, told)
+    return Retold(folder, picked, told, card.heads)

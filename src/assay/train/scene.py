@@ -40,7 +40,7 @@ T = TypeVar("T", bound=np.generic)
 ANY_CLASS = -1
 """Label of an ignored region where things of any class may be, as in ``losses.targets``."""
 PAD_LEVEL = 114
-"""Grey outside the picture, as in ``PreprocessConfig.pad_value``."""
+"""Grey outside the picture where nothing else is said: the default of ``PreprocessConfig.pad_value``."""
 
 _ROUNDING_PX = 1e-6
 
@@ -101,7 +101,7 @@ class Things:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """``image`` (H, W, 3) uint8; ``things``, and ``pixels`` (H, W) uint8 classes, each None where nobody looked."""
+    """``image`` (H, W, C) uint8; ``things``, and ``pixels`` (H, W) uint8 classes, each None where nobody looked."""
 
     image: NDArray[np.uint8]
     things: Things | None = None
@@ -131,18 +131,18 @@ class Place:
         return left, top, max(left, min(width, x + w)), max(top, min(height, y + h))
 
 
-def placed(scene: Scene, place: Place, least: Least = Least()) -> Scene:
-    """The scene as ``place`` shows it."""
+def placed(scene: Scene, place: Place, least: Least = Least(), pad: int = PAD_LEVEL) -> Scene:
+    """The scene as ``place`` shows it, with the grey level ``pad`` around it."""
     return Scene(
-        _placed_image(scene.image, place),
+        _placed_image(scene.image, place, pad),
         None if scene.things is None else _placed_things(scene.things, scene.size_hw, place, least),
         None if scene.pixels is None else resampled(scene.pixels, place, IGNORE),
     )
 
 
-def _placed_image(image: NDArray[np.uint8], place: Place) -> NDArray[np.uint8]:
+def _placed_image(image: NDArray[np.uint8], place: Place, pad: int) -> NDArray[np.uint8]:
     """Only the part that is seen is resampled; bilinear, antialiased."""
-    canvas = np.full((*place.canvas_hw, image.shape[2]), PAD_LEVEL, np.uint8)
+    canvas = np.full((*place.canvas_hw, image.shape[2]), pad, np.uint8)
     x1, y1, x2, y2 = place.seen_xyxy
     if x1 == x2 or y1 == y2:
         return canvas
@@ -238,9 +238,9 @@ def joined(
 ) -> Scene:
     """One scene of several: each tile, already placed as its Place says, with its corner at ``corners_yx``.
 
-    Tiles do not overlap.
+    Tiles do not overlap, and fill it.
     """
-    image = np.full((*size_hw, tiles[0][0].image.shape[2]), PAD_LEVEL, np.uint8)
+    image = np.zeros((*size_hw, tiles[0][0].image.shape[2]), np.uint8)
     pixels = np.full(size_hw, IGNORE, np.uint8)
     parts: list[Things] = []
     for (scene, place), (y, x) in zip(tiles, corners_yx, strict=True):

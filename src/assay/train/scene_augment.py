@@ -17,7 +17,7 @@ from assay.errors import ConfigError
 from assay.image import to_pillow
 from assay.train.augment import jitter_colours
 from assay.train.mosaic import drawn_place, mosaic
-from assay.train.scene import Least, Scene, flipped, placed
+from assay.train.scene import PAD_LEVEL, Least, Place, Scene, flipped, placed
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -37,6 +37,7 @@ def augment_scene(
     rng: Generator,
     *,
     towards_yx: tuple[float, float] | None = None,
+    pad: int = PAD_LEVEL,
 ) -> Scene:
     """One scene of ``side`` x ``side`` px.
 
@@ -44,6 +45,7 @@ def augment_scene(
     ----------
     scenes : one, or four for a mosaic. They stay as they are.
     towards_yx : a point of a single scene that its crop is to show (a pixel of a rare class).
+    pad : grey level around a picture.
 
     Raises
     ------
@@ -54,9 +56,10 @@ def augment_scene(
     least = Least(config.least_left, config.least_side)
     if len(scenes) == 4:
         low, high = config.mosaic_scale
-        scene = mosaic(scenes, side, rng, scale=(low, high), least=least)
+        scene = mosaic(scenes, side, rng, scale=(low, high), least=least, pad=pad)
     else:
-        scene = _cropped(scenes[0], side, config, rng, least, towards_yx)
+        place = _crop(scenes[0], side, config, rng, towards_yx)
+        scene = placed(scenes[0], place, least, pad)
     if _happens(config.flip, rng):
         scene = flipped(scene)
     if _happens(config.flip_vertical, rng):
@@ -67,24 +70,23 @@ def augment_scene(
     return scene
 
 
-def fit_scene(scene: Scene, side: int, least: Least = Least(0.0, 0.0)) -> Scene:  # noqa: B008 - frozen
-    """The scene as evaluation sees it: letterboxed, nothing drawn at random."""
-    rng = np.random.default_rng(0)  # not asked: there is no spread
-    return placed(scene, drawn_place(scene.size_hw, (side, side), side, 1.0, 0.0, rng), least)
-
-
-def _cropped(
+def fit_scene(
     scene: Scene,
     side: int,
-    config: AugmentConfig,
-    rng: Generator,
-    least: Least,
-    towards_yx: tuple[float, float] | None,
+    least: Least = Least(0.0, 0.0),  # noqa: B008 - frozen
+    pad: int = PAD_LEVEL,
 ) -> Scene:
+    """The scene as evaluation sees it: letterboxed, nothing drawn at random."""
+    rng = np.random.default_rng(0)  # not asked: there is no spread
+    return placed(scene, drawn_place(scene.size_hw, (side, side), side, 1.0, 0.0, rng), least, pad)
+
+
+def _crop(
+    scene: Scene, side: int, config: AugmentConfig, rng: Generator, towards_yx: tuple[float, float] | None
+) -> Place:
     low, high = config.zoom
     scale = low if low == high else float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    place = drawn_place(scene.size_hw, (side, side), side, scale, config.shift, rng, towards_yx)
-    return placed(scene, place, least)
+    return drawn_place(scene.size_hw, (side, side), side, scale, config.shift, rng, towards_yx)
 
 
 def _happens(chance: float, rng: Generator) -> bool:

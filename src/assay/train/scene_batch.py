@@ -21,13 +21,14 @@ from assay.losses.targets import Target, Targets, collate
 from assay.models.multitask import Heads
 from assay.pixel_masks import IGNORE
 from assay.train.batch import Moment, Stream
-from assay.train.scene import Scene
+from assay.train.scene import PAD_LEVEL, Scene
 from assay.train.scene_augment import augment_scene, wants_mosaic
 from assay.train.scene_source import Known, SceneSource
 from assay.train.scene_target import scene_target
 
 PLANE_STEP = 2
-"""Pixel classes are compared at half the side: a quarter of the time, and no finer than the logits can tell."""
+"""Pixel classes are compared at half the side: a quarter of the time, and no finer than the logits can tell. Of each
+two rows and columns one is drawn, so that on average labels lie where logits do: in the middle."""
 RARE_FROM = 0.03
 """A class with less than this share of the training pixels is rare."""
 
@@ -48,6 +49,7 @@ class SceneBatches(Stream):
     source : scenes by row.
     heads : of the network.
     rare : classes of pixels that crops are drawn towards.
+    pad : grey level around pictures.
     """
 
     def __init__(
@@ -57,11 +59,12 @@ class SceneBatches(Stream):
         augment: AugmentConfig,
         *,
         rare: Sequence[int] = (),
+        pad: int = PAD_LEVEL,
         **stream: Any,
     ) -> None:
         super().__init__(len(source), **stream)
         self._source, self._heads, self._augment = source, heads, augment
-        self._rare = np.array(rare, np.int64)
+        self._rare, self._pad = np.array(rare, np.int64), pad
 
     def make(self, step: int, moment: Moment) -> SceneBatch:
         """The batch of one step."""
@@ -82,12 +85,13 @@ class SceneBatches(Stream):
         if mosaics and dense and wants_mosaic(self._augment, rng):
             others = rng.integers(len(self._source), size=3)
             four = [self._source[row], *(self._source[int(other)] for other in others)]
-            return self._target(augment_scene(four, size, self._augment, rng), None)
+            return self._target(augment_scene(four, size, self._augment, rng, pad=self._pad), None, rng)
         scene = self._source[row]
         towards = self._rare_pixel(scene, rng)
-        return self._target(augment_scene([scene], size, self._augment, rng, towards_yx=towards), known)
+        changed = augment_scene([scene], size, self._augment, rng, towards_yx=towards, pad=self._pad)
+        return self._target(changed, known, rng)
 
-    def _target(self, scene: Scene, known: Known | None) -> tuple[Scene, Target]:
+    def _target(self, scene: Scene, known: Known | None, rng: np.random.Generator) -> tuple[Scene, Target]:
         """What a picture of several shows as a whole nobody said: ``known`` is None there."""
         label, tags = -1, None
         if known is not None and known.label is not None:
@@ -95,9 +99,7 @@ class SceneBatches(Stream):
         if known is not None and known.tags is not None and self._heads.tags:
             tags = torch.zeros(self._heads.tags)
             tags[list(known.tags)] = 1.0
-        small = (
-            None if scene.pixels is None else np.ascontiguousarray(scene.pixels[::PLANE_STEP, ::PLANE_STEP])
-        )
+        small = None if scene.pixels is None else _halved(scene.pixels, rng)
         return scene, scene_target(Scene(scene.image, scene.things, small), label=label, tags=tags)
 
     def _rare_pixel(self, scene: Scene, rng: np.random.Generator) -> tuple[float, float] | None:
@@ -110,6 +112,15 @@ class SceneBatches(Stream):
         y, x = np.nonzero(scene.pixels == rng.choice(there))
         i = int(rng.integers(len(y)))
         return float(y[i]), float(x[i])
+
+
+def _halved(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """(H, W) classes at half the side, rounded up."""
+    rows, columns = (
+        np.minimum(np.arange(0, side, PLANE_STEP) + rng.integers(PLANE_STEP), side - 1)
+        for side in pixels.shape
+    )
+    return np.ascontiguousarray(pixels[rows][:, columns])
 
 
 def stratum_weights(known: Sequence[Known], heads: Sequence[str]) -> NDArray[np.float64] | None:
@@ -149,7 +160,7 @@ def rare_classes(source: SceneSource, classes: int, most: int = 200) -> list[int
     rows = np.random.default_rng(0).permutation(with_pixels)[:most]
     counts = np.zeros(IGNORE + 1, np.int64)
     for row in rows:
-        plane = source[int(row)].pixels
+        plane = source.pixels(int(row))
         if plane is not None:
             counts += np.bincount(plane[::4, ::4].reshape(-1), minlength=IGNORE + 1)
     shares = counts[:classes] / max(1, counts[:classes].sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,15 +20,19 @@ from assay.losses.classify import build_loss
 from assay.losses.multitask import MultiTaskLoss
 from assay.metrics.reliability import fit_temperature
 from assay.metrics.scene_evaluate import evaluate_scenes
+from assay.models.multitask import Heads
+from assay.models.norms import has_folded_norms, reopen_norms
 from assay.models.scene_models import build_scene_model
-from assay.models.scene_start import start_from
+from assay.models.scene_start import start_from, start_published
 from assay.pipeline_scene import told_from
 from assay.train.batch import Shard
 from assay.train.begin import Parts
-from assay.train.folder import RunRecord, weights_facts
+from assay.train.folder import NORMS_REOPENED, RunRecord, published_facts, weights_facts
 from assay.train.job import Job
 from assay.train.loop import Fit
 from assay.train.record import Recorder
+from assay.train.scene import Scene
+from assay.train.scene_augment import fit_scene
 from assay.train.scene_batch import SceneBatches, balanced, rare_classes, stratum_weights
 from assay.train.scene_judge import SceneJudge
 from assay.train.scene_loss import LearnScenes
@@ -40,6 +45,21 @@ from assay.types import Dataset
 LOOKS = 3
 """Looks of the judge that the final evaluation of a picture costs: it draws intervals a thousand times, and is told
 anew from the score that was picked."""
+
+
+def _again(heads: Heads) -> bool:
+    """Whether validation is looked at once more, as panoptic quality at the score that was picked needs the pixels."""
+    return heads.masks and bool(heads.pixels)
+
+
+def _whole_pictures(material: SceneMaterial, count: int, batch: int = 16) -> Iterator[torch.Tensor]:
+    """Network inputs (B, C, S, S) of so many training pictures, as evaluation prepares them."""
+    rows = np.random.default_rng(0).permutation(len(material.train))[:count]
+    config = material.preprocess.config
+    for start in range(0, len(rows), batch):
+        scenes = (material.train.image(int(row)) for row in rows[start : start + batch])
+        pixels = [fit_scene(Scene(image), config.size, pad=config.pad_value).image for image in scenes]
+        yield torch.from_numpy(material.preprocess.normalise(np.stack(pixels)))
 
 
 class SceneJob(Job):
@@ -64,15 +84,30 @@ class SceneJob(Job):
         recorder.stage("build")
         config = recipe.model if fresh else replace(recipe.model, weights=None, pretrained=False)
         channels, facts = material.preprocess.channels, dict[str, Any]()
-        if config.weights is None:
-            model = build_scene_model(config, material.heads, channels)
-        else:
+        if config.weights is not None:
             model, report = start_from(config, material.heads, channels)
             facts["weights"] = weights_facts(Path(config.weights), report)
             recorder.log("note", text=report.summary())
+        elif config.pretrained:
+            model, published = start_published(config, material.heads, channels)
+            facts["weights"] = published_facts(config.model, published)
+        else:
+            model = build_scene_model(config, material.heads, channels)
+        if recipe.train.precision == "bf16" and hasattr(model, "losses"):
+            raise ConfigError(
+                f"{config.model} brings losses of its own, which run in fp32",
+                got="precision=bf16",
+                fix="leave precision out",
+            )
         facts["parameters"] = sum(p.numel() for p in model.parameters())
         if recipe.train.channels_last:
             channels_last(model)
+        if (config.weights or config.pretrained) and has_folded_norms(
+            trunk := getattr(model, "trunk", model)
+        ):
+            recorder.stage("reopen norms")
+            reopen_norms(trunk, _whole_pictures(material, 128))
+            facts["weights"]["norms"] = NORMS_REOPENED
         return model, facts
 
     def parts(
@@ -99,6 +134,7 @@ class SceneJob(Job):
             heads,
             recipe.augment,
             rare=rare_classes(material.train, heads.pixels) if heads.pixels else (),
+            pad=recipe.preprocess.pad_value,
             batch=config.batch,
             seed=config.seed,
             workers=config.workers or 2,
@@ -117,7 +153,7 @@ class SceneJob(Job):
             LearnScenes(loss, to_tensors).to(device),
             judge,
             channels,
-            final=LOOKS * (len(judge or ()) + len(material.test or ())),
+            final=LOOKS * (len(judge or ()) + len(material.test or ())) + _again(heads) * len(judge or ()),
         )
 
     def _counts(self, material: SceneMaterial) -> np.ndarray:
@@ -151,7 +187,11 @@ class SceneJob(Job):
             told = pick_told(model, card, f.folder, dataset, found)
             card = replace(card, thresholds={**card.thresholds, **told})
             record.add(thresholds=card.thresholds)
-            evaluations["validation"] = found.at(told_from(card))
+            evaluations["validation"] = (
+                evaluate_scenes(ScenePredictor(model, card, f.folder), dataset, "validation")
+                if found.panoptic is not None and told_from(card) != found.told_from
+                else found.at(told_from(card))
+            )
         if material.test is not None:
             evaluations["test"] = evaluate_scenes(ScenePredictor(model, card, f.folder), dataset, "test")
         return card, evaluations

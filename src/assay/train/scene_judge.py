@@ -72,7 +72,7 @@ class SceneJudge:
         return len(self._rows)
 
     def seconds(self, model: nn.Module, sample: int = 32) -> float:
-        """Seconds that one look at all pictures takes, from a sample of them."""
+        """Seconds that one look at all pictures takes, from a sample over all of them: they differ in what is known."""
         few = SceneJudge(
             self._pixels,
             self._known,
@@ -80,7 +80,7 @@ class SceneJudge:
             self._object_classes,
             self._pixel_classes,
             self._device,
-            self._rows[:sample],
+            self._rows[:: -(-len(self) // sample)],
         )
         few.score(model)  # once for first-time costs: of torch, and of imports that take seconds
         begin = time.monotonic()

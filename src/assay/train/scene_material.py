@@ -110,6 +110,8 @@ def _problems(dataset: Dataset, heads: tuple[str, ...], size: int) -> list[Probl
 def _require_labels(name: str, known: list[Known], heads: tuple[str, ...]) -> None:
     """A head that nothing teaches would answer at random."""
     lacking = [head for i, head in enumerate(heads) if not any(one.labelled(heads)[i] for one in known)]
+    if "masks" in heads and "masks" not in lacking and not any(_has_outline(one) for one in known):
+        lacking.append("masks")  # pictures without things alone
     if lacking:
         others = ",".join(head for head in heads if head not in lacking)
         raise DatasetError(
@@ -117,6 +119,15 @@ def _require_labels(name: str, known: list[Known], heads: tuple[str, ...]) -> No
             fix="label some of its pictures, or deal all anew with `assay split --force`"
             + (f"; or leave it out: --heads {others}" if others else ""),
         )
+
+
+def _has_outline(known: Known) -> bool:
+    """Whether a single thing has its mask."""
+    things = known.objects
+    if things is None:
+        return False
+    crowd = np.zeros(len(things), bool) if things.crowd is None else things.crowd
+    return any(mask is not None and not many for mask, many in zip(things.masks, crowd, strict=True))
 
 
 def _labelled(part: Dataset, heads: tuple[str, ...]) -> tuple[list[Known], Dataset]:

@@ -47,6 +47,8 @@ class ScenePredictor:
         least_score: float | None = None,
         masks: bool = True,
         pixels: bool = True,
+        batch: int | None = None,
+        workers: int | None = None,
     ) -> Iterator[Prediction]:
         """One Prediction a source, in order, as ``pipeline_scene.answer_scenes``."""
         return answer_scenes(
@@ -56,7 +58,8 @@ class ScenePredictor:
             least_score=least_score,
             masks=masks,
             pixels=pixels,
-            batch=self.batch,
+            batch=self.batch if batch is None else batch,
+            workers=workers,
         )
 
     def engine(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

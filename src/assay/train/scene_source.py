@@ -127,18 +127,27 @@ class SceneSource:
 
     def __getitem__(self, row: int) -> Scene:
         """The scene of one row; its image is that of the cache and must not be written to."""
-        image = self._images[row]
+        image = self.image(row)
         known, size_hw = self.known[row], (image.shape[0], image.shape[1])
         things = None
         if known.objects is not None:
             things = self._things(row, known.objects, known.size_hw, size_hw)
-        return Scene(image, things, self._pixels(row, size_hw))
+        return Scene(image, things, self.pixels(row, size_hw))
 
-    def _pixels(self, row: int, size_hw: tuple[int, int]) -> NDArray[np.uint8] | None:
+    def image(self, row: int) -> NDArray[np.uint8]:
+        """(H, W, C) of one row, that of the cache: not to be written to."""
+        return self._images[row]
+
+    def pixels(self, row: int, size_hw: tuple[int, int] | None = None) -> NDArray[np.uint8] | None:
+        """(H, W) classes of the pixels of one row, at this size where it is given; None where nobody looked."""
         if self._planes is None or self._plane_of is None or self._plane_of[row] < 0:
             return None
         plane = self._planes[int(self._plane_of[row])][:, :, 0]
-        return plane if plane.shape == size_hw else resampled(plane, Place(size_hw, (0, 0), size_hw), IGNORE)
+        return (
+            plane
+            if size_hw in (None, plane.shape)
+            else resampled(plane, Place(size_hw, (0, 0), size_hw), IGNORE)
+        )
 
     def _things(self, row: int, objects: Objects, whole: tuple[int, int], small: tuple[int, int]) -> Things:
         if row not in self._masks:

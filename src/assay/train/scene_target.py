@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from assay.losses.targets import CELL, Target, cover
+from assay.losses.targets import Target, cover
+from assay.postprocess_masks import CELL
 from assay.train.scene import Scene, Things
 
 if TYPE_CHECKING:
@@ -23,11 +24,10 @@ def scene_target(
     *,
     label: int = -1,
     tags: Tensor | None = None,
-    boxes_exhaustive: Tensor | None = None,
 ) -> Target:
     """The target of a picture that goes into the network as the scene has it.
 
-    ``label``, ``tags`` (T,) and ``boxes_exhaustive`` (K,) are as in ``Target``; a scene does not hold them.
+    ``label`` and ``tags`` (T,) are as in ``Target``; a scene does not hold them.
     """
     pixels = None if scene.pixels is None else torch.from_numpy(scene.pixels)
     things = scene.things
@@ -43,7 +43,6 @@ def scene_target(
         box_crowd=torch.from_numpy(is_region),
         box_masks=_shares(things, scene.size_hw, len(known)) if any(known) else None,
         box_masks_known=torch.tensor(known, dtype=torch.bool),
-        boxes_exhaustive=boxes_exhaustive,
         pixels=pixels,
     )
 

@@ -67,7 +67,7 @@ def _run(args: argparse.Namespace) -> int:
     read, config = deal_options(options)
     dataset = read_for_audit(args.data, read, groups=args.groups, group_pattern=args.group_pattern)
     if args.fix is not None:
-        _check_fix(args.fix, args.data)
+        _check_fix(args.fix, args.data, dataset)
         # what is mended is read from the findings, so none of their places may be left out
         options["most"] = max(config.most, len(dataset))
     with quiet_native():
@@ -95,11 +95,12 @@ def _of_audit(options: dict[str, Any]) -> dict[str, Any]:
     return {f.name: options[f.name] for f in fields(AuditConfig) if f.name in options}
 
 
-def _check_fix(fix: str, data: str) -> None:
-    """A place that cannot be used is told before minutes of looking, not after."""
-    from assay.audit.mend import check_place  # noqa: PLC0415
+def _check_fix(fix: str, data: str, dataset: Dataset) -> None:
+    """What cannot be mended is told before minutes of looking, not after."""
+    from assay.audit.mend import check_mendable, check_place  # noqa: PLC0415
 
     check_place(Path(fix).expanduser(), Path(data).expanduser())
+    check_mendable(dataset)
 
 
 def _mend(found: Audit, dataset: Dataset, args: argparse.Namespace) -> Mended:

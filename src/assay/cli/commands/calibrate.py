@@ -20,6 +20,7 @@ from assay.verb_configs import AbstainConfig, TellConfig
 if TYPE_CHECKING:
     from assay.train.calibrate import Calibrated
 
+_SHARES = (("precision", "boxes.precision"), ("recall", "boxes.recall"), ("F1", "boxes.f1"))
 _EPILOG = """\
 examples:
   assay calibrate runs/first                             with the run's own validation pictures
@@ -84,7 +85,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _retell(args: argparse.Namespace, wanted: TellConfig) -> int:
     """For a run that finds things."""
-    if args.data is not None or given_options(args, AbstainConfig):
+    if args.data is not None or args.part is not None or given_options(args, AbstainConfig):
         raise ConfigError(
             "a run that finds things is calibrated on its own validation part", fix="use --target and --value"
         )
@@ -95,14 +96,19 @@ def _retell(args: argparse.Namespace, wanted: TellConfig) -> int:
         print(json.dumps(done.to_dict(), ensure_ascii=False, allow_nan=False))
         return 0
     from assay.cli.terminal import show_table  # noqa: PLC0415
+    from assay.report.scene_names import interval_text, value_text  # noqa: PLC0415
 
     print(f"{done.folder}: things are told from a score of {done.threshold['score']:.3f} on\n")
-    rows: list[tuple[str, ...]] = [("", "precision", "recall", "F1")]
+    rows: list[tuple[str, ...]] = [("", *(title for title, _ in _SHARES))]
     for part, found in done.evaluations.items():
-        shares = (found.metrics[f"boxes.{name}"] for name in ("precision", "recall", "f1"))
-        told = (f"{100 * e.value:.1f} % [{100 * e.low:.1f}, {100 * e.high:.1f}]" for e in shares)
-        rows.append((part, *told))
+        if found.boxes is not None:  # else nobody looked for things in any of its pictures
+            told = [(name, found.metrics[name]) for _, name in _SHARES]
+            rows.append((part, *(f"{value_text(n, e.value)} {interval_text(n, e)}".strip() for n, e in told)))
     show_table(rows)
+    if "masks" in done.heads and "pixels" in done.heads:
+        print(
+            "\nPanoptic quality was that of the earlier score, and is left out: `assay evaluate` measures it"
+        )
     print(f"\nwritten to {done.folder / 'card.json'}; pack it again: assay export {done.folder}")
     return 0
 

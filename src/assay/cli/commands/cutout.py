@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay.cli.answerer import require_score
 from assay.cli.command import Command
 from assay.cli.flags import add_config_flags, given_options, read_config
 from assay.cli.progress import Steps
@@ -78,8 +79,7 @@ def _check(args: argparse.Namespace, config: CutoutConfig) -> None:
         raise ConfigError(
             "--score is for what a network finds", fix="leave it out: masks of a data set have none"
         )
-    if args.score is not None and not 0 <= args.score <= 1:
-        raise ConfigError(f"--score is {args.score:g}", fix="give 0 to 1")
+    require_score(args.score, "--score")
     if config.whole and "margin" in given_options(args, CutoutConfig):
         raise ConfigError("--margin and --whole contradict each other", fix="give one of them")
 
@@ -98,6 +98,7 @@ def _of_dataset(
 def _of_network(
     args: argparse.Namespace, config: CutoutConfig
 ) -> tuple[int | None, Iterator[Photo], dict[str, Any]]:
+    from assay.cli.answerer import load_answerer  # noqa: PLC0415
     from assay.data.cutout_photos import classes_to_cut, photos_of_predictions  # noqa: PLC0415
     from assay.runtime.sources import Pictures  # noqa: PLC0415
 
@@ -108,40 +109,26 @@ def _of_network(
             raise ConfigError(
                 f"--out {args.out} lies in {folder}, where the photos come from", fix="name another folder"
             )
-    predictor = _load(Path(args.source))
-    card = getattr(predictor, "card", None)
-    heads = set(card.heads) if card is not None and card.task == "scene" else set()
-    if card is not None and not heads & {"masks", "pixels"}:
+    predictor: Any = load_answerer(args.source)
+    heads = set(predictor.card.heads)
+    if not heads & {"masks", "pixels"}:
         raise ConfigError(
             f"{args.source} tells no outlines",
-            got=f"a network for {', '.join(sorted(heads)) or 'classes'}",
+            got=f"a network for {', '.join(sorted(heads))}",
             fix="train one with masks or pixels: --heads boxes,masks",
         )
-    if card is not None:
-        classes_to_cut(card.object_classes if "masks" in heads else card.pixel_classes, config.classes)
+    things, card = "masks" in heads, predictor.card
+    classes_to_cut(card.object_classes if things else card.pixel_classes, config.classes)
     options = {} if args.score is None else {"least_score": args.score}
-    answers = predictor.predict(pictures, pixels="masks" not in heads, **options)
+    answers = predictor.predict(pictures, pixels=not things, **options)
     source = getattr(predictor, "digest", "") or str(Path(args.source).resolve())
     asked = {
         "source": source,
         "photos": [str(Path(name).resolve()) for name in args.photos],
         "least": args.score,
     }
-    return pictures.count(), photos_of_predictions(answers, folders, config.classes), asked
-
-
-def _load(place: Path) -> Any:
-    if not place.exists():
-        raise ConfigError(
-            f"{place} does not exist", fix="name a .bundle file or a run folder before the photos"
-        )
-    if place.is_dir():
-        from assay.train.predictor import load_run  # noqa: PLC0415 - torch
-
-        return load_run(place)
-    from assay.runtime.load import load  # noqa: PLC0415
-
-    return load(place)
+    photos = photos_of_predictions(answers, folders, config.classes, things=things)
+    return pictures.count(), photos, asked
 
 
 def _show(made: Cutouts) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from assay.labels import ClassNames
     from assay.metrics.evaluation import Evaluation
     from assay.metrics.scene_evaluation import SceneEvaluation
-    from assay.types import Dataset, Prediction, Predictor
+    from assay.types import Dataset, Prediction
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +61,12 @@ def _run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < low:
             raise ConfigError(f"--{name} is {value}", fix=f"the least is {low}")
-    if args.score is not None and not 0 < args.score <= 1:
-        raise ConfigError(f"--score is {args.score:g}", fix="a score is above 0 and at most 1")
+    from assay.cli.answerer import load_answerer, require_score  # noqa: PLC0415
+
+    require_score(args.score, "--score")
+
     place = Path(args.model)
-    predictor = _with_batch(_load(place), args.batch)
+    predictor = _with_batch(load_answerer(place), args.batch)
     is_scene = _is_scene(predictor)
     _require_fitting(args, predictor, is_scene=is_scene)
     dataset, own = measured_pictures(args, place)
@@ -113,7 +115,8 @@ def _scenes(
             model=_name(shown.inner, place),
             told=args.score,
         )
-    saved = _save(evaluation, args.out, place, own=own)
+    tried = args.score is not None and args.out is None  # a score to try is not what the run says of itself
+    saved = None if tried else _save(evaluation, args.out, place, own=own)
     if args.json:
         print(json.dumps(evaluation.to_dict(), ensure_ascii=False, allow_nan=False))
         return 0
@@ -161,19 +164,6 @@ def _classes(
         if saved is not None:
             print(f"written to {saved}")
     return 0
-
-
-def _load(place: Path) -> Predictor:
-    if not place.exists():
-        raise ConfigError(f"{place} does not exist", fix="give a run folder or a .bundle file")
-    if place.is_dir():
-        from assay.train.predictor import load_run  # noqa: PLC0415 - torch
-
-        return load_run(place)
-    from assay.runtime.load import load  # noqa: PLC0415
-
-    found: Predictor = load(place)
-    return found
 
 
 def _with_batch(predictor: Any, batch: int | None) -> Any:

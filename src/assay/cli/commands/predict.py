@@ -1,4 +1,4 @@
-"""``assay predict``: what a Bundle or a pipeline file says of pictures, without torch.
+"""``assay predict``: what a Bundle, a pipeline file or a run says of pictures; the first two without torch.
 
 Results go to stdout as they come, in the order of the pictures; a picture that cannot be read is one line and
 the rest is done. Exit code 0: all answered; 1: some could not be read; 2: the request cannot be taken.
@@ -10,8 +10,9 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from assay.cli.answerer import require_score
 from assay.cli.command import Command
 from assay.errors import ConfigError
 
@@ -35,7 +36,8 @@ exit code: 0 all answered, 1 some pictures could not be read (each is told), 2 w
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "bundle", help="the file that `assay export` wrote, or a pipeline file (.toml) that joins several"
+        "bundle",
+        help="the file that `assay export` wrote, a pipeline file (.toml) that joins several, or a run folder",
     )
     parser.add_argument(
         "pictures", nargs="+", help="files, folders, patterns in quotes, or - for a list of paths on stdin"
@@ -84,22 +86,21 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     _check_numbers(args)
+    from assay.cli.answerer import load_answerer  # noqa: PLC0415
     from assay.cli.native import quiet_native  # noqa: PLC0415
-    from assay.runtime.load import load  # noqa: PLC0415
-    from assay.runtime.predictor import BundlePredictor  # noqa: PLC0415
     from assay.runtime.sources import Pictures  # noqa: PLC0415
 
     pictures = Pictures(args.pictures)
     with contextlib.ExitStack() as stack:
         stack.enter_context(quiet_native())
-        predictor = load(args.bundle, threads=args.threads)
-        if isinstance(predictor, BundlePredictor):
+        predictor: Any = load_answerer(args.bundle, threads=args.threads)
+        if predictor.card.task == "classify":
             _refuse_for_classes(args)
             walk = predictor.predict(pictures, batch=args.batch, workers=args.workers, abstain=args.abstain)
             writers = [write(args, stack) for wanted, write in _WRITERS if wanted(args)]
         else:
             walk, writers = _scenes(args, predictor, pictures, stack)
-        answers = stack.enter_context(contextlib.closing(walk))  # type: ignore[type-var]
+        answers = stack.enter_context(contextlib.closing(walk))
         done = failed = held = 0
         for prediction in _shown(answers, pictures):
             for writer in writers:
@@ -153,12 +154,7 @@ def _count(done: int, failed: int, held: int) -> None:
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
-    if args.least_score is not None and not 0 <= args.least_score < 1:
-        raise ConfigError(
-            "--least-score needs a number from 0 up to, but not, 1",
-            got=str(args.least_score),
-            fix="e.g. --least-score 0.5",
-        )
+    require_score(args.least_score, "--least-score")
     for name in ("top", "batch", "workers", "threads"):
         value = getattr(args, name)
         if value is not None and value < 1:
@@ -231,7 +227,7 @@ _WRITERS: tuple[
 COMMAND = Command(
     "predict",
     "Say what is in pictures: class with calibrated probability, tags, things with masks, pixels; whatever the Bundle\n"
-    "tells. Needs a Bundle, or a pipeline file that joins several, and no torch.",
+    "tells. A Bundle, or a pipeline file that joins several, needs no torch; a run folder answers by its checkpoint.",
     _add_arguments,
     _run,
     _EPILOG,

@@ -52,7 +52,7 @@ def write_json(dataset: Dataset, path: Path) -> None:
     """
     _require_room(dataset)
     names = _names_from(dataset, path.parent)
-    pictures = _Pictures(names, _sizes(dataset), _ids(dataset))
+    pictures = _Pictures(names, sizes_of(dataset), _ids(dataset))
     with WholeFile(path) as file:
         _write(file, dataset, pictures, with_parts=True)
 
@@ -74,7 +74,7 @@ def write_folder(dataset: Dataset, path: Path, progress: Callable[[int, int], ob
             suffix = "" if part is None else f"_{_NAMES[part]}"
             owned = dataset.take(rows)
             names = [places[row].removeprefix(f"{folders[part]}/") for row in rows]
-            pictures = _Pictures(names, _sizes(owned), _ids(owned))
+            pictures = _Pictures(names, sizes_of(owned), _ids(owned))
             with WholeFile(folder / "annotations" / f"instances{suffix}.json") as file:
                 _write(file, owned, pictures, with_parts=False)
 
@@ -114,18 +114,6 @@ def _names_from(dataset: Dataset, folder: Path) -> list[str]:
     return [(p.relative_to(start) if p.is_relative_to(start) else p).as_posix() for p in paths]
 
 
-def _sizes(dataset: Dataset) -> list[tuple[int, int]]:
-    """(N,) height and width: from the table, and from the pictures where it does not say."""
-    sides = [
-        dataset.table[name].to_pylist() if name in dataset.table.column_names else [None] * len(dataset)
-        for name in ("height_px", "width_px")
-    ]
-    known = list(zip(*sides, strict=True))
-    unknown = [row for row, size in enumerate(known) if None in size]
-    read = dict(zip(unknown, sizes_of(dataset.take(unknown)), strict=True)) if unknown else {}
-    return [read[row] if row in read else (int(size[0]), int(size[1])) for row, size in enumerate(known)]
-
-
 def _ids(dataset: Dataset) -> list[int]:
     """(N,) the source's own ids where it has one for each, else 1, 2, 3, ..."""
     if "image_id" in dataset.table.column_names:
@@ -140,7 +128,7 @@ def _write(file: WholeFile, dataset: Dataset, pictures: _Pictures, *, with_parts
     categories = category_rows(list(dataset.object_classes), notes.get("categories", []))
     ids = {row["name"]: row["id"] for row in categories}
     head = {"description": dataset.name}
-    file.write(f'{{"info": {json.dumps(head, ensure_ascii=False)}, "licenses": []'.encode())
+    file.write(_json(head, '{"info": ', ', "licenses": []'))
     lists = (
         ("images", _image_rows(dataset, pictures, with_parts=with_parts)),
         ("annotations", _annotation_rows(dataset, pictures, ids)),
@@ -153,10 +141,21 @@ def _write(file: WholeFile, dataset: Dataset, pictures: _Pictures, *, with_parts
     file.write(b"}\n")
 
 
+def _json(values: Row, before: str, after: str = "") -> bytes:
+    text = f"{before}{json.dumps(values, ensure_ascii=False)}{after}"
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        bad = ascii(values.get("file_name", values.get("description", "")))
+        raise DatasetError(
+            "a name is not UTF-8, which JSON holds alone", got=bad, fix="rename the file or folder"
+        ) from error
+
+
 def _write_rows(file: WholeFile, rows: Iterable[Row]) -> None:
     before = "\n"
     for row in rows:
-        file.write((before + json.dumps(row, ensure_ascii=False)).encode())
+        file.write(_json(row, before))
         before = ",\n"
 
 

@@ -27,12 +27,13 @@ from assay.data.formats.mask_fit import fit_masks
 from assay.data.formats.mask_layout import Entry, Pair, find_entries, find_pairs
 from assay.data.formats.mask_look import Seen, SeenThing, look_at_all
 from assay.data.formats.mask_write import HOLDS, write_masks
-from assay.data.mask_names import BACKGROUND_NAMES, numbered, read_class_names, read_thing_names
+from assay.data.mask_names import numbered, read_class_names, read_thing_names
 from assay.data.names import some
 from assay.data.object_rows import refuse_options, told_place
 from assay.errors import ConfigError, DatasetError
 from assay.labels import ClassNames
 from assay.objects import objects_type
+from assay.pixel_masks import BACKGROUND_NAMES
 from assay.types import Dataset
 
 _ASK = "put pictures into images/ and PNG masks of the same names into masks/"

@@ -76,7 +76,8 @@ class Voc:
         labels = [_read(entry, path, faults) for entry in entries]
         notes = _counting(labels)
         rows = list(_rows(entries, labels, notes["first_pixel"], config, path, faults))
-        out = sum(files.count for files in held) - len({entry.picture for entry in entries})
+        seen = {entry.picture for entry in entries}
+        out = sum(len(files.unambiguous - seen) for files in held if files.home.lists is not None)
         if out:
             notes["notes"].append(f"pictures that are in no list of ImageSets/Main are left out: {out:,}")
         classes = _classes(homes[0], rows)

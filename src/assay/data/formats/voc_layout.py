@@ -190,9 +190,9 @@ class Files:
                 )
 
     @property
-    def count(self) -> int:
-        """How many pictures lie there, listed or not."""
-        return sum(map(len, self._pictures.values()))
+    def unambiguous(self) -> set[Path]:
+        """The pictures whose name no other has, listed or not."""
+        return {held[0] for held in self._pictures.values() if len(held) == 1}
 
 
 def _readings(line: str) -> Iterator[str]:

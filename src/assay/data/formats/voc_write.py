@@ -51,7 +51,7 @@ def write_folder(dataset: Dataset, path: Path, progress: Callable[[int, int], ob
     folders = dict.fromkeys((None, *_LISTS), "JPEGImages")
     places = stem_places(dataset, folders, apart=False)
     _require_text("class names", list(dataset.object_classes))
-    _require_text("picture names", [place.name for place in places])
+    _require_text("picture names", [place.stem for place in places])
     texts = _xml_texts(dataset, places)
     with whole_folder(path) as folder:
         for name in ("Annotations", "JPEGImages"):

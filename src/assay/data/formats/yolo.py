@@ -114,10 +114,10 @@ class Yolo:
 def label_path(picture: Path, root: Path) -> Path:
     """Where the labels of a picture are: the last folder ``images`` becomes ``labels``, the ending ``.txt``.
 
-    Folders above ``root`` are left alone where the picture lies below it.
+    Folders above ``root`` are left alone where the picture lies below it; ``root`` itself may be called ``images``.
     """
     steps = list(picture.parts)
-    above = len(root.parts) if picture.is_relative_to(root) else 0
+    above = max(0, len(root.parts) - 1) if picture.is_relative_to(root) else 0
     at = next((i for i in reversed(range(above, len(steps) - 1)) if steps[i] == "images"), None)
     if at is not None:
         steps[at] = "labels"
@@ -232,7 +232,7 @@ def _notes(rows: Sequence[ObjectRow], told: YoloSet) -> dict[str, list[str]]:
 def _no_yaml(path: Path) -> ConfigError | DatasetError:
     if path.is_dir():
         held = some(sorted(p.name for p in path.iterdir() if not is_hidden(p.name)))
-        fix = "write `path: .`, `train: images/train`, `val: images/val` and `names: [cup, plate]` into it"
+        fix = "write `train: images/train`, `val: images/val` and `names: [cup, plate]` into it"
         what = f"has no {FILE_NAMES[0]}" if held else "is empty: it has no data.yaml"
         return DatasetError(f"{path} {what}", got=held or None, fix=fix)
     return ConfigError(f"{path} is no yaml file", fix="name the data.yaml, or its folder")

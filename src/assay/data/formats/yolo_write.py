@@ -87,7 +87,6 @@ def _yaml(dataset: Dataset) -> str:
     import yaml  # noqa: PLC0415 - loaded by those who write YOLO
 
     told = {
-        "path": ".",
         **{_KEYS[part]: _FOLDERS[part] for part in PARTS if part in dataset.parts},
         "nc": len(dataset.object_classes),
         "names": dict(enumerate(dataset.object_classes)),

@@ -1,0 +1,59 @@
+"""What answers on the command line: a Bundle or a pipeline file, without torch, or the folder of a training run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.errors import ConfigError
+
+if TYPE_CHECKING:
+    from assay.runtime.predictor import BundlePredictor
+    from assay.runtime.scene_predictor import BundleScenePredictor
+    from assay.runtime.sequence import SequencePredictor
+    from assay.train.predictor import CheckpointPredictor
+    from assay.train.scene_predictor import ScenePredictor
+
+    Answerer = (
+        BundlePredictor | BundleScenePredictor | SequencePredictor | CheckpointPredictor | ScenePredictor
+    )
+
+
+def load_answerer(name: str | Path, *, threads: int | None = None) -> Answerer:
+    """The network behind a name, ready to answer; torch is imported for a run folder alone.
+
+    Parameters
+    ----------
+    name : a .bundle file, a pipeline file (.toml), or a run folder.
+    threads : threads inside one operator; by the number of cores when not given.
+
+    Raises
+    ------
+    ConfigError : there is no such thing, or a folder that is no finished run. Others: as ``runtime.load.load`` and
+        ``train.predictor.load_run``.
+    """
+    place = Path(name)
+    if not place.exists():
+        raise ConfigError(
+            f"{place} does not exist", fix="name a .bundle file, a run folder, or a .toml that joins several"
+        )
+    if not place.is_dir():
+        from assay.runtime.load import load  # noqa: PLC0415
+
+        return load(place, threads=threads)
+    from assay.train.predictor import load_run  # noqa: PLC0415 - torch
+
+    found = load_run(place)
+    if threads is not None:
+        import torch  # noqa: PLC0415
+
+        torch.set_num_threads(threads)
+    return found
+
+
+def require_score(score: float | None, flag: str) -> None:
+    """Raise ConfigError unless a score from which things are told is one; None is fine."""
+    if score is not None and not 0 <= score < 1:
+        raise ConfigError(
+            f"{flag} needs a number from 0 up to, but not, 1", got=f"{score:g}", fix=f"e.g. {flag} 0.5"
+        )
