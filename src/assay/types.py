@@ -177,17 +177,17 @@ class Dataset:
 
     @cached_property
     def split_hash(self) -> str:
-        """16 hex digits over what every row says (path, label, part, group, tags) and the order of the classes.
+        """16 hex digits over what every row says (path, label, part, group) and the order of the classes.
 
-        Where rows say what is in pictures, objects and the names of pixel masks count too, and so do the orders
+        Where rows say what is in pictures, tags, objects and the names of pixel masks count too, and so do the orders
         of the classes of objects and pixels. The order of rows changes nothing: row digests are added up. Constant
         memory.
         """
         total, held = 0, self.table.column_names
-        columns = [c for c in ("path", "label", "part", "group", "labels") if c in held]
+        columns = [c for c in ("path", "label", "part", "group") if c in held]
         orders = self.classes.digest
         if "objects" in held or "pixels" in held:
-            columns += [c for c in ("objects", "pixels") if c in held]
+            columns += [c for c in ("labels", "objects", "pixels") if c in held]
             orders += self.object_classes.digest + self.pixel_classes.digest
         for batch in self.table.select(columns).to_batches(max_chunksize=4096):
             for row in zip(*(batch.column(c).to_pylist() for c in columns), strict=True):

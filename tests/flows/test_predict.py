@@ -129,8 +129,37 @@ def test_a_named_picture_is_not_overwritten(cli, tiny_bundle, photos):
     before = photo.read_bytes()
     done = cli("predict", tiny_bundle, photo, "--out", photos)
     assert done.code == 2
-    assert f"--out would overwrite {photo}" in done.err
+    assert "where the pictures come from" in done.err
     assert photo.read_bytes() == before
+
+
+def test_no_named_picture_is_written_over_by_the_copy_of_another(cli, tiny_bundle, photos, monkeypatch):
+    for folder, colour in (("a", "red"), ("b", "blue")):
+        (photos / folder).mkdir()
+        Image.new("RGB", (64, 64), colour).save(photos / folder / "1.jpg")
+    before = (photos / "a" / "1.jpg").read_bytes()
+    for names in (["b/1.jpg", "a/1.jpg"], ["?/1.jpg"]):
+        done = cli("predict", tiny_bundle, *(photos / name for name in names), "--out", photos / "a")
+        assert done.code == 2
+        assert "where the pictures come from" in done.err
+    listed = io.TextIOWrapper(io.BytesIO(f"{photos}/b/1.jpg\n{photos}/a/1.jpg\n".encode()))
+    monkeypatch.setattr(sys, "stdin", listed)
+    done = cli("predict", tiny_bundle, "-", "--out", photos / "a")
+    assert done.code == 2
+    assert f"--out would overwrite {photos / 'a' / '1.jpg'}" in done.err
+    assert (photos / "a" / "1.jpg").read_bytes() == before
+
+
+def test_a_run_folder_answers_too(cli, tiny_run, photos, tmp_path):
+    done = cli(
+        "predict", tiny_run, photos, "--csv", tmp_path / "answers.csv", "--batch", "5", "--workers", "1"
+    )
+    assert done.code == 0, done.err
+    assert len(done.out.splitlines()) == 24
+    told = cli("predict", tiny_run, photos, "--abstain")
+    assert told.code == 2
+    assert "run `assay calibrate" in told.err
+    assert "no card.json" in cli("predict", photos, photos / "circle").err
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,17 @@ def test_fix(cli, photos, here, monkeypatch):
     assert (mended["n"], mended["done"]) == (23, {"truncated": 1})
 
 
+def test_a_copy_that_would_lose_boxes_is_refused_before_anything_is_looked_at(cli, here, tmp_path):
+    from tests.drawn_scenes import write_scenes
+
+    table = write_scenes(tmp_path / "scenes", 4)
+    told = cli("audit", table, "--fix", "mended")
+    assert told.code == 1
+    assert "would lose labels\n  got: boxes or masks and classes of pixels" in told.err
+    assert not (here / "mended").exists()
+    assert not (here / "audits").exists()
+
+
 def test_an_interrupt(cli, photos, here, monkeypatch):
     def stop(x):
         raise KeyboardInterrupt

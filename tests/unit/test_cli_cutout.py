@@ -239,7 +239,7 @@ def album(tmp_path, monkeypatch):
     Image.new("RGB", SIZE[::-1], RED).save(tmp_path / "album/day/1.png")
     (tmp_path / "x.bundle").write_bytes(b"")
     finder = Finder()
-    monkeypatch.setattr("assay.runtime.load.load", lambda _place: finder)
+    monkeypatch.setattr("assay.runtime.load.load", lambda _place, **_: finder)
     return tmp_path / "album", finder
 
 
@@ -298,12 +298,50 @@ def test_pixels_of_a_network(tmp_path):
         pixel_classes=names,
     )
     made = write_cutouts(
-        photos_of_predictions([told], [], ()), tmp_path / "out", CutoutConfig(background="white")
+        photos_of_predictions([told], [], (), things=False),
+        tmp_path / "out",
+        CutoutConfig(background="white"),
     )
     assert made.counts == {"shoe": 1}
     bare = Prediction(str(tmp_path / "1.png"), ClassNames(["a"]), np.ones(1, np.float32), SIZE)
     with pytest.raises(ConfigError, match="tells no outlines"):
-        list(photos_of_predictions([bare], [], ()))
+        list(photos_of_predictions([bare], [], (), things=False))
+    with pytest.raises(ConfigError, match="tells no outlines"):
+        list(photos_of_predictions([bare], [], (), things=True))
+
+
+def test_classes_of_pixels_are_cut_where_no_box_was_found(tmp_path):
+    Image.new("RGB", SIZE[::-1], RED).save(tmp_path / "1.png")
+    told = Prediction(
+        str(tmp_path / "1.png"),
+        ClassNames([]),
+        np.zeros(0, np.float32),
+        SIZE,
+        boxes=Detections.none(),
+        object_classes=ClassNames(["cup"]),
+        pixels=(block(0, 0, 30, 30) * 1).astype(np.uint8),
+        pixel_classes=ClassNames(["background", "wall"]),
+    )
+    made = write_cutouts(photos_of_predictions([told], [], ["wall"], things=False), tmp_path / "out")
+    assert made.counts == {"wall": 1}
+
+
+def test_photos_of_one_name_in_two_folders_are_two(cli, album, tmp_path):
+    folder, _ = album
+    words = ("cutout", tmp_path / "x.bundle", folder / "1.png", folder / "day", "--out", tmp_path / "out")
+    assert cli(*words).code == 0
+    files = files_in(tmp_path / "out")
+    assert sum(name.endswith(".png") for name in files) == 2
+    log = tmp_path / "out/cutouts.jsonl"
+    log.write_text(
+        "".join(line + "\n" for line in log.read_text().splitlines()[:2])
+    )  # broken off after the first
+    for name in files:
+        if name.endswith(".png") and name != "1-1.png":
+            (tmp_path / "out" / name).unlink()
+    told = json.loads(cli(*words, "--json").out)
+    assert (told["n"], told["resumed"]) == (2, 1)
+    assert files_in(tmp_path / "out") == files
 
 
 def test_a_data_set_without_masks_is_named(tmp_path):

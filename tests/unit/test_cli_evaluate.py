@@ -26,7 +26,7 @@ class Told:
 
 @pytest.fixture(autouse=True)
 def told(monkeypatch):
-    monkeypatch.setattr(verb, "_load", lambda place: Told())
+    monkeypatch.setattr(verb, "load_answerer", lambda place: Told())
 
 
 @pytest.fixture
@@ -64,6 +64,16 @@ def test_data_without_parts_is_told(cli, photos, tmp_path):
     assert got.code == 2
     assert "has no parts" in got.err
     assert "--part all" in got.err
+
+
+def test_parts_of_a_file_may_have_their_usual_names(cli, photos, split, tmp_path):
+    split.write_text(split.read_text("utf-8").replace(",test", ",Val"), "utf-8")
+    words = ("evaluate", tmp_path / "x.bundle", photos, "--split", split, "draws=20")
+    assert json.loads(cli(*words, "--part", "validation", "--json").out)["n"] == 12
+    split.write_text(split.read_text("utf-8").replace(",Val", ",holdout"), "utf-8")
+    told = cli(*words)
+    assert told.code == 1
+    assert "names parts that there are not\n  got: holdout" in told.err
 
 
 def test_split_of_other_data_is_told(cli, photos, tmp_path):

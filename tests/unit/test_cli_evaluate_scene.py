@@ -19,9 +19,11 @@ from assay.errors import ConfigError
 from assay.labels import ClassNames
 from assay.masks import encode
 from assay.metrics.evaluation import Evaluation
+from assay.metrics.scene_evaluate import evaluate_scenes
 from assay.metrics.scene_evaluation import SceneEvaluation
 from assay.objects import objects_type
 from assay.pixel_masks import encode_pixels
+from assay.report.scene_words import headline
 from assay.runtime.load import load
 from assay.types import Dataset
 
@@ -105,12 +107,16 @@ def test_text_has_every_part_with_intervals(cli, scene_bundle, cells):
         assert words in got.out, words
 
 
-def test_another_score_tells_more_or_less(cli, scene_bundle, cells):
-    got = json.loads(cli("evaluate", scene_bundle, cells, "--json", "--draws", 20, "--score", 1).out)
-    assert got["told_from"] == 1.0
-    assert got["metrics"]["boxes.recall"]["value"] == 0.0
-    assert got["metrics"]["boxes.ap50"]["value"] > 0  # average precision looks at all
-    assert "--score is 2" in cli("evaluate", scene_bundle, cells, "--score", 2).err
+def test_another_score_is_told_from(cli, scene_bundle, cells):
+    got = json.loads(cli("evaluate", scene_bundle, cells, "--json", "--draws", 20, "--score", 0.9999).out)
+    assert got["told_from"] == 0.9999
+    low = json.loads(cli("evaluate", scene_bundle, cells, "--json", "--draws", 20, "--score", 0).out)
+    assert low["told_from"] == 0.0
+    assert low["metrics"]["boxes.ap50"] == got["metrics"]["boxes.ap50"]  # average precision looks at all
+    for wrong in (2, 1, -0.1):
+        told = cli("evaluate", scene_bundle, cells, f"score={wrong}")
+        assert told.code == 2
+        assert "--score needs a number from 0 up to, but not, 1" in told.err
 
 
 def test_what_is_of_classifiers_or_of_things_alone_is_told(cli, scene_bundle, cells, tiny_bundle, photos):
@@ -136,7 +142,7 @@ def run(cells, scene_bundle, tmp_path, monkeypatch):
     pq.write_table(table, folder / "split.parquet")
     record = {"data": str(cells), "dataset": "cells", "classes": ["cold", "warm"], "status": "finished"}
     (folder / "run.json").write_text(json.dumps(record))
-    monkeypatch.setattr(verb, "_load", lambda place: load(scene_bundle, check=False))
+    monkeypatch.setattr(verb, "load_answerer", lambda _place: load(scene_bundle, check=False))
     return folder
 
 
@@ -146,6 +152,15 @@ def test_run_knows_its_own_pictures_and_split(cli, run):
     page = cli("report", run)
     assert page.code == 0
     assert "finds and rightly names 100.0" in (run / "report.html").read_text("utf-8")
+
+
+def test_a_score_that_is_tried_does_not_become_the_runs_own(cli, run):
+    cli("evaluate", run, "draws=20")
+    before = (run / "evaluation" / "test.json").read_bytes()
+    told = cli("evaluate", run, "draws=20", "--score", 0.9)
+    assert "written to" not in told.out
+    assert (run / "evaluation" / "test.json").read_bytes() == before
+    assert "written to" in cli("evaluate", run, "draws=20", "--score", 0.9, f"out={run / 'tried'}").out
 
 
 def test_pictures_that_left_the_data_are_told(cli, run, cells):
@@ -191,3 +206,27 @@ def test_one_function_measures_both_kinds(scene_bundle, cells, tiny_bundle, phot
     assert isinstance(classes, Evaluation)
     with pytest.raises(ConfigError, match="abstaining is measured of classifiers"):
         assay.evaluate(load(scene_bundle, check=False), read_dataset(cells), abstain=True)
+
+
+def test_calibrate_tells_the_parts_that_have_things(cli, run, cells, scene_bundle):
+    model, data = load(scene_bundle, check=False), read_dataset(cells)
+    model.card.save(run / "card.json")
+    whole = evaluate_scenes(model, data, None, draws=20)
+    replace(whole, part="validation").save(run / "evaluation")
+    i = data.table.column_names.index("objects")
+    nobody = data.table.set_column(i, "objects", pa.nulls(len(data), objects_type()))
+    bare = evaluate_scenes(model, replace(data, table=nobody), None, draws=20)
+    replace(bare, part="test").save(run / "evaluation")
+    told = cli("calibrate", run, "--target", "recall", "--value", 0.5)
+    assert told.code == 0, told.err
+    rows = [line.split()[0] for line in told.out.splitlines() if "%" in line]
+    assert rows == ["validation"]
+    assert "Panoptic quality was that of the earlier score" in told.out
+    assert cli("calibrate", run, "--target", "recall", "--value", 0.5, "--part", "test").code == 2
+    assert "the best F1 needs no value" in cli("calibrate", run, "--value", 0.5).err
+
+
+def test_an_evaluation_in_which_nothing_could_be_measured_has_its_sentence(scene_bundle, cells):
+    found = evaluate_scenes(load(scene_bundle, check=False), read_dataset(cells), None, draws=20)
+    nothing = replace(found, classify=None, tags=None, whole=None, pixels=None)
+    assert headline(nothing) == "Nothing could be measured on 6 pictures."

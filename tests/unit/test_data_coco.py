@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -60,7 +62,7 @@ def put(tmp_path):
             for i, image in enumerate(told["images"]):
                 picture = tmp_path / pictures / image.get("file_name", "x.png")
                 picture.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(np.full((16, 20, 3), 40 * i, np.uint8)).save(picture)
+                Image.fromarray(np.full((16, 20, 3), 40 * i % 256, np.uint8)).save(picture)
         return place
 
     return write
@@ -160,6 +162,25 @@ def test_pictures_in_several_folders(put, tmp_path):
     (tmp_path / "more").mkdir()
     (tmp_path / "ü 店.png").rename(tmp_path / "more" / "ü 店.png")
     assert read_dataset(place).table["path"].to_pylist() == ["a.png", "more/ü 店.png"]
+
+
+def test_pictures_of_two_folders_are_found_however_they_are_listed(put, tmp_path):
+    told = coco()
+    told["images"] = [{"id": i, "file_name": f"{i}.png", "width": 20, "height": 16} for i in range(63)]
+    told["annotations"] = []
+    place = put(told, "annotations/instances.json", "images/train")
+    (tmp_path / "images/val").mkdir()
+    for i in range(32, 63):
+        (tmp_path / f"images/train/{i}.png").rename(tmp_path / f"images/val/{i}.png")
+    paths = read_dataset(place).table["path"].to_pylist()
+    assert paths == [f"images/{'train' if i < 32 else 'val'}/{i}.png" for i in range(63)]
+
+
+def test_a_name_that_is_not_utf8_is_told_when_writing(put, tmp_path):
+    data = replace(read_dataset(put(coco())), name=os.fsdecode(b"caf\xe9"))
+    with pytest.raises(DatasetError, match="a name is not UTF-8"):
+        write_dataset(data, tmp_path / "out.json", "coco")
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_pictures_that_are_not_found_are_told(put, tmp_path):

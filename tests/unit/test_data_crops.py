@@ -427,6 +427,19 @@ def test_masked_crops_show_the_thing_and_backgrounds_its_outline(shop, boxed, ma
     }
 
 
+def test_a_mask_of_another_picture_costs_its_own_crop_only(shop, boxed):
+    Image.new("RGB", (50, 40), (200, 200, 200)).save(boxed / "1.png")
+    cells = shop.table["objects"].to_pylist()
+    cells[1] = [thing("cup", (10, 5, 30, 24), block(10, 5, 30, 24))]  # drawn on 100 x 80
+    i = shop.table.column_names.index("objects")
+    stale = replace(shop, table=shop.table.set_column(i, "objects", pa.array(cells, objects_type())))
+    made = cut_crops(stale, boxed / "out", CropsConfig(masked="grey"))
+    assert made.counts["0"] == 1
+    assert [fault.what for fault in made.faults] == [
+        "its mask is of a picture of (80, 100), and this one is (40, 50) (height, width)"
+    ]
+
+
 def test_pictures_whose_boxes_are_not_all_known_give_no_background(boxed):
     (boxed / "boxes.csv").write_text(
         "path,x1,y1,x2,y2\n0.png,10,20,30,44\n0.png,5,5,5,9\n1.png,60,30,80,54\n"
@@ -442,9 +455,9 @@ def test_what_is_no_data_set_of_boxes(shop, boxed, photos):
         cut_crops(boxed / "shop.parquet", boxed / "out", CropsConfig(units="fraction"))
     wrong = replace(shop, table=shop.table.set_column(6, "width_px", pa.array([100] * 5, pa.int32())))
     Image.new("RGB", (90, 80)).save(boxed / "0.png")
-    with pytest.raises(DatasetError, match="another size than its picture") as error:
+    with pytest.raises(DatasetError, match="nothing could be cut from shop") as error:
         cut_crops(wrong, boxed / "out", CropsConfig(masked="grey"))
-    assert "picture (80, 90)" in error.value.got
+    assert "this one is (80, 90)" in error.value.got
     assert not (boxed / "out").exists()
 
 

@@ -113,6 +113,19 @@ def test_several_labels_are_counted_each():
     assert counts.min() > 10
 
 
+def test_a_class_beside_tags_counts_too():
+    table = pa.table(
+        {
+            "path": ["a.jpg", "b.jpg", "c.jpg"],
+            "label": ["cup", None, "dog"],
+            "labels": [["red", "dog"], ["red"], ["dog"]],
+            "part": ["train", "train", "test"],
+        }
+    )
+    classes = ClassNames(["cup", "dog", "red"])
+    assert count_classes(Dataset(table, classes, Path())).tolist() == [[1, 1, 2], [0, 0, 0], [0, 1, 0]]
+
+
 def test_groups_are_never_torn_and_shares_stay_close():
     data = split_dataset(dataset(3000, 6, groups=lambda i: f"seller {i * i % 211}"))
     homes = {}

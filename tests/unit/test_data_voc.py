@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from assay.configs import ReadConfig
+from assay.data.check_rows import reading_notes
 from assay.data.faults import faults_of
 from assay.data.read import load_format, read_dataset, recognise
 from assay.data.write import write_dataset
@@ -305,6 +306,7 @@ def test_pictures_of_one_name_are_left_out(voc):
     data = read_dataset(folder)
     assert list(cells(data)) == ["JPEGImages/2.png"]
     assert told(data)[0][1] == "1.jpg and 1.png have one name, so labels could be either's; they are left out"
+    assert not [note for note in reading_notes(data, "notes") if "ImageSets" in note], "there are no lists"
 
 
 def test_the_order_of_classes_is_that_of_labelmap(voc):
@@ -421,6 +423,13 @@ def test_what_cannot_be_held_is_refused(tmp_path, cell, what):
 def test_names_that_xml_cannot_hold_are_refused(tmp_path):
     data = replace(dataset(tmp_path / "in", [[]]), object_classes=ClassNames(["a\x01"]))
     with pytest.raises(DatasetError, match="class names cannot be written"):
+        write_dataset(data, tmp_path / "out", "voc")
+    data = dataset(tmp_path / "named", [[]])
+    i, (path,) = data.table.column_names.index("path"), data.table["path"].to_pylist()
+    spaced = path.replace(".png", " .png")
+    (data.root / path).rename(data.root / spaced)
+    data = replace(data, table=data.table.set_column(i, "path", pa.array([spaced])))
+    with pytest.raises(DatasetError, match="picture names cannot be written"):
         write_dataset(data, tmp_path / "out", "voc")
 
 

@@ -233,6 +233,11 @@ def test_roboflows_places_beside_the_yaml(yolo):
     assert [len(cell) for cell in cells(data).values()] == [1, 1]
 
 
+def test_the_root_itself_may_be_called_images(yolo):
+    folder = yolo({"train/1": "0 .5 .5 .5 .5"}, "path: images\ntrain: train\n" + NAMES)
+    assert [len(things) for things in cells(read_dataset(folder)).values()] == [1]
+
+
 def test_labels_may_lie_beside_pictures(yolo):
     folder = yolo({}, "train: photos\n" + NAMES)
     (folder / "photos").mkdir()

@@ -82,6 +82,10 @@ def home(tmp_path_factory):
     pq.write_table(pa.table({"path": names, "part": parts}), folder / "split.parquet")
     record = {"command": ["assay", "train"], "data": str(folder.parent), "recipe": {"train": {"seed": 3}}}
     (folder / "run.json").write_text(json.dumps(record))
+    names = ("accuracy", "tags.map", "boxes.ap50", "masks.ap50", "pixels.miou", "whole.found", "panoptic.pq")
+    told = {"metrics": {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in names}, "n": 6}
+    (folder / "evaluation").mkdir()
+    (folder / "evaluation" / "test.json").write_text(json.dumps(told))
     return folder
 
 
@@ -115,6 +119,7 @@ def test_the_bundle_answers_as_the_checkpoint_does(home, report):
     same = [(x.to_array() == y.to_array()).mean() for x, y in zip(a.masks, b.masks, strict=True)]
     assert min(same) > 0.999
     assert bundled.card.thresholds == CARD.thresholds
+    assert len(bundled.card.metrics["test"]["metrics"]) == 7
     assert (
         len(bundled(photo).boxes) == (a.boxes.scores >= 0.55).sum() < len(a.boxes)
     )  # the score that travels
@@ -167,6 +172,7 @@ def test_heads_that_are_dropped_leave_the_card_too(home, free):
     assert card.thresholds == {
         "boxes": {"score": 0.55, "target": "f1", "picked_on": "boxes with suppression"}
     }
+    assert list(card.metrics["test"]["metrics"]) == ["accuracy", "boxes.ap50"]
     assert free.to_dict()["heads"] == ["class", "boxes"]
     found = assay.load(free.path)(home.parent / "0.png", least_score=0.3)
     assert (found.tags, found.pixels) == (None, None)

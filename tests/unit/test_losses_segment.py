@@ -105,7 +105,8 @@ def test_enlarging_keeps_cells_where_they_are():
     whole = enlarge(cells, (12, 16))
     torch.testing.assert_close(whole, interpolate(cells, size=(12, 16), mode="bilinear"))
     torch.testing.assert_close(enlarge(cells, (9, 14)), whole[..., :9, :14])  # 9 and 14 px have 3 and 4 cells
-    assert enlarge(cells, (6, 8)).shape == (1, 2, 6, 8)  # labels at half the side
+    half = enlarge(cells, (6, 8))  # labels at half the side
+    torch.testing.assert_close(enlarge(cells, (5, 7)), half[..., :5, :7])  # and of 9 and 14 px
     assert enlarge(cells, (3, 4)) is cells
 
 

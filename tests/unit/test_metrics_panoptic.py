@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from assay.detections import Detections
 from assay.errors import ConfigError
 from assay.labels import ClassNames
 from assay.masks import encode
@@ -16,6 +17,8 @@ from assay.metrics.panoptic import (
     paint,
     qualities,
 )
+from assay.metrics.scene_panoptic import PanopticTally
+from assay.objects import Objects
 
 TWO = ClassNames(["sky", "dog"])
 
@@ -139,3 +142,22 @@ def test_painting_things_over_stuff():
         paint([encode(left)], [1], (3, 4))
     with pytest.raises(ConfigError, match="of one size"):
         count_segments(found, segments([[0]], []), 2)
+
+
+def test_of_true_things_that_overlap_the_smaller_lies_on_top():
+    plane = np.zeros((6, 6), np.uint8)
+    table, plate, many = np.ones((6, 6), bool), np.zeros((6, 6), bool), np.zeros((6, 6), bool)
+    plate[1:3, 1:3] = True
+    many[4:6, 4:6] = True
+    truth = Objects(
+        np.array([[0.0, 0, 6, 6], [0, 0, 6, 6], [1, 1, 3, 3]]),
+        np.array([2, 0, 1]),
+        (encode(table), encode(table), encode(plate)),
+        np.array([True, False, False]),
+    )
+    names = ClassNames(["table", "plate", "crowd"])
+    tally = PanopticTally(names, ClassNames(["void"]), 0.5)
+    boxes, scores = np.array([[1.0, 1, 3, 3], [0, 0, 6, 6]]), np.array([0.9, 0.8], np.float32)
+    answer = Detections(boxes, np.array([1, 0]), scores, (encode(plate), encode(table)))
+    tally.add(0, truth, plane, answer, plane)
+    assert tally.sums[0][:, :2].tolist() == [[1, 1], [1, 1], [0, 0], [0, 0]]

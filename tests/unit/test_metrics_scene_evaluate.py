@@ -510,6 +510,29 @@ def test_a_threshold_is_picked_for_the_card(got):
         pick_box_threshold(got, "recall")
     with pytest.raises(ConfigError, match="no score has a recall of 1"):
         pick_box_threshold(got, "recall", 1.0)
+    with pytest.raises(ConfigError, match="the best F1 needs no value"):
+        pick_box_threshold(got, "f1", 0.5)
+
+
+def test_a_score_that_a_card_can_hold(tmp_path, data):
+    """A network that is sure of everything says 1, and a card holds scores below it."""
+    sure = found((0, square(0, 0), 1.0), (1, square(10, 10), 1.0))
+    got = evaluate_scenes(
+        Told({**ANSWERS, "a.jpg": {**ANSWERS["a.jpg"], "boxes": sure}}), data, None, draws=20
+    )
+    for target, value in (("cost", 1e-3), ("precision", 1.0), ("f1", None)):
+        picked = pick_box_threshold(got, target, value)
+        assert 0.5 < picked["score"] < 1
+
+
+def test_pictures_of_a_group_are_one_case_of_a_threshold(tmp_path):
+    groups = pa.array(["one", "one", "one", "one"])
+    apart = evaluate_scenes(Told(ANSWERS), dataset(tmp_path, ROWS), None, draws=20)
+    (tmp_path / "again").mkdir()
+    together = evaluate_scenes(Told(ANSWERS), dataset(tmp_path / "again", ROWS, group=groups), None, draws=20)
+    wide, narrow = (pick_box_threshold(one)["recall"] for one in (together, apart))
+    assert wide["value"] == narrow["value"]
+    assert (wide["low"], wide["high"]) != (narrow["low"], narrow["high"])
 
 
 def test_no_threshold_where_nothing_was_found(tmp_path, data):

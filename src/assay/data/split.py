@@ -157,10 +157,11 @@ def _labels(batch: pa.RecordBatch, names: pa.Array) -> tuple[NDArray[np.int64], 
         owner, label = np.asarray(pc.list_parent_indices(lists)), class_codes(pc.list_flatten(lists), names)
         if batch["label"].null_count < batch.num_rows:  # a class beside its tags, which may hold it too
             single = class_codes(batch["label"], names)
-            pairs = np.concatenate(
-                [np.stack([owner, label], 1), np.stack([np.arange(len(single)), single], 1)]
-            )
-            owner, label = np.unique(pairs, axis=0).T
+            rows = np.arange(len(single))
+            new = np.flatnonzero(~np.isin(rows * len(names) + single, owner * len(names) + label))
+            owner, label = np.append(owner, rows[new]), np.append(label, single[new])
+            order = np.argsort(owner, kind="stable")
+            owner, label = owner[order], label[order]
     else:
         owner, label = np.arange(batch.num_rows), class_codes(batch["label"], names)
     held = label >= 0

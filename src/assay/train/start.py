@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -271,8 +272,19 @@ def _found(settled: Recipe, material: Any) -> dict[str, Any]:
         "parts": dataset.parts,
         "split": dict(dataset.split),
         "split_hash": dataset.split_hash,
+        "tags_hash": _tags_hash(dataset) if "tags" in (settled.model.heads or ()) else None,
         "warnings": list(material.warnings),
     }
+
+
+def _tags_hash(dataset: Dataset) -> str:
+    """16 hex digits over the tags of every row. (The split's hash holds them only beside boxes, masks or pixels.)"""
+    total = 0
+    for batch in dataset.table.select(["path", "labels"]).to_batches(max_chunksize=4096):
+        for row in zip(*(batch.column(c).to_pylist() for c in ("path", "labels")), strict=True):
+            digest = hashlib.blake2b(repr(row).encode("utf-8", "surrogateescape"), digest_size=8).digest()
+            total += int.from_bytes(digest, "big")
+    return f"{total % 2**64:016x}"
 
 
 def _split_table(dataset: Dataset) -> Any:
@@ -293,3 +305,5 @@ def _same_data(material: Any, record: dict[str, Any]) -> None:
             got=f"split hash {material.dataset.split_hash}, was {record['split_hash']}",
             fix="bring the data back, or start a new run",
         )
+    if record.get("tags_hash") and record["tags_hash"] != _tags_hash(material.dataset):
+        raise ConfigError("the tags changed since this run began", fix="bring them back, or start a new run")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.cli.answerer import require_score
+from assay.cli.answerer import load_answerer, require_score
 from assay.cli.command import Command
 from assay.cli.flags import add_config_flags, given_options, read_config
 from assay.cli.progress import Steps
@@ -98,7 +98,6 @@ def _of_dataset(
 def _of_network(
     args: argparse.Namespace, config: CutoutConfig
 ) -> tuple[int | None, Iterator[Photo], dict[str, Any]]:
-    from assay.cli.answerer import load_answerer  # noqa: PLC0415
     from assay.data.cutout_photos import classes_to_cut, photos_of_predictions  # noqa: PLC0415
     from assay.runtime.sources import Pictures  # noqa: PLC0415
 

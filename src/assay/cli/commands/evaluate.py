@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay.cli.answerer import load_answerer, require_score
 from assay.cli.command import Command
 from assay.cli.flags import add_config_flags
 from assay.cli.measured_pictures import measured_pictures
@@ -61,8 +62,6 @@ def _run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < low:
             raise ConfigError(f"--{name} is {value}", fix=f"the least is {low}")
-    from assay.cli.answerer import load_answerer, require_score  # noqa: PLC0415
-
     require_score(args.score, "--score")
 
     place = Path(args.model)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from assay.cli.answerer import require_score
+from assay.cli.answerer import load_answerer, require_score
 from assay.cli.command import Command
 from assay.errors import ConfigError
 
@@ -86,7 +86,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     _check_numbers(args)
-    from assay.cli.answerer import load_answerer  # noqa: PLC0415
     from assay.cli.native import quiet_native  # noqa: PLC0415
     from assay.runtime.sources import Pictures  # noqa: PLC0415
 
