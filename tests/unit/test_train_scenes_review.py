@@ -115,8 +115,11 @@ def test_masks_of_pixels_are_looked_at_before_training(dataset: Dataset) -> None
 
 
 def test_pictures_with_class_and_tags_alone_are_not_joined(dataset: Dataset) -> None:
-    options = {"heads": ("class", "tags"), "mosaic": 1.0}
-    targets = parts_of(dataset, **options).batches.make(0, Moment(32, 0.1)).targets
+    recipe = settle(recipe_for(dataset, {**SMALL, "heads": ("class", "tags")}))
+    recipe = replace(recipe, augment=replace(recipe.augment, mosaic=1.0))
+    material = gather_scenes(dataset, recipe, Recorder(None))
+    batches = SceneJob().parts(torch.nn.Identity(), recipe, material, ALONE, CPU).batches
+    targets = batches.make(0, Moment(32, 0.1)).targets
     assert (targets.labels >= 0).all()
     assert (targets.tags >= 0).all()
 
@@ -204,11 +207,12 @@ def test_a_detector_of_torchvision_gives_its_losses_through_forward() -> None:
 
 
 def test_a_class_beside_tags_may_be_missing(dataset: Dataset) -> None:
-    partly = without(dataset, "label", "train")
-    rows = partly.table["label"].to_pylist()
-    rows[0] = "one"
-    i = partly.table.column_names.index("label")
-    partly = replace(partly, table=partly.table.set_column(i, "label", pa.array(rows, pa.string())))
+    parts, rows = dataset.table["part"].to_pylist(), dataset.table["label"].to_pylist()
+    taught = [row for row, part in zip(rows, parts, strict=True) if part == "train"]
+    spare = next(i for i, row in enumerate(rows) if parts[i] == "train" and taught.count(row) > 1)
+    rows[spare] = None
+    i = dataset.table.column_names.index("label")
+    partly = replace(dataset, table=dataset.table.set_column(i, "label", pa.array(rows, pa.string())))
     assert gathered(partly, heads=("class", "tags")).heads.names == ("class", "tags")
 
 
