@@ -166,12 +166,23 @@ def _inside(box: tuple[float, ...], size_wh: tuple[int, int]) -> tuple[float, fl
 
 def resampled(plane: NDArray[T], place: Place, outside: int) -> NDArray[T]:
     """A plane (H, W) as ``place`` shows it, by the nearest pixel: the one under the centre of the new one."""
-    canvas = np.full(place.canvas_hw, outside, plane.dtype)
-    x1, y1, x2, y2 = place.seen_xyxy
-    rows = _sources(y1 - place.offset_yx[0], y2 - place.offset_yx[0], plane.shape[0], place.scaled_hw[0])
-    columns = _sources(x1 - place.offset_yx[1], x2 - place.offset_yx[1], plane.shape[1], place.scaled_hw[1])
-    canvas[y1:y2, x1:x2] = plane[rows][:, columns]
-    return canvas
+    return _Look((plane.shape[0], plane.shape[1]), place)(plane, outside)
+
+
+class _Look:
+    """``resampled`` for all planes of one picture: which pixels are seen is worked out once."""
+
+    def __init__(self, size_hw: tuple[int, int], place: Place) -> None:
+        (top, left), (h, w) = place.offset_yx, place.scaled_hw
+        x1, y1, x2, y2 = place.seen_xyxy
+        self._canvas_hw, self._seen = place.canvas_hw, (slice(y1, y2), slice(x1, x2))
+        self._rows = _sources(y1 - top, y2 - top, size_hw[0], h)
+        self._columns = _sources(x1 - left, x2 - left, size_hw[1], w)
+
+    def __call__(self, plane: NDArray[T], outside: int) -> NDArray[T]:
+        canvas = np.full(self._canvas_hw, outside, plane.dtype)
+        canvas[self._seen] = plane.take(self._rows, axis=0).take(self._columns, axis=1)
+        return canvas
 
 
 def _sources(first: int, end: int, source: int, scaled: int) -> NDArray[np.int64]:
@@ -184,7 +195,8 @@ def _placed_things(things: Things, size_hw: tuple[int, int], place: Place, least
     scale = np.array([place.scaled_hw[1] / size_hw[1], place.scaled_hw[0] / size_hw[0]] * 2)
     shift = np.array([place.offset_yx[1], place.offset_yx[0]] * 2, np.float64)
     whole, regions = things.boxes_xyxy * scale + shift, things.ignored_xyxy * scale + shift
-    masks = [None if m is None else resampled(m, place, 0) for m in things.masks]
+    see = _Look(size_hw, place)
+    masks = [None if m is None else see(m, 0) for m in things.masks]
     left = clip(whole, place.canvas_hw)
     share = area(left) / np.maximum(area(whole), 1e-12)
     for i in np.flatnonzero((np.abs(left - whole) > _ROUNDING_PX).any(axis=1)):

@@ -1,7 +1,7 @@
 """From a scene, as the random changes leave it, to what the losses compare with.
 
-An ignored region becomes a crowd: of its class, or of all classes (label -1). Masks become shares of cells one by one,
-so no more than one is held at full size in float.
+An ignored region becomes a crowd: of its class, or of all classes (label -1). Masks become shares of cells some at a
+time, so only these are held at full size in float.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from assay.train.scene import Scene, Things
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_MOST_PIXELS = 4_000_000
+"""Of masks that are made float at once."""
 
 
 def scene_target(
@@ -50,7 +54,9 @@ def scene_target(
 def _shares(things: Things, size_hw: tuple[int, int], count: int) -> Tensor:
     """(count, h, w) shares of cells; zeros where there is no mask."""
     shares = torch.zeros(count, *(-(-side // CELL) for side in size_hw))
-    for i, mask in enumerate(things.masks):
-        if mask is not None:
-            shares[i] = cover(torch.from_numpy(mask)[None])[0]
+    known = [i for i, mask in enumerate(things.masks) if mask is not None]
+    step = max(1, _MOST_PIXELS // (size_hw[0] * size_hw[1]))
+    for start in range(0, len(known), step):
+        some = known[start : start + step]
+        shares[some] = cover(torch.from_numpy(np.stack([things.masks[i] for i in some])))  # type: ignore[misc]
     return shares
