@@ -174,14 +174,14 @@ class AugmentConfig(Config):
     )
     zoom: tuple[float, ...] = option(
         (0.5, 1.5),
-        "boxes, pixels: least and greatest size of a picture alone; 1 fits the square",
+        "other heads than the class: least and greatest size of a picture alone; 1 fits the square",
         low=0.05,
         high=8.0,
         group="augment",
     )
     shift: float = option(
         1.0,
-        "boxes, pixels: how far from the middle the crop may lie; 0 not at all, 1 anywhere",
+        "other heads than the class: how far from the middle the crop may lie; 0 not at all, 1 anywhere",
         low=0.0,
         high=1.0,
         group="augment",

@@ -111,13 +111,20 @@ def read_size(source: Source, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int
         return (width, height) if _orientation_from_header(image, stream) >= 5 else (height, width)
 
 
-def encode_image(image: NDArray[np.uint8], format: str = "PNG", quality: int = 90) -> bytes:  # noqa: A002
+def encode_image(
+    image: NDArray[np.uint8],
+    format: str = "PNG",  # noqa: A002
+    quality: int = 90,
+    *,
+    comment: str | None = None,
+) -> bytes:
     """The bytes of a file.
 
     Parameters
     ----------
     image : (H, W, 3), (H, W, 1) or (H, W) uint8.
     format : PNG, JPEG or WEBP; ``quality`` (1 to 100) is for the latter two.
+    comment : text in the file, of JPEG alone.
     """
     kind = {"JPG": "JPEG"}.get(format.upper(), format.upper())
     if kind not in ("PNG", "JPEG", "WEBP"):
@@ -126,6 +133,8 @@ def encode_image(image: NDArray[np.uint8], format: str = "PNG", quality: int = 9
         raise ConfigError(f"quality is {quality}", fix="choose 1 to 100")
     target = BytesIO()
     options: dict[str, Any] = {} if kind == "PNG" else {"quality": quality}
+    if comment is not None and kind == "JPEG":
+        options["comment"] = comment
     to_pillow(image).save(target, kind, **options)
     return target.getvalue()
 

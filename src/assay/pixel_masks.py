@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 IGNORE = 255
 MOST_CLASSES = 255
+"""A mask of 8 bits numbers classes from 0 to 254."""
 BACKGROUND_NAMES = frozenset(
     {"background", "_background_", "__background__", "null", "void", "unlabelled", "unlabeled"}
 )
 """What people call the pixels that belong to no thing, in small letters."""
-"""A mask of 8 bits numbers classes from 0 to 254."""
 
 _FIX = "save it as a palette or grey PNG whose values are the numbers of classes"
 _STRETCH = {2: 85, 4: 17}

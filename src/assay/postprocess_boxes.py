@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 STRIDES = (8, 16, 32)
 """Of the levels at which a network looks for things."""
 LEAST_SCORE, IOU_THRESHOLD, MOST_BOXES = 0.05, 0.6, 100
-_HAIR = 1e-3
-"""Of a logit: what is so little below the least score is looked at, as rounding may lift it to that score."""
 MOST_BEFORE = 1000
 """Candidates that suppression looks at, the likeliest ones."""
 
@@ -124,7 +122,10 @@ def find_boxes(
         raise ConfigError(
             f"an input of {size_hw} (height, width) has {len(points)} points", got=str(len(logits))
         )
-    at, labels = np.nonzero(logits >= _logit(least_score) - _HAIR)
+    least = np.float32(least_score)
+    at, labels = np.nonzero(
+        logits >= _logit(float(np.nextafter(least, np.float32(0))))
+    )  # rounding may lift it
     strengths = logits[at, labels]
     best = _best(strengths, most if iou_threshold is None else MOST_BEFORE)
     at, labels, strengths = at[best], labels[best], strengths[best]
@@ -135,7 +136,7 @@ def find_boxes(
         kept = suppress(boxes, strengths, labels, iou_threshold, most)
         boxes, at, labels, strengths = boxes[kept], at[kept], labels[kept], strengths[kept]
     scores = (1 / (1 + np.exp(-strengths.astype(np.float64)))).astype(np.float32)
-    told = scores >= np.float32(least_score)
+    told = scores >= least
     return FoundBoxes(boxes[told], scores[told], labels[told], at[told])
 
 

@@ -16,6 +16,13 @@ import pytest
 from PIL import Image
 
 
+def assay_process_of(words, env):
+    """Python with these words, run to its end in this environment."""
+    return subprocess.run(
+        [sys.executable, *map(str, words)], check=False, env=env, capture_output=True, encoding="utf-8"
+    )
+
+
 def assay_process(*words, **kw):
     """The command line in a process of its own."""
     return subprocess.Popen(
@@ -199,6 +206,21 @@ def test_errors_as_json(cli, tiny_bundle, tmp_path):
     done = cli("predict", tiny_bundle, tmp_path / "none", "--json")
     assert done.code == 2
     assert json.loads(done.err)["error"]["what"].startswith("there is no picture or folder")
+
+
+@pytest.mark.parametrize("how", ["command", "python"])
+def test_nothing_is_reported_home(tiny_bundle, photos, tmp_path, how):
+    """ONNX Runtime reports by itself from 1.29 on, and leaves a device number and a queue in the user's cache."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {k: v for k, v in os.environ.items() if k not in ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY")}
+    photo = photos / "circle" / "0.png"
+    code = f"import assay; print(assay.load({str(tiny_bundle)!r})({str(photo)!r}).label)"
+    words = ["-m", "assay", "predict", tiny_bundle, photo] if how == "command" else ["-c", code]
+    done = assay_process_of(words, {**kept, "HOME": str(home)})
+    assert done.returncode == 0, done.stderr
+    assert "circle" in done.stdout
+    assert not [path for path in home.rglob("*") if "icrosoft" in path.name or "onnxruntime" in path.name]
 
 
 def test_a_list_on_stdin(tiny_bundle, photos):

@@ -118,7 +118,10 @@ def test_a_copy_that_would_lose_boxes_is_refused_before_anything_is_looked_at(cl
     table = write_scenes(tmp_path / "scenes", 4)
     told = cli("audit", table, "--fix", "mended")
     assert told.code == 1
-    assert "would lose labels\n  got: boxes or masks and classes of pixels" in told.err
+    assert "would lose labels\n  got: classes of pixels" in told.err
+    cli("convert", table, tmp_path / "yolo", "--to", "yolo")
+    told = cli("audit", tmp_path / "yolo", "--fix", "mended")
+    assert "would lose labels\n  got: boxes or masks" in told.err
     assert not (here / "mended").exists()
     assert not (here / "audits").exists()
 

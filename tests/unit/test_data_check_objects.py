@@ -104,14 +104,16 @@ def test_every_kind_of_fault_has_a_line_of_its_own(data):
                 "a mask has another size than its picture (mask [3, 4], picture [4, 3])",
                 "it rained",
                 "class 'cup' is no number",
+                "'half' is no number",
             )
         )
     ]
-    told = found(data([[thing("cup", 1, 1, 9, 9)]], ("cup",), {"faults": faults, "fault_count": 13}))
+    told = found(data([[thing("cup", 1, 1, 9, 9)]], ("cup",), {"faults": faults, "fault_count": 14}))
     assert list(told) == [
         *("no-number", "pixels-for-fractions", "no-area", "no-picture", "unknown-class", "listed-twice"),
         *("size-differs", "broken-mask", "kept-out"),
     ]
+    assert told["no-number"].count == 2
     assert told["unknown-class"].count == 2, "a class that is no number is no box that is none"
     assert told["kept-out"].count == 4, "the one of no other kind, and those whose words were not kept"
     assert "divide them by the picture's width" in told["pixels-for-fractions"].fix

@@ -436,8 +436,14 @@ def test_a_mask_of_another_picture_costs_its_own_crop_only(shop, boxed):
     made = cut_crops(stale, boxed / "out", CropsConfig(masked="grey"))
     assert made.counts["0"] == 1
     assert [fault.what for fault in made.faults] == [
-        "its mask is of a picture of (80, 100), and this one is (40, 50) (height, width)"
+        "its mask is of a picture of (80, 100), this one is (40, 50) (height, width)"
     ]
+    backgrounds = [
+        row for row in rows_of(boxed / "out") if row["role"] == "background" and row["source"] == "1.png"
+    ]
+    for row in backgrounds:  # the thing is there all the same
+        frame = [int(row[name]) for name in ("x1", "y1", "x2", "y2")]
+        assert iou(frame, np.array([[10.0, 5, 30, 24]]))[0] == 0
 
 
 def test_pictures_whose_boxes_are_not_all_known_give_no_background(boxed):

@@ -238,8 +238,9 @@ def test_the_root_itself_may_be_called_images(yolo):
     assert [len(things) for things in cells(read_dataset(folder)).values()] == [1]
 
 
-def test_labels_may_lie_beside_pictures(yolo):
-    folder = yolo({}, "train: photos\n" + NAMES)
+@pytest.mark.parametrize("root", ["data", "images"])
+def test_labels_may_lie_beside_pictures(yolo, root):
+    folder = yolo({}, "train: photos\n" + NAMES, root)
     (folder / "photos").mkdir()
     Image.new("RGB", (10, 10)).save(folder / "photos" / "1.png")
     (folder / "photos" / "1.txt").write_text("0 .5 .5 .5 .5")

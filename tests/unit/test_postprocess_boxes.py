@@ -232,9 +232,11 @@ def test_no_torch_is_needed():
 @pytest.mark.parametrize("seed", range(20))
 def test_the_thing_whose_score_is_the_least_one_is_told(seed):
     """A score that was picked is that of a thing, and its way back through the logit rounds."""
-    logit = float(np.random.default_rng(seed).normal(scale=3))
+    logit = 16.4 if not seed else float(np.random.default_rng(seed).normal(scale=3))
     given = answers([(9, 0, logit, [5, 5, 20, 20])])
     (score,) = find_boxes(*given, (SIDE, SIDE), WHOLE, least_score=0.0, iou_threshold=None).scores[:1]
     assert find_boxes(*given, (SIDE, SIDE), WHOLE, least_score=float(score)).points.tolist()[:1] == [9]
     above = float(np.nextafter(score, np.float32(1)))
+    if above == 1:  # no least score: nothing is above it
+        return
     assert find_boxes(*given, (SIDE, SIDE), WHOLE, least_score=above).points.tolist() == []

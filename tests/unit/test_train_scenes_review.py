@@ -336,7 +336,7 @@ def test_one_training_picture_is_told(dataset: Dataset, tmp_path: Path) -> None:
     one = replace(dataset, table=dataset.table.set_column(i, "part", pa.array(parts)))
     with pytest.raises(ModelError) as told:
         train(one, tmp_path / "run", **SMALL, heads=("boxes",))
-    assert told.value.got == "one training picture"
+    assert told.value.got == "fewer than two training pictures a process"
     assert "add pictures" in told.value.fix
 
 

@@ -93,7 +93,7 @@ def mend(
     target = Path(out).expanduser()
     place = Path(source if source is not None else audit.data).expanduser()
     check_place(target, place)
-    check_mendable(dataset)
+    check_mendable(dataset, place)
     if audit.n != len(dataset):
         raise DatasetError(
             "the audit is of other data", got=f"{audit.n:,} pictures, not {len(dataset):,}", fix="audit again"
@@ -140,9 +140,12 @@ def check_place(out: Path, source: Path) -> None:
         )
 
 
-def check_mendable(dataset: Dataset) -> None:
-    """Raise DatasetError where the copy, which holds pictures and their classes, would lose boxes, masks or pixels."""
-    lost = [name for name in ("objects", "pixels") if name in dataset.table.column_names]
+def check_mendable(dataset: Dataset, source: Path) -> None:
+    """Raise DatasetError where the copy would lose boxes, masks or pixels: Parquet alone holds the first two."""
+    table, lost = dataset.table, []
+    for name in ("pixels",) if source.suffix.lower() == ".parquet" else ("objects", "pixels"):
+        if name in table.column_names and table[name].null_count < len(table):
+            lost.append(name)
     if lost:
         raise DatasetError(
             f"a mended copy of {dataset.name} would lose labels",

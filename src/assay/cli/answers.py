@@ -71,12 +71,26 @@ class EncodedFile:
         self._file.write(text.encode("utf-8", "backslashreplace"))
 
 
-def _named_files(name: str) -> Iterable[Path]:
-    """The files behind a name: a file itself, or the matches of a pattern."""
-    place = Path(name)
-    if place.is_file():
-        return [place]
-    return (Path(match) for match in glob.iglob(name, recursive=True)) if not place.exists() else ()  # noqa: PTH207
+def _behind(name: str) -> Iterable[Path]:
+    """What a name leads to: a file, a folder, or the matches of a pattern."""
+    if Path(name).exists():
+        return [Path(name)]
+    return [Path(match) for match in glob.iglob(name, recursive=True)]  # noqa: PTH207 - absolute ones as well
+
+
+_MARK = "Assay: a copy with answers"
+"""Comment of the JPEG files that are written here."""
+
+
+def _is_copy(place: Path) -> bool:
+    """Whether a file that is there is a copy of an earlier run."""
+    from PIL import Image  # noqa: PLC0415
+
+    try:
+        with Image.open(place) as picture:
+            return bool(picture.info.get("comment") == _MARK.encode())
+    except (OSError, ValueError, SyntaxError):
+        return False
 
 
 class AnnotatedPictures:
@@ -85,9 +99,9 @@ class AnnotatedPictures:
     Parameters
     ----------
     folder : where they go; made when the first is written.
-    names : what the user named. No picture may be overwritten: ``folder`` may not be where one of them lies, nor
-        inside of a named folder, as it would be read while it is written. Of a list on stdin nobody knows what it
-        will name, so then nothing that is there is written over.
+    names : what the user named. ``folder`` may not be where one of these pictures lies, nor inside of a named folder,
+        as it would be read while it is written. Of what is there already, copies of an earlier run alone, which carry
+        a comment, are written over.
 
     Raises
     ------
@@ -99,16 +113,16 @@ class AnnotatedPictures:
         self._folder = Path(folder)
         if self._folder.exists() and not self._folder.is_dir():
             raise ConfigError(f"--out {folder} is a file", fix="name a folder for the annotated pictures")
+        named = [place for name in names if name != "-" for place in _behind(name)]
         self._roots = [Path(name) for name in names if name != "-" and Path(name).is_dir()]
         here = self._folder.resolve()
-        homes = {place.resolve().parent for name in names if name != "-" for place in _named_files(name)}
-        within = [root for root in self._roots if here.is_relative_to(root.resolve())]
+        homes = {place.resolve().parent for place in named if not place.is_dir()}
+        within = [place for place in named if place.is_dir() and here.is_relative_to(place.resolve())]
         if within or here in homes:
             raise ConfigError(
                 f"--out {folder} lies in {within[0] if within else folder}, where the pictures come from",
                 fix="choose another folder",
             )
-        self._is_blind = "-" in names
         self._taken: set[Path] = set()
 
     def write(self, prediction: Prediction) -> None:
@@ -120,9 +134,9 @@ class AnnotatedPictures:
         from assay.image import encode_image  # noqa: PLC0415
 
         target = self._target(Path(prediction.path))
-        if target.exists() and (self._is_blind or target.samefile(prediction.path)):
+        if target.exists() and not _is_copy(target):
             raise ConfigError(f"--out would overwrite {target}", fix="choose another folder")
-        write_file(target, encode_image(np.asarray(prediction.plot()), "JPEG"))
+        write_file(target, encode_image(np.asarray(prediction.plot()), "JPEG", comment=_MARK))
 
     def _target(self, source: Path) -> Path:
         """A name of its own for every picture: 1.jpg, 1.png.jpg, 1-2.jpg."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Sayer(Protocol):
-    """A predictor of scenes: a Bundle's, or that of a pipeline file."""
+    """A predictor of scenes: of a Bundle, a pipeline file or a run folder."""
 
     @property
     def card(self) -> Card:

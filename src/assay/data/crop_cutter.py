@@ -112,7 +112,7 @@ class Cutter:
         return wanted and not box.is_crowd
 
     def _usable(self, box: Box, size_hw: tuple[int, int], made: Yield) -> tuple[float, ...] | None:
-        """The box in pixels, cut off at the border; None where it lies outside, or its mask is of another picture."""
+        """The box in pixels, cut off at the border; None where it lies outside."""
         height, width = size_hw
         scale = (width, height, width, height) if self.config.units == "fraction" else (1, 1, 1, 1)
         xyxy = tuple(v * s for v, s in zip(box.xyxy, scale, strict=True))
@@ -120,12 +120,6 @@ class Cutter:
         shown = ", ".join(f"{v:g}" for v in xyxy)
         if inside[2] <= inside[0] or inside[3] <= inside[1]:
             what = f"the box ({shown}) lies outside the picture of {width} x {height} px"
-            made.faults.append(Fault(box.place, what, "draw it again on the upright picture"))
-            return None
-        if self.config.masked != "no" and box.mask is not None and box.mask.size_hw != size_hw:
-            what = (
-                f"its mask is of a picture of {box.mask.size_hw}, and this one is {size_hw} (height, width)"
-            )
             made.faults.append(Fault(box.place, what, "draw it again on the upright picture"))
             return None
         if max(abs(a - b) for a, b in zip(xyxy, inside, strict=True)) > 1:
@@ -145,6 +139,12 @@ class Cutter:
         found = []
         for box, xyxy in usable:
             if not self._is_target(box):
+                continue
+            if self.config.masked != "no" and box.mask is not None and box.mask.size_hw != size_hw:
+                what = (
+                    f"its mask is of a picture of {box.mask.size_hw}, this one is {size_hw} (height, width)"
+                )
+                made.faults.append(Fault(box.place, what, "draw it again on the upright picture"))
                 continue
             if self.config.classes and not box.label:
                 made.faults.append(

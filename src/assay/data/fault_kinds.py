@@ -30,8 +30,8 @@ _KINDS = (
         "Boxes that are no numbers",
         "one box is not made of numbers, and is kept out|{n} boxes are not made of numbers, and are kept out",
         "draw them again, or remove them",
-        r"\bnan\b|\binf\b|not four numbers|(?<!is )no number|which is no number|not x, y, width, height|not \[label"
-        r"|fifth number|numbers? behind",
+        r"\bnan\b|\binf\b|not four numbers|which is no number|^(?!class )\S+ is no number|not x, y, width, height"
+        r"|not \[label|fifth number|numbers? behind",
     ),
     FaultKind(
         "pixels-for-fractions",

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from assay.errors import ExportError
 from assay.models.outputs import Ends
+from assay.no_telemetry import forbid_telemetry
 from assay.runtime.engines.onnxruntime import EMBEDDING, INPUT, LOGITS, SCENE_ENDS
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def scene_to_onnx(model: nn.Module, *, channels: int, size: int) -> bytes:
 
 
 def _translated(ends: nn.Module, names: Sequence[str], channels: int, size: int, title: str) -> bytes:
+    forbid_telemetry()  # torch's exporter may import ONNX Runtime
     example = torch.zeros(2, channels, size, size)
     said = io.StringIO()
     try:

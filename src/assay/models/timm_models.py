@@ -20,6 +20,7 @@ from assay.configs import ModelConfig
 from assay.errors import ConfigError, ModelError
 from assay.models.classifier import Classifier
 from assay.models.torchvision_ops import declare_missing_ops
+from assay.no_telemetry import forbid_telemetry
 from assay.tables import MODELS, suggest
 
 STRIDES = (4, 8, 16, 32)
@@ -233,6 +234,7 @@ def load_timm() -> ModuleType:
     """
     declare_missing_ops()
     try:
+        forbid_telemetry()
         import timm  # noqa: PLC0415 - takes seconds
     except ImportError as error:
         fix = "pip install 'assay-vision[train]'"

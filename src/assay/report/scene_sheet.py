@@ -62,11 +62,10 @@ def scene_sheet(
     picked = pick_rows(_rarest(things, dataset), most, per_class, rng)
     samples = [dataset[int(row)] for row in picked]
     if augment is None:
-        size = None if preprocess is None else preprocess.size
-        cells = [_cell(sample, dataset, size) for sample in samples]
+        cells = [_cell(sample, dataset, preprocess) for sample in samples]
     else:
-        size = (preprocess or PreprocessConfig(size=320)).size
-        cells = _augmented(samples, dataset, augment, size, columns, seed)
+        frame = preprocess or PreprocessConfig(size=320)
+        cells = _augmented(samples, dataset, augment, frame, columns, seed)
     counts = _counts(dataset, things, samples)
     return sheet_page(
         title, _summary(dataset, things, counts, augmented=augment is not None), counts, cells, columns, SIDE
@@ -87,16 +86,17 @@ def _rarest(things: FlatObjects, dataset: Dataset) -> NDArray[np.int64]:
     return found
 
 
-def _cell(sample: Sample, dataset: Dataset, size: int | None) -> Cell:
-    """One picture with what is known of it: whole at the tile's size, or letterboxed to ``size``."""
+def _cell(sample: Sample, dataset: Dataset, frame: PreprocessConfig | None) -> Cell:
+    """One picture with what is known of it: whole at the tile's size, or letterboxed into ``frame``."""
     scene = _scene(sample)
     if scene is None:
         return Cell(None, _caption(sample, dataset))
-    if size is None:
+    if frame is None:
         return Cell(_drawn_whole(scene[0], sample, scene[1], dataset), _caption(sample, dataset))
     from assay.train.scene_augment import fit_scene  # noqa: PLC0415 - numpy, though in the room of training
 
-    return Cell(_drawn(fit_scene(_as_scene(sample, *scene), size), dataset), _caption(sample, dataset))
+    fitted = fit_scene(_as_scene(sample, *scene), frame.size, pad=frame.pad_value)
+    return Cell(_drawn(fitted, dataset), _caption(sample, dataset))
 
 
 def _scene(sample: Sample) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None] | None:
@@ -174,7 +174,7 @@ def _augmented(
     samples: Sequence[Sample],
     dataset: Dataset,
     augment: AugmentConfig,
-    size: int,
+    frame: PreprocessConfig,
     columns: int,
     seed: int,
 ) -> list[Cell]:
@@ -186,13 +186,15 @@ def _augmented(
         raise DatasetError("none of the pictures drawn can be read", fix="run `assay check` on the data set")
     cells = []
     for i, (sample, scene) in enumerate(found):
-        cells.append(Cell(_drawn(fit_scene(scene, size), dataset), _caption(sample, dataset)))
+        fitted = fit_scene(scene, frame.size, pad=frame.pad_value)
+        cells.append(Cell(_drawn(fitted, dataset), _caption(sample, dataset)))
         for column in range(columns - 1):
             rng = np.random.default_rng((seed, column, i))
             scenes = [scene]
             if wants_mosaic(augment, rng):
                 scenes += [found[int(j)][1] for j in rng.integers(0, len(found), 3)]
-            cells.append(Cell(_drawn(augment_scene(scenes, size, augment, rng), dataset), ""))
+            changed = augment_scene(scenes, frame.size, augment, rng, pad=frame.pad_value)
+            cells.append(Cell(_drawn(changed, dataset), ""))
     return cells
 
 

@@ -128,7 +128,7 @@ def _check_sides(model: nn.Module, recipe: Recipe, channels: int, batch: int) ->
         few = recipe.train.batch > 1
         raise ModelError(
             f"{name} has batch norms, which need at least 2 pictures a step",
-            got="one training picture" if few else "--batch 1",
+            got="fewer than two training pictures a process" if few else "--batch 1",
             fix="add pictures to the training part" if few else "use --batch 2 or more",
         )
     parameter = next(model.parameters())

@@ -24,7 +24,7 @@ class Retold:
     folder: Path
     threshold: dict[str, Any]
     evaluations: dict[str, SceneEvaluation]
-    heads: tuple[str, ...] = ()
+    lost_panoptic: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -80,4 +80,5 @@ def retell(run: str | Path | Any, **options: Any) -> Retold:
     # what was found without suppression is not kept, so its score cannot follow the new target
     kept = {name: value for name, value in card.thresholds.items() if name != "nms_free"}
     replace(card, thresholds={**kept, "boxes": picked}).save(folder / "card.json")
-    return Retold(folder, picked, told, card.heads)
+    lost = any(found[part].panoptic is not None and one.panoptic is None for part, one in told.items())
+    return Retold(folder, picked, told, lost)

@@ -196,7 +196,10 @@ def _placed_things(things: Things, size_hw: tuple[int, int], place: Place, least
     shift = np.array([place.offset_yx[1], place.offset_yx[0]] * 2, np.float64)
     whole, regions = things.boxes_xyxy * scale + shift, things.ignored_xyxy * scale + shift
     see = _Look(size_hw, place)
-    masks = [None if m is None else see(m, 0) for m in things.masks]
+    masks = [
+        None if m is None else see(m, 0) if m.shape == size_hw else resampled(m, place, 0)
+        for m in things.masks
+    ]
     left = clip(whole, place.canvas_hw)
     share = area(left) / np.maximum(area(whole), 1e-12)
     for i in np.flatnonzero((np.abs(left - whole) > _ROUNDING_PX).any(axis=1)):

@@ -99,8 +99,9 @@ def _check_fix(fix: str, data: str, dataset: Dataset) -> None:
     """What cannot be mended is told before minutes of looking, not after."""
     from assay.audit.mend import check_mendable, check_place  # noqa: PLC0415
 
-    check_place(Path(fix).expanduser(), Path(data).expanduser())
-    check_mendable(dataset)
+    source = Path(data).expanduser()
+    check_place(Path(fix).expanduser(), source)
+    check_mendable(dataset, source)
 
 
 def _mend(found: Audit, dataset: Dataset, args: argparse.Namespace) -> Mended:

@@ -105,7 +105,7 @@ def _retell(args: argparse.Namespace, wanted: TellConfig) -> int:
             told = [(name, found.metrics[name]) for _, name in _SHARES]
             rows.append((part, *(f"{value_text(n, e.value)} {interval_text(n, e)}".strip() for n, e in told)))
     show_table(rows)
-    if "masks" in done.heads and "pixels" in done.heads:
+    if done.lost_panoptic:
         print(
             "\nPanoptic quality was that of the earlier score, and is left out: `assay evaluate` measures it"
         )

@@ -114,10 +114,13 @@ class Yolo:
 def label_path(picture: Path, root: Path) -> Path:
     """Where the labels of a picture are: the last folder ``images`` becomes ``labels``, the ending ``.txt``.
 
-    Folders above ``root`` are left alone where the picture lies below it; ``root`` itself may be called ``images``.
+    Folders above ``root`` are left alone where the picture lies below it. ``root`` itself counts where it is called so
+    and there is a folder ``labels`` beside it.
     """
     steps = list(picture.parts)
-    above = max(0, len(root.parts) - 1) if picture.is_relative_to(root) else 0
+    above = len(root.parts) if picture.is_relative_to(root) else 0
+    if above and root.name == "images" and (root.parent / "labels").is_dir():
+        above -= 1
     at = next((i for i in reversed(range(above, len(steps) - 1)) if steps[i] == "images"), None)
     if at is not None:
         steps[at] = "labels"

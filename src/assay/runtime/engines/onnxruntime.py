@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.errors import BundleError, ConfigError, ModelError
+from assay.no_telemetry import forbid_telemetry
 from assay.runtime.engines.graph import check_graph
 
 if TYPE_CHECKING:
@@ -100,9 +101,10 @@ def usable_cores() -> int:
 
 
 def _open_session(graph: bytes, threads: int) -> Any:
+    forbid_telemetry()
     import onnxruntime  # noqa: PLC0415 - 0.1 s that looking at a card does not need
 
-    onnxruntime.disable_telemetry_events()  # on in Windows builds
+    onnxruntime.disable_telemetry_events()  # somebody may have imported it before
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
