@@ -122,6 +122,8 @@ def find_boxes(
         raise ConfigError(
             f"an input of {size_hw} (height, width) has {len(points)} points", got=str(len(logits))
         )
+    if not 0 <= least_score < 1:
+        raise ConfigError("the least score is from 0 up to, but not, 1", got=f"{least_score}")
     least = np.float32(least_score)
     at, labels = np.nonzero(
         logits >= _logit(float(np.nextafter(least, np.float32(0))))
@@ -184,6 +186,4 @@ def _best(strengths: NDArray[np.float32], most: int) -> NDArray[np.int64]:
 
 
 def _logit(probability: float) -> float:
-    if not 0 <= probability < 1:
-        raise ConfigError("the least score is from 0 up to, but not, 1", got=f"{probability}")
     return math.log(probability / (1 - probability)) if probability else -math.inf
