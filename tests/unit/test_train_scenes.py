@@ -221,14 +221,14 @@ def known(n_boxes: int, n_tags: int) -> list[Known]:
 def test_strata_are_drawn_by_the_root_of_their_number() -> None:
     weights = stratum_weights(known(100, 400), ("tags", "boxes"))
     assert weights is not None
-    assert weights[:100].sum() == pytest.approx(1 / 3)  # 10 : 20
+    assert weights[:100].sum() == pytest.approx(2 / 3)  # boxes 4 x 10 : tags 1 x 20
     assert weights.sum() == pytest.approx(1)
 
 
 def test_pictures_that_teach_more_heads_come_more_often() -> None:
     weights = stratum_weights(known(100, 400), ("tags", "boxes", "masks"))
     assert weights is not None
-    assert weights[:100].sum() == pytest.approx(1 / 2)  # two heads x 10 : 20
+    assert weights[:100].sum() == pytest.approx(4 / 5)  # (4 + 4) x 10 : 20
 
 
 def test_where_all_teach_the_same_nothing_is_drawn_more_often() -> None:

@@ -1,8 +1,8 @@
 """Batches of partly labelled scenes: which pictures, changed how, with what is known of them afterwards.
 
-Pictures are drawn by what they teach: those with the same set of labels form a stratum, and n pictures of one that
-teach h heads are drawn at a rate of h sqrt(n), so that few boxes are not drowned by many tags and are not seen to death
-either; a pass over the network costs the same whatever it teaches. Where all pictures teach the same, every epoch shows
+Pictures are drawn by what they teach: those with the same set of labels form a stratum, and n pictures of one are drawn
+at a rate of w sqrt(n), with w the worth of the heads that they teach (``WORTH``), so that few boxes are not drowned by
+many tags and are not seen to death either; a pass over the network costs the same whatever it teaches. Where all pictures teach the same, every epoch shows
 each of them once. As in ``batch``, everything is a function of (seed, step).
 """
 
@@ -29,6 +29,8 @@ from assay.train.scene_target import scene_target
 PLANE_STEP = 2
 """Pixel classes are compared at half the side: a quarter of the time, and no finer than the logits can tell. Of each
 two rows and columns one is drawn, so that on average labels lie where logits do: in the middle."""
+WORTH = {"class": 1.0, "tags": 1.0, "boxes": 4.0, "masks": 4.0, "pixels": 4.0}
+"""Of a pass to each head: where things are takes longer to learn than what a picture shows."""
 RARE_FROM = 0.03
 """A class with less than this share of the training pixels is rare."""
 
@@ -130,7 +132,8 @@ def stratum_weights(known: Sequence[Known], heads: Sequence[str]) -> NDArray[np.
     teaches = strata.any(axis=1)
     if len(strata) == 1 and teaches.all():
         return None
-    each = np.where(teaches, strata.sum(axis=1) / np.sqrt(counts), 0.0)[owner.reshape(-1)]
+    worth = strata @ np.array([WORTH[head] for head in heads])
+    each = np.where(teaches, worth / np.sqrt(counts), 0.0)[owner.reshape(-1)]
     return np.asarray(each / each.sum())
 
 
