@@ -2,8 +2,8 @@
 
 Pictures are drawn by what they teach: those with the same set of labels form a stratum, and n pictures of one are drawn
 at a rate of w sqrt(n), with w the worth of the heads that they teach (``WORTH``), so that few boxes are not drowned by
-many tags and are not seen to death either; a pass over the network costs the same whatever it teaches. Where all pictures teach the same, every epoch shows
-each of them once. As in ``batch``, everything is a function of (seed, step).
+many tags and are not seen to death either; a pass over the network costs the same whatever it teaches. Where all
+pictures teach the same, every epoch shows each of them once. As in ``batch``, everything is a function of (seed, step).
 """
 
 from __future__ import annotations
