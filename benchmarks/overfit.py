@@ -43,19 +43,19 @@ class Task(NamedTuple):
 
 
 TASKS = (
-    Task("csp-nano", ("boxes", "masks"), 300, 3e-3),
-    Task("csp-small", ("boxes", "masks"), 200, 2e-3),
-    Task("csp-base", ("boxes", "masks"), 200, 2e-3),
-    Task("csp-nano", ("pixels",), 200, 3e-3),
-    Task("csp-small", ("pixels",), 150, 2e-3),
+    Task("csp-nano", ("boxes", "masks"), 600, 3e-3),
+    Task("csp-small", ("boxes", "masks"), 350, 2e-3),
+    Task("csp-base", ("boxes", "masks"), 300, 2e-3),
+    Task("csp-nano", ("pixels",), 400, 3e-3),
+    Task("csp-small", ("pixels",), 300, 2e-3),
     Task("fasterrcnn_mobilenet_v3_large_320_fpn", ("boxes",), 200, 1e-3),
     Task("fcos_resnet50_fpn", ("boxes",), 120, 5e-4),
     Task("retinanet_resnet50_fpn", ("boxes",), 120, 5e-4),
     Task("fasterrcnn_resnet50_fpn", ("boxes",), 120, 5e-4),
     Task("maskrcnn_resnet50_fpn", ("boxes", "masks"), 120, 5e-4),
-    Task("smp-unet-resnet18", ("pixels",), 150, 1e-3),
-    Task("smp-deeplabv3plus-resnet18", ("pixels",), 150, 1e-3),
-    Task("smp-segformer-resnet18", ("pixels",), 200, 1e-3),
+    Task("smp-unet-resnet18", ("pixels",), 300, 1e-3),
+    Task("smp-deeplabv3plus-resnet18", ("pixels",), 300, 1e-3),
+    Task("smp-segformer-resnet18", ("pixels",), 300, 1e-3),
 )
 
 
