@@ -125,6 +125,17 @@ def learn(task: Task, data: Path) -> dict[str, Any]:
     }
 
 
+def table(lines: list[dict[str, Any]]) -> list[str]:
+    """A row a network, its last line; the least of what it learned decides."""
+    rows = ["| network | heads | steps | boxes AP50 | masks AP50 | mIoU | above .95 |", "|---" * 7 + "|"]
+    for line in {(one["network"], *one["heads"]): one for one in lines}.values():
+        scores = [f"{line[n]:.3f}" if n in line else "-" for n in ("boxes.ap50", "masks.ap50", "pixels.miou")]
+        verdict = "yes" if line["reached"] else "no"
+        told = " | ".join([line["network"], ", ".join(line["heads"]), str(line["steps"]), *scores, verdict])
+        rows.append(f"| {told} |")
+    return rows
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -193,6 +193,7 @@ def _of_series() -> dict[str, list[str]]:
         cnn_rnn_summary,
         explanations,
         few_pictures,
+        overfit,
         preprocessing,
         round_trips,
         scene_summary,
@@ -207,6 +208,7 @@ def _of_series() -> dict[str, list[str]]:
         "segmentation": scene_summary.segmentation_table,
         "multitask": scene_summary.multitask_table,
         "round_trips": round_trips.table,
+        "overfit": overfit.table,
     }
     read = {name: read_lines(RESULTS / f"{name}.jsonl") for name in tables}
     return {

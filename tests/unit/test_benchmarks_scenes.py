@@ -234,7 +234,14 @@ def test_the_tables_of_pixels_and_of_three_tasks():
 
 def test_the_page_has_room_for_every_table():
     page = (ROOT / "docs" / "results.md").read_text("utf-8")
-    summarise.fill(page, {name: [] for name in ("detection", "segmentation", "multitask", "round-trips")})
+    names = ("detection", "segmentation", "multitask", "round-trips", "overfit")
+    summarise.fill(page, {name: [] for name in names})
+
+
+def test_of_what_was_learned_by_heart_the_last_line_of_a_network_counts():
+    line = {"network": "unet", "heads": ["pixels"], "steps": 10, "pixels.miou": 0.5, "reached": False}
+    rows = overfit.table([line, {**line, "steps": 20, "pixels.miou": 0.97, "reached": True}])
+    assert rows[2:] == ["| unet | pixels | 20 | - | - | 0.970 | yes |"]
 
 
 def test_round_trips_tell_what_comes_home(bccd, tmp_path):
