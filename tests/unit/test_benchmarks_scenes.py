@@ -20,6 +20,7 @@ from benchmarks import (  # noqa: E402
     detection,
     multitask,
     multitask_cost,
+    overfit,
     round_trips,
     scene_scores,
     scene_summary,
