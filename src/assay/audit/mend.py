@@ -88,7 +88,7 @@ def mend(
     Raises
     ------
     ConfigError : ``out`` is not empty, or lies inside of the data. AssayError : the disk is full.
-    DatasetError : nothing would be left, the audit is of other data, or there are boxes, masks or pixels.
+    DatasetError : nothing would be left, the audit is of other data, or the copy cannot hold its boxes or pixels.
     """
     target = Path(out).expanduser()
     place = Path(source if source is not None else audit.data).expanduser()

@@ -72,16 +72,7 @@ class CheckpointPredictor:
     ) -> Iterator[Prediction]:
         """One Prediction a source, in order; with ``abstain`` each says whether it should be held back.
 
-        Parameters
-        ----------
-        sources : paths of pictures.
-        batch : most pictures in one pass of the network; the predictor's own when not given.
-        workers : threads that decode; by the number of cores when not given.
-        abstain : fills ``Prediction.doubt``.
-
-        Raises
-        ------
-        ConfigError : batch or workers below 1; ``abstain`` where the run has no thresholds.
+        Arguments and errors are those of a Bundle's predictor, but ``sources`` is a list of paths.
         """
         size = self.batch if batch is None else batch
         if not abstain:
