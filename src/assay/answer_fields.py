@@ -20,8 +20,8 @@ def fields_of(prediction: Prediction, k: int = 5) -> dict[str, Any]:
     further models say of a thing stands at its box, under ``crops``.
     """
     if prediction.error is not None:
-        return {"path": prediction.path, "error": prediction.error}
-    told: dict[str, Any] = {"path": prediction.path}
+        return {"path": prediction.path, **prediction.facts, "error": prediction.error}
+    told: dict[str, Any] = {"path": prediction.path, **prediction.facts}
     if len(prediction.probs):
         told |= {"label": prediction.label, "confidence": round(prediction.confidence, 6)}
         told["top"] = [{"label": name, "probability": round(p, 6)} for name, p in prediction.top(k)]
@@ -77,6 +77,7 @@ def supervision_detections(prediction: Prediction) -> Any:
         mask=np.stack(masks) if masks and len(masks) == len(found) else None,
         confidence=found.scores,
         class_id=found.labels.astype(int),
+        tracker_id=None if found.tracks is None else found.tracks.astype(int),
         data={"class_name": np.array([prediction.object_classes[int(i)] for i in found.labels], dtype=str)},
     )
 
@@ -100,6 +101,7 @@ def _things(prediction: Prediction, k: int) -> list[dict[str, Any]]:
             "label": prediction.object_classes[int(label)],
             "score": round(float(score), 6),
             "box_xyxy": [round(float(v), 3) for v in box],
+            **({} if found.tracks is None else {"track": int(found.tracks[i])}),
             **({} if mask is None else {"mask": mask.to_coco()}),
             **_crops(prediction, i, k),
         }

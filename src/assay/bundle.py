@@ -22,6 +22,8 @@ from assay.errors import BundleError, ConfigError
 from assay.files import WholeFile
 
 CARD, WEIGHTS, GRAPH, GOLDEN = "card.json", "network.safetensors", "network.onnx", "golden.safetensors"
+INT8 = "network.int8.onnx"
+"""The graph in 8-bit integers, where the run was exported with it and it passed."""
 ABSTENTION = "abstention.safetensors"
 """Reference embeddings and held-out scores; what was promised stands on the card."""
 
@@ -32,6 +34,7 @@ MEMBERS = {
     CARD: 64 * _MIB,
     WEIGHTS: 2048 * _MIB,
     GRAPH: 2048 * _MIB,
+    INT8: 2048 * _MIB,
     GOLDEN: 64 * _MIB,
     ABSTENTION: 256 * _MIB,
     "LICENSE": 4 * _MIB,

@@ -24,8 +24,9 @@ from assay.labels import ClassNames
 from assay.tables import suggest
 from assay.types import NO_CLASSES
 
-FORMAT = 2
-"""The newest format that this program reads and the one it writes. 1 had no classes of objects and of pixels."""
+FORMAT = 3
+"""The newest format that this program reads and the one it writes. 1 had no classes of objects and of pixels, 2 no
+choice of decoding and no networks of another precision."""
 
 TASKS = ("classify", "scene")
 """The class of a picture alone, or any of class, tags, boxes, masks and pixels (``ModelConfig.heads``)."""
@@ -93,8 +94,7 @@ class Card:
         BundleError : a newer format; a field that is missing, unknown, of the wrong type or out of range.
         """
         _refuse_newer(values)
-        if values["format"] == 1:
-            values = {"object_classes": [], "pixel_classes": [], **values, "format": FORMAT}
+        values = _upgraded(values)
         faults = [*_field_faults(cls, values), *_value_faults(values)]
         if faults:
             raise BundleError(
@@ -156,6 +156,18 @@ def _refuse_newer(values: Mapping[str, Any]) -> None:
         raise BundleError(
             "the card has no valid format number", got=f"{got!r}"[:80], fix="export the run again"
         )
+
+
+def _upgraded(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A card of an older format as one of today that means the same."""
+    if values["format"] == 1:
+        values = {"object_classes": [], "pixel_classes": [], **values, "format": 2}
+    if values["format"] == 2:
+        preprocess = values.get("preprocess")
+        if isinstance(preprocess, dict):
+            values = {**values, "preprocess": {"decode": "exact", **preprocess}}
+        values = {**values, "format": FORMAT}
+    return values
 
 
 def _field_faults(cls: type[Any], values: Mapping[str, Any]) -> list[str]:

@@ -110,6 +110,13 @@ class PreprocessConfig(Config):
         1.0, "sigma (gaussian), radius (median, bilateral)", low=0.1, high=20.0, unit="px", group="preprocess"
     )
     pad_value: int = option(114, "grey level of letterbox borders", low=0, high=255, group="preprocess")
+    decode: str = option(
+        "exact",
+        "JPEG files: exact (every pixel is decoded, then resized); scaled (smaller from the start, as far as size "
+        "allows: faster, pixels differ a little)",
+        choices=("exact", "scaled"),
+        group="preprocess",
+    )
     mean: tuple[float, ...] = option(
         (0.485, 0.456, 0.406), "subtracted, after scaling pixels to 0..1", group="preprocess"
     )

@@ -25,7 +25,7 @@ class Detections:
 
     ``boxes_xyxy`` (N, 4) float64 pixels of the upright picture; ``labels`` (N,) int64 positions in the network's
     object classes; ``scores`` (N,) float32; ``masks`` N masks of the picture's size, None for a thing that has a box
-    alone.
+    alone. ``tracks`` (N,) int64, where things are followed through a video: the number of each, 0 where it has none.
 
     Raises
     ------
@@ -36,10 +36,14 @@ class Detections:
     labels: NDArray[np.int64]
     scores: NDArray[np.float32]
     masks: tuple[Mask | None, ...] = ()
+    tracks: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         boxes, labels = as_boxes(self.boxes_xyxy), np.asarray(self.labels, np.int64)
         scores, masks = np.asarray(self.scores, np.float32), self.masks or (None,) * len(boxes)
+        tracks = None if self.tracks is None else np.asarray(self.tracks, np.int64)
+        if tracks is not None and tracks.shape != (len(boxes),):
+            raise ConfigError("boxes and tracks differ in number", got=f"{len(boxes)} and {tracks.shape}")
         if not len(boxes) == len(labels) == len(scores) == len(masks):
             raise ConfigError(
                 "boxes, labels, scores and masks differ in number",
@@ -53,7 +57,9 @@ class Detections:
             order = np.argsort(-scores, kind="stable")
             boxes, labels, scores = boxes[order], labels[order], scores[order]
             masks = tuple(masks[i] for i in order)
-        for name, value in (("boxes_xyxy", boxes), ("labels", labels), ("scores", scores), ("masks", masks)):
+            tracks = None if tracks is None else tracks[order]
+        values = {"boxes_xyxy": boxes, "labels": labels, "scores": scores, "masks": masks, "tracks": tracks}
+        for name, value in values.items():
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
@@ -82,7 +88,8 @@ class Detections:
     def at_least(self, score: float) -> Detections:
         """Those with this score or a higher one."""
         n = int((self.scores >= score).sum())
-        return Detections(self.boxes_xyxy[:n], self.labels[:n], self.scores[:n], self.masks[:n])
+        tracks = None if self.tracks is None else self.tracks[:n]
+        return Detections(self.boxes_xyxy[:n], self.labels[:n], self.scores[:n], self.masks[:n], tracks)
 
     def to_coco(self, image_id: int, category_ids: Sequence[int]) -> list[dict[str, Any]]:
         """COCO's list of results for one picture; ``category_ids[label]`` is the number of a class in that file."""

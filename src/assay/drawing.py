@@ -92,7 +92,11 @@ def _texts(found: Objects | Detections, classes: ClassNames) -> list[str]:
     names = [classes[int(label)] for label in found.labels]
     if isinstance(found, Objects):
         return names
-    return [f"{name} {100 * score:.0f} %" for name, score in zip(names, found.scores, strict=True)]
+    numbers = [""] * len(found) if found.tracks is None else [f" {n}" if n else "" for n in found.tracks]
+    return [
+        f"{name}{number} {100 * score:.0f} %"
+        for name, number, score in zip(names, numbers, found.scores, strict=True)
+    ]
 
 
 def draw_pixels(

@@ -81,11 +81,17 @@ class WholeFile:
         return self._file
 
     def _explain(self, error: OSError) -> AssayError:
-        if error.errno in _FULL:
-            got, fix = "the disk is full", "free some space, or choose a place on another disk"
-        else:
-            got, fix = error.strerror or str(error), "choose a place that you may write to"
-        return AssayError(f"{self.path} could not be written", got=got, fix=f"{fix}; nothing was changed")
+        told = explain_write(self.path, error)
+        return AssayError(told.what, got=told.got, fix=f"{told.fix}; nothing was changed")
+
+
+def explain_write(path: str | Path, error: OSError) -> AssayError:
+    """Why a place cannot be written, in words."""
+    if error.errno in _FULL:
+        got, fix = "the disk is full", "free some space, or choose a place on another disk"
+    else:
+        got, fix = error.strerror or str(error), "choose a place that you may write to"
+    return AssayError(f"{path} could not be written", got=got, fix=fix)
 
 
 def write_file(path: str | Path, data: bytes) -> None:

@@ -19,7 +19,7 @@ import stat
 from dataclasses import dataclass
 from io import SEEK_END, BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -27,6 +27,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from assay.colour import to_rgb
 from assay.decoding import check_tiff, decoding, too_many_pixels, unknown_kind
 from assay.errors import ConfigError, ImageError
+from assay.shrunken import SHRINKABLE, Need, Part, shrink
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,6 +68,54 @@ class ImageLimits:
 DEFAULT_LIMITS = ImageLimits()
 
 
+class Upright(NamedTuple):
+    """A decoded picture, upright, mode RGB.
+
+    ``size_hw`` is the photo's own size in px. ``part`` is None, or where the photo lies in ``picture`` when it was
+    decoded smaller (``shrunken``).
+    """
+
+    picture: Image.Image
+    size_hw: tuple[int, int]
+    part: Part | None = None
+
+
+def open_upright(
+    source: Source,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    need: Need | None = None,
+    *,
+    name: str | None = None,
+) -> Upright:
+    """Decode one picture, without a copy of its pixels.
+
+    Parameters
+    ----------
+    source : a path, or the bytes of a file.
+    limits : the greatest number of pixels and bytes.
+    need : allows a JPEG to be decoded smaller, down to this size; all its pixels when not given.
+    name : what the picture is called in messages; its path when not given.
+
+    Raises
+    ------
+    ImageError : the file is missing, no picture, damaged, cut off or beyond the limits.
+    """
+    name = _name(source) if name is None else name
+    data = source if isinstance(source, bytes) else read_bytes(Path(source), limits)
+    _check_bytes(name, len(data), limits)
+    with decoding(name, limits.max_pixels), BytesIO(data) as stream:
+        image = open_header(stream, name, limits)
+        (width, height), part = image.size, None
+        if need is not None and image.format in SHRINKABLE:
+            part = shrink(image, exif_orientation(image), need)
+        image.load()
+        orientation = exif_orientation(image)
+        picture = turn_upright(to_rgb(image), orientation)
+        if part is None:
+            return Upright(picture, (picture.height, picture.width))
+        return Upright(picture, (width, height) if orientation >= 5 else (height, width), part)
+
+
 def read_image(source: Source, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
     """Decode one picture.
 
@@ -83,13 +132,7 @@ def read_image(source: Source, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[
     ------
     ImageError : the file is missing, no picture, damaged, cut off or beyond the limits.
     """
-    name = _name(source)
-    data = source if isinstance(source, bytes) else read_bytes(Path(source), limits)
-    _check_bytes(name, len(data), limits)
-    with decoding(name, limits.max_pixels), BytesIO(data) as stream:
-        image = open_header(stream, name, limits)
-        image.load()
-        return np.array(turn_upright(to_rgb(image), exif_orientation(image)))
+    return np.array(open_upright(source, limits).picture)
 
 
 def read_size(source: Source, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int, int]:

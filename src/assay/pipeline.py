@@ -1,9 +1,11 @@
 """The answer corridor: sources -> decode -> preprocess -> engine -> calibrated Predictions, in order.
 
-Both wings walk it: a checkpoint's evaluation in torch and a Bundle in ONNX Runtime differ in ``engine``
-alone. Threads decode ahead (Pillow and zlib release the GIL) by a bounded number of pictures, so that a million
-sources, which may come from a generator, need no more memory than three batches. One broken picture is one
-Prediction with ``error``; a failing engine is a failure of the whole and is raised.
+Both wings walk it, in two ways. *Decode ahead*: threads decode (Pillow and zlib release the GIL) while one engine,
+which has threads of its own, answers; a checkpoint in torch is walked so. *Lanes*: each thread decodes a batch and
+answers it with an engine that computes on the calling thread, which keeps every core busy with no queue between
+decoding and computing; Bundles are walked so. Both read ahead by a bounded number of pictures, so that a million
+sources, which may come from a generator, need no more memory than a few batches. One broken picture is one Prediction
+with ``error``; a failing engine is a failure of the whole and is raised.
 """
 
 from __future__ import annotations
@@ -13,15 +15,15 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from assay.errors import AssayError, ConfigError, ImageError, ModelError
-from assay.image import DEFAULT_LIMITS, ImageLimits, read_image
+from assay.image import DEFAULT_LIMITS, ImageLimits
+from assay.photos import Photo, Source, name_of
 from assay.postprocess import probabilities
 from assay.preprocess import Preprocess
 from assay.types import Prediction
@@ -39,7 +41,12 @@ Engine = Callable[["NDArray[np.float32]"], "NDArray[Any]"]
 Ends = Callable[["NDArray[np.float32]"], "tuple[NDArray[Any], NDArray[Any]]"]
 """(B, C, S, S) float32 -> logits (B, K) and embedding (B, F), from one pass of the network."""
 
+Alone = Callable[[int], Any]
+"""Number of lanes -> an engine that computes on the calling thread."""
+
 BATCHES_AHEAD = 3
+CHUNKS_AHEAD = 2
+"""Batches that wait for a lane to become free."""
 NOT_FINITE = "the network's scores are not finite numbers"
 
 
@@ -73,7 +80,7 @@ class Doubter(Protocol):
 
 
 def answer(
-    sources: Iterable[str | Path],
+    sources: Iterable[Source],
     engine: Engine | Ends,
     card: CardLike,
     *,
@@ -81,29 +88,42 @@ def answer(
     batch: int = 16,
     workers: int | None = None,
     limits: ImageLimits = DEFAULT_LIMITS,
+    alone: Alone | None = None,
 ) -> Iterator[Prediction]:
     """One Prediction a source, in order. Closing the iterator early stops its threads.
 
     Parameters
     ----------
-    sources : paths of pictures; read no further ahead than three batches.
+    sources : paths of pictures, or ``Photo``; read no further ahead than a few batches.
     engine : (B, C, S, S) float32 -> logits (B, K); called from the consuming thread, one batch at a time. With
         ``doubt`` it gives (logits, embedding (B, F)).
     card : classes, preprocessing and temperature.
     doubt : fills ``Prediction.doubt``; none where it is not given.
     batch : most pictures in one call of the engine.
-    workers : decoding threads; by the number of cores when not given.
+    workers : decoding threads, or lanes; by the number of cores when not given.
     limits : greatest pixels and bytes of one picture.
+    alone : number of lanes -> the same network as ``engine``, computing on the calling thread and callable from that
+        many at once; pictures are then walked in lanes.
 
     Raises
     ------
     ConfigError : batch or workers below 1.
     ModelError : the engine returns another shape than (B, K).
     """
+    corridor = _Classes(engine, card, Preprocess(card.preprocess), limits, doubt)
+    return walk_any(corridor, sources, alone, batch, workers)
+
+
+def walk_any(
+    corridor: Corridor, sources: Iterable[Source], alone: Alone | None, batch: int, workers: int | None
+) -> Iterator[Prediction]:
+    """In lanes where there is an engine for it. Raises ConfigError: batch or workers below 1."""
     if batch < 1 or (workers is not None and workers < 1):
         raise ConfigError(f"batch is {batch}, workers is {workers}", fix="give at least 1")
-    corridor = _Classes(engine, card, Preprocess(card.preprocess), limits, doubt)
-    return walk(corridor, iter(sources), batch, workers or default_workers())
+    number = workers or default_workers()
+    if alone is None:
+        return walk(corridor, iter(sources), batch, number)
+    return walk_in_lanes(corridor, alone, iter(sources), batch, number)
 
 
 def default_workers() -> int:
@@ -117,8 +137,8 @@ def one_line(error: AssayError) -> str:
     return "; ".join(part.strip() for part in str(error).splitlines() if part.strip())
 
 
-def walk(corridor: Corridor, sources: Iterator[str | Path], batch: int, workers: int) -> Iterator[Prediction]:
-    """One Prediction a source, in order; threads decode up to three batches ahead."""
+def walk(corridor: Corridor, sources: Iterator[Source], batch: int, workers: int) -> Iterator[Prediction]:
+    """One Prediction a source, in order; threads decode up to three batches ahead of one engine."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="assay-decode")
     waiting: deque[Future[Prepared]] = deque()
     try:
@@ -133,6 +153,39 @@ def walk(corridor: Corridor, sources: Iterator[str | Path], batch: int, workers:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def walk_in_lanes(
+    corridor: Corridor, alone: Alone, sources: Iterator[Source], batch: int, lanes: int
+) -> Iterator[Prediction]:
+    """One Prediction a source, in order; each of ``lanes`` threads decodes a batch, answers it, and takes the next.
+
+    No core waits for another one and no picture changes its thread. ``alone(lanes)`` is the engine for it, which
+    computes on the calling thread; a single photo is answered by the engine of ``corridor``, on all cores.
+    """
+    first = list(islice(sources, batch * lanes))
+    if len(first) <= 1 or lanes == 1:
+        yield from walk(corridor, chain(first, sources), batch, lanes)
+        return
+    size = min(batch, -(-len(first) // lanes))  # a short list is shared out
+    chunks = _chunks(chain(first, sources), size)
+    lane = replace(corridor, engine=alone(lanes))
+    pool = ThreadPoolExecutor(lanes, thread_name_prefix="assay-lane")
+    waiting: deque[Future[list[Prediction]]] = deque()
+    try:
+        while True:
+            for chunk in islice(chunks, lanes + CHUNKS_AHEAD - len(waiting)):
+                waiting.append(pool.submit(lane.answer, chunk))
+            if not waiting:
+                return
+            yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _chunks(sources: Iterator[Source], size: int) -> Iterator[list[Source]]:
+    while chunk := list(islice(sources, size)):
+        yield chunk
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """One source after its thread: pixels (S, S, C), or an error."""
@@ -141,6 +194,7 @@ class Prepared:
     pixels: NDArray[np.uint8] | None = None
     size_hw: tuple[int, int] = (0, 0)
     error: str | None = None
+    photo: Photo | None = None
 
 
 @dataclass(frozen=True)
@@ -152,19 +206,29 @@ class Corridor(ABC):
     preprocess: Preprocess
     limits: ImageLimits
 
-    def prepare(self, source: str | Path) -> Prepared:
-        """In a thread: file -> pixels of the network's size; the large picture is let go at once."""
+    def prepare(self, source: Source) -> Prepared:
+        """In a thread: photo -> pixels of the network's size; the large picture is let go at once."""
+        name, photo = name_of(source), source if isinstance(source, Photo) else None
         try:
-            image = read_image(source, self.limits)
+            given = source.read() if isinstance(source, Photo) else source
+            pixels, size_hw = self.preprocess.read(given, self.limits, name=name)
         except ImageError as error:
-            return Prepared(str(source), error=one_line(error))
-        return Prepared(str(source), self.preprocess.pixels(image), image.shape[:2])
+            return Prepared(name, error=one_line(error), photo=photo)
+        return Prepared(name, pixels, size_hw, photo=photo)
+
+    def answer(self, sources: Sequence[Source]) -> list[Prediction]:
+        """One batch from files to Predictions, in this thread."""
+        return self.predict([self.prepare(source) for source in sources])
 
     def predict(self, ready: list[Prepared]) -> list[Prediction]:
         """One batch, broken pictures left out and put back in their places."""
         readable = [item for item in ready if item.pixels is not None]
         rows = iter(self.read(readable, np.stack([item.pixels for item in readable])) if readable else ())  # type: ignore[misc]
-        return [self.broken(item) if item.pixels is None else next(rows) for item in ready]
+        found = [self.broken(item) if item.pixels is None else next(rows) for item in ready]
+        return [
+            one if item.photo is None else replace(one, photo=item.photo)
+            for item, one in zip(ready, found, strict=True)
+        ]
 
     def broken(self, item: Prepared, error: str | None = None) -> Prediction:
         """What is said where nothing can be."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assay.errors import ConfigError
 from assay.image import DEFAULT_LIMITS, ImageLimits
-from assay.pipeline import NOT_FINITE, Corridor, Prepared, default_workers, walk
+from assay.photos import Source
+from assay.pipeline import NOT_FINITE, Alone, Corridor, Prepared, walk_any
 from assay.postprocess_boxes import LEAST_SCORE, Frame
 from assay.postprocess_scene import read_scene
 from assay.preprocess import Preprocess
@@ -35,7 +34,7 @@ def told_from(card: Card) -> float:
 
 
 def answer_scenes(
-    sources: Iterable[str | Path],
+    sources: Iterable[Source],
     engine: SceneEngine,
     card: Card,
     *,
@@ -45,6 +44,7 @@ def answer_scenes(
     batch: int = 8,
     workers: int | None = None,
     limits: ImageLimits = DEFAULT_LIMITS,
+    alone: Alone | None = None,
 ) -> Iterator[Prediction]:
     """One Prediction a source, in order, as ``pipeline.answer``.
 
@@ -58,11 +58,9 @@ def answer_scenes(
     ------
     ConfigError : batch or workers below 1.
     """
-    if batch < 1 or (workers is not None and workers < 1):
-        raise ConfigError(f"batch is {batch}, workers is {workers}", fix="give at least 1")
     score = told_from(card) if least_score is None else least_score
     corridor = SceneCorridor(engine, card, Preprocess(card.preprocess), limits, card, score, masks, pixels)
-    return walk(corridor, iter(sources), batch, workers or default_workers())
+    return walk_any(corridor, sources, alone, batch, workers)
 
 
 @dataclass(frozen=True)

@@ -82,12 +82,20 @@ def annotate(prediction: Prediction, picture: NDArray[np.uint8] | None = None) -
 def _picture(prediction: Prediction, picture: NDArray[np.uint8] | None) -> Image.Image:
     """The picture with what was found in it; grey where it cannot be read."""
     try:
-        image = read_image(prediction.path) if picture is None else picture
+        image = picture_of(prediction) if picture is None else picture
     except ImageError:
         return Image.new("RGB", (2 * _LEAST_WIDTH, _LEAST_WIDTH), "#d0d4d9")
     if prediction.boxes is None and prediction.pixels is None:
         return Image.fromarray(image)
     return draw_answer(image, prediction)
+
+
+def picture_of(prediction: Prediction) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8: the upright picture that was answered, read again. Raises ImageError."""
+    if prediction.photo is None:
+        return read_image(prediction.path)
+    given = prediction.photo.read()
+    return given if isinstance(given, np.ndarray) else read_image(given)
 
 
 def _roomy(picture: Image.Image) -> Image.Image:

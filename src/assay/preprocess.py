@@ -23,11 +23,16 @@ from PIL import Image
 
 from assay.configs import PreprocessConfig
 from assay.errors import ConfigError, ImageError
-from assay.image import to_pillow
+from assay.image import DEFAULT_LIMITS, ImageLimits, open_upright, to_pillow
 from assay.smoothing import SMOOTHERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from numpy.typing import NDArray
+
+    from assay.shrunken import Part
 
 REVISION = 1
 """Goes into every digest. Raise it when the same config gives other numbers than before."""
@@ -67,6 +72,59 @@ class Preprocess:
     def __repr__(self) -> str:
         return f"Preprocess({self.config})"
 
+    def read(
+        self,
+        source: str | Path | bytes | NDArray[np.uint8],
+        limits: ImageLimits = DEFAULT_LIMITS,
+        *,
+        name: str | None = None,
+    ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """A photo -> (S, S, C) uint8, and its (height, width), upright.
+
+        The same numbers as ``pixels(read_image(source))`` where all is decoded (``decode`` is exact, or the file is no
+        JPEG), without a copy of the large picture.
+
+        Parameters
+        ----------
+        source : a file, its bytes, or its pixels (H, W, 3).
+        name : what a file is called in messages.
+
+        Raises
+        ------
+        ImageError : as ``assay.image.read_image``.
+        """
+        if isinstance(source, np.ndarray):
+            return self.pixels(source), (source.shape[0], source.shape[1])
+        found = open_upright(source, limits, self._least if self._may_shrink else None, name=name)
+        height, width = found.size_hw
+        small = self._resized(self.coloured(found.picture), (width, height), found.part)
+        return self._array(small), found.size_hw
+
+    def reduced(
+        self, source: str | Path | bytes, wanted: Callable[[tuple[int, int]], tuple[int, int]]
+    ) -> NDArray[np.uint8]:
+        """A file -> (h, w, C) uint8, coloured, smoothed and resized: what training crops are cut from.
+
+        Parameters
+        ----------
+        wanted : (height, width) of the upright photo -> (h, w).
+
+        Raises
+        ------
+        ImageError : as ``assay.image.read_image``.
+        """
+
+        def need(size: tuple[int, int]) -> tuple[int, int]:
+            height, width = wanted((size[1], size[0]))
+            return width, height
+
+        found = open_upright(source, DEFAULT_LIMITS, need if self._may_shrink else None)
+        picture = self.coloured(found.picture)
+        width, height = need((found.size_hw[1], found.size_hw[0]))
+        if found.part or (width, height) != picture.size:
+            picture = picture.resize((width, height), RESAMPLING[self.config.interpolation], box=found.part)
+        return np.array(picture).reshape(height, width, self.channels)
+
     def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, 3), (H, W, 1) or (H, W) uint8 -> (S, S, C) uint8: coloured, smoothed, resized.
 
@@ -75,13 +133,17 @@ class Preprocess:
         ImageError : not an array of a picture.
         """
         picture = self.smoothed(image)
-        return np.array(self._resized(picture)).reshape(self.config.size, self.config.size, self.channels)
+        return self._array(self._resized(picture, picture.size))
 
     def smoothed(self, image: NDArray[np.uint8]) -> Image.Image:
         """The picture coloured and smoothed but in its own size: what training crops are cut from."""
         picture = to_pillow(image)
         if 0 in picture.size:
             raise ImageError("a picture holds no pixels", got=str(image.shape))
+        return self.coloured(picture)
+
+    def coloured(self, picture: Image.Image) -> Image.Image:
+        """A Pillow image in the colours that the network sees, and smoothed."""
         mode = "L" if self.channels == 1 else "RGB"
         picture = picture if picture.mode == mode else picture.convert(mode)
         if self.config.smoothing != "none":
@@ -113,23 +175,49 @@ class Preprocess:
         mean, std = np.array(self.mean)[:, None], np.array(self.std)[:, None]
         return np.asarray((levels - mean) / std, dtype=np.float32)
 
-    def _resized(self, picture: Image.Image) -> Image.Image:
+    def _array(self, picture: Image.Image) -> NDArray[np.uint8]:
+        return np.array(picture).reshape(self.config.size, self.config.size, self.channels)
+
+    def _resized(self, picture: Image.Image, size: tuple[int, int], part: Part | None = None) -> Image.Image:
+        """``size`` is the photo's (width, height), ``part`` where it lies in a picture that was decoded smaller."""
         side, resample = self.config.size, RESAMPLING[self.config.interpolation]
         if self.config.resize == "letterbox":
-            return self._letterboxed(picture, resample)
-        box = crop_box(picture.size, self.config.crop_share) if self.config.resize == "crop" else None
+            return self._letterboxed(picture, resample, size, part)
+        box = part
+        if self.config.resize == "crop":
+            left, top, right, bottom = part or (0, 0, *picture.size)
+            x1, y1, x2, y2 = crop_box((right - left, bottom - top), self.config.crop_share)
+            box = (left + x1, top + y1, left + x2, top + y2)
         return picture.resize((side, side), resample, box=box)
 
-    def _letterboxed(self, picture: Image.Image, resample: Image.Resampling) -> Image.Image:
+    def _letterboxed(
+        self, picture: Image.Image, resample: Image.Resampling, size: tuple[int, int], part: Part | None
+    ) -> Image.Image:
         side = self.config.size
-        left, top, width, height = letterbox(picture.size, side)
+        left, top, width, height = letterbox(size, side)
         pad = (self.config.pad_value,) * self.channels
         canvas = Image.new(picture.mode, (side, side), pad[0] if self.channels == 1 else pad)
-        canvas.paste(picture.resize((width, height), resample), (left, top))
+        canvas.paste(picture.resize((width, height), resample, box=part), (left, top))
         return canvas
 
+    @property
+    def _may_shrink(self) -> bool:
+        """Smoothing is stated in pixels of the photo, and the nearest pixel is one of the photo's."""
+        config = self.config
+        return config.decode == "scaled" and config.smoothing == "none" and config.interpolation != "nearest"
 
-def crop_box(size: tuple[int, int], share: float) -> tuple[float, float, float, float]:
+    def _least(self, size: tuple[int, int]) -> tuple[float, float]:
+        """(width, height) that must remain of a photo of ``size`` so that nothing is enlarged afterwards."""
+        side = self.config.size
+        if self.config.resize == "letterbox":
+            _, _, width, height = letterbox(size, side)
+            return (width, height)
+        if self.config.resize == "crop":
+            return (side / self.config.crop_share, side / self.config.crop_share)
+        return (side, side)
+
+
+def crop_box(size: tuple[int, int] | tuple[float, float], share: float) -> tuple[float, float, float, float]:
     """(left, top, right, bottom) of the centred square that covers ``share`` of the short side.
 
     ``size`` is (width, height) in pixels; the box may start at a fraction of a pixel.

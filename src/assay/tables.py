@@ -144,7 +144,13 @@ EXPLANATIONS = Table(
     },
 )
 
-ENGINES = Table("engine", {"onnxruntime": "assay.runtime.engines.onnxruntime:OnnxRuntimeEngine"})
+ENGINES = Table(
+    "engine",
+    {
+        "onnxruntime": "assay.runtime.engines.onnxruntime:OnnxRuntimeEngine",
+        "openvino": "assay.runtime.engines.openvino:OpenVinoEngine",
+    },
+)
 
 COMMANDS = Table(
     "command",

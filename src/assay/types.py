@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from assay.detections import Detections
     from assay.masks import Mask
+    from assay.photos import Photo
 
 PARTS = ("train", "validation", "test")
 """The names of the parts of a data set. Folder and table aliases (val, dev, testing, ...) are mapped to these."""
@@ -239,7 +240,8 @@ class Prediction:
 
     ``crops`` is there where models work in sequence (a pipeline file): the name of a step -> what its model says of
     each of ``boxes``, in their order, None for those it was not asked about. A crop's own Prediction is in pixels of
-    the crop, whose upper left corner lies at ``origin_xy`` of the picture that it was cut from.
+    the crop, whose upper left corner lies at ``origin_xy`` of the picture that it was cut from. ``photo`` is there
+    where the picture is no file of its own: what its bytes can be had from.
     """
 
     path: str
@@ -255,6 +257,12 @@ class Prediction:
     pixel_classes: ClassNames = NO_CLASSES
     crops: Mapping[str, tuple[Prediction | None, ...]] = field(default_factory=dict)
     origin_xy: tuple[int, int] = (0, 0)
+    photo: Photo | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the source tells beside the picture, such as the second of a video's frame."""
+        return {} if self.photo is None else dict(self.photo.facts)
 
     @property
     def index(self) -> int:

@@ -10,7 +10,8 @@ from assay.configs import ModelConfig
 from assay.export.onnx import scene_to_onnx, to_onnx
 from assay.models.build import build_model
 from assay.models.multitask import Heads, build_multitask
-from assay.runtime.engines.onnxruntime import SCENE_ENDS, OnnxRuntimeEngine
+from assay.runtime.engines.engine import SCENE_ENDS
+from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from assay.tables import MODELS
 
 OWN = [

@@ -101,10 +101,11 @@ def test_a_full_disk_leaves_no_half_table(cli, tiny_bundle, photos, tmp_path, mo
     table = tmp_path / "answers.csv"
     table.write_text("earlier")
     monkeypatch.setattr("os.fsync", full)
-    done = cli("predict", tiny_bundle, photos, "--csv", table)
+    done = cli("predict", tiny_bundle, photos, "--csv", table, "--overwrite")
     assert done.code == 1
     assert f"{table} could not be written\n  got: the disk is full\n  fix: free some space" in done.err
     assert table.read_text() == "earlier"
+    assert [file.name for file in tmp_path.glob("answers*")] == ["answers.csv"]
 
 
 def test_annotated_pictures(cli, tiny_bundle, photos, broken, tmp_path):

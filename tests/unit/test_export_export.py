@@ -312,7 +312,7 @@ def test_a_tolerance_that_was_asked_for_holds_when_the_bundle_is_loaded(run, tmp
 
 def test_golden_pictures_that_differ_are_refused_as_an_export(run, tmp_path, monkeypatch):
     """The pictures agree, and the patterns do not: seen here by a limit that nothing keeps."""
-    monkeypatch.setattr("assay.runtime.golden.golden_limit", lambda card: -1.0)
+    monkeypatch.setattr("assay.runtime.golden.golden_limit", lambda *_: -1.0)
     with pytest.raises(
         ExportError, match=r"does not answer the golden pictures .* nothing was written"
     ) as told:

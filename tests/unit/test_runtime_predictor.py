@@ -13,7 +13,8 @@ from assay.bundle import load_bundle, save_bundle
 from assay.errors import BundleError, ConfigError, ImageError
 from assay.labels import ClassNames
 from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine
-from assay.runtime.golden import check_golden, golden_limit, pack_golden, read_golden
+from assay.runtime.golden import check_golden, pack_golden, read_golden
+from assay.runtime.precisions import golden_limit
 from assay.types import Prediction, Predictor
 
 

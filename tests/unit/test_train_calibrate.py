@@ -12,12 +12,12 @@ import pytest
 
 import assay
 from assay.bundle import ABSTENTION, load_bundle
+from assay.data.own_pictures import own_pictures
 from assay.decide.stored import ARRAYS, PLAIN, load_abstention
 from assay.decide.unknown import MOST
 from assay.errors import BundleError, ConfigError, DatasetError
 from assay.report.abstain_section import abstain_section
 from assay.report.abstain_text import found_rows
-from assay.train.calibrate import own_pictures
 from assay.train.predictor import load_run
 from assay.train.reference import LEAST, reference_count
 

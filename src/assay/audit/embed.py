@@ -16,7 +16,6 @@ import numpy as np
 from assay.card import Card
 from assay.configs import ModelConfig, PreprocessConfig
 from assay.errors import ConfigError, ImageError, ModelError
-from assay.image import read_image
 from assay.pipeline import default_workers
 from assay.preprocess import Preprocess
 
@@ -49,7 +48,7 @@ class Embedder:
 
     def _pixels(self, path: Path) -> NDArray[np.uint8]:
         try:
-            return self.preprocess.pixels(read_image(path))
+            return self.preprocess.read(path)[0]
         except ImageError:  # readable a moment ago, when its facts were taken
             return self.preprocess.pixels(np.full((8, 8, 3), 128, np.uint8))
 

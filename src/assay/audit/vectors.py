@@ -23,7 +23,6 @@ from assay.audit.mapped_rows import fill_rows
 from assay.audit.stack import stacked
 from assay.audit.views import View, make_view, side_by_side
 from assay.errors import DatasetError, ImageError
-from assay.image import read_image
 from assay.metrics.interval import Estimate, group_numbers, proportion
 from assay.preprocess import Preprocess
 
@@ -166,7 +165,7 @@ class _Maker:
 
         def one(row: int) -> NDArray[np.uint8]:
             try:
-                return small.pixels(read_image(self.paths[row]))
+                return small.read(self.paths[row])[0]
             except ImageError:  # readable a moment ago, when its facts were taken
                 return np.asarray(thumbs[self.rows[row]].repeat(2, axis=0).repeat(2, axis=1))
 

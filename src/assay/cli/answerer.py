@@ -19,13 +19,22 @@ if TYPE_CHECKING:
     )
 
 
-def load_answerer(name: str | Path, *, threads: int | None = None) -> Answerer:
+def load_answerer(
+    name: str | Path,
+    *,
+    threads: int | None = None,
+    engine: str = "onnxruntime",
+    precision: str = "fp32",
+    exact_decode: bool = False,
+    measure: bool = True,
+) -> Answerer:
     """The network behind a name, ready to answer; torch is imported for a run folder alone.
 
     Parameters
     ----------
     name : a .bundle file, a pipeline file (.toml), or a run folder.
     threads : threads inside one operator; by the number of cores when not given.
+    engine, precision, exact_decode, measure : as ``runtime.load.load``; a run folder answers by its checkpoint.
 
     Raises
     ------
@@ -40,7 +49,20 @@ def load_answerer(name: str | Path, *, threads: int | None = None) -> Answerer:
     if not place.is_dir():
         from assay.runtime.load import load  # noqa: PLC0415
 
-        return load(place, threads=threads)
+        return load(
+            place,
+            threads=threads,
+            engine=engine,
+            precision=precision,
+            exact_decode=exact_decode,
+            measure=measure,
+        )
+    if engine not in ("auto", "onnxruntime") or precision not in ("fp32", "any"):
+        raise ConfigError(
+            "a run folder answers by its checkpoint, in fp32",
+            got=f"--engine {engine} --precision {precision}",
+            fix="pack it first: `assay export`",
+        )
     from assay.train.predictor import load_run  # noqa: PLC0415 - torch
 
     found = load_run(place)

@@ -15,9 +15,6 @@ from assay.errors import ConfigError, DatasetError
 if TYPE_CHECKING:
     from assay.types import Dataset
 
-_TRUTH = ("labels", "objects", "pixels", "height_px", "width_px")
-"""Columns that a run's split table leaves to the data."""
-
 
 def measured_pictures(args: argparse.Namespace, place: Path) -> tuple[Dataset, bool]:
     """(pictures, whether they are those of the run itself, split as the run split them).
@@ -27,6 +24,7 @@ def measured_pictures(args: argparse.Namespace, place: Path) -> tuple[Dataset, b
     ConfigError : no data is given or named, or the split table does not exist. DatasetError : the data cannot be read,
     or does not fit the split.
     """
+    from assay.data.own_pictures import as_stored  # noqa: PLC0415
     from assay.data.read import read_dataset  # noqa: PLC0415
 
     record = _record(place)
@@ -45,7 +43,7 @@ def measured_pictures(args: argparse.Namespace, place: Path) -> tuple[Dataset, b
     if args.split is not None:
         return _with_parts(dataset, Path(args.split)), False
     stored = place / "split.parquet"
-    return (_as_stored(dataset, stored, record), True) if own and stored.is_file() else (dataset, False)
+    return (as_stored(dataset, stored, record), True) if own and stored.is_file() else (dataset, False)
 
 
 def _record(place: Path) -> dict[str, Any]:
@@ -57,39 +55,6 @@ def _record(place: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(f"{file} is damaged", got=str(error)) from error
     return record if isinstance(record, dict) else {}
-
-
-def _as_stored(dataset: Dataset, stored: Path, record: dict[str, Any]) -> Dataset:
-    """The pictures of the run's own split table, which may be older than what the folder holds now."""
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    from assay.labels import ClassNames  # noqa: PLC0415
-
-    classes = ClassNames(record.get("classes") or dataset.classes)
-    table = _with_truth(pq.read_table(stored), dataset, stored)
-    return replace(dataset, table=table, classes=classes, split=record.get("split") or {})
-
-
-def _with_truth(table: Any, dataset: Dataset, stored: Path) -> Any:
-    """The split table with what the data knows of its pictures beside their class."""
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.compute as pc  # noqa: PLC0415
-
-    own = dataset.table
-    columns = [name for name in _TRUTH if name in own.column_names and name not in table.column_names]
-    if not columns:
-        return table
-    rows = pc.index_in(table["path"].cast(pa.string()), value_set=own["path"].cast(pa.string()))
-    if rows.null_count:
-        gone = table["path"].filter(pc.is_null(rows))[0].as_py()
-        raise DatasetError(
-            f"{rows.null_count:,} pictures of the run are not in {dataset.name} any more",
-            got=f"{gone!r}, for one",
-            fix=f"put them back, or measure the others: --split {stored}",
-        )
-    for name in columns:
-        table = table.append_column(name, own[name].take(rows))
-    return table
 
 
 def _with_parts(dataset: Dataset, file: Path) -> Dataset:

@@ -9,10 +9,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def track(items: Iterable[T], what: str, total: int | None = None, *, quiet: bool = False) -> Iterator[T]:
+def track(
+    items: Iterable[T], what: str, total: int | None = None, *, quiet: bool = False, done: int = 0
+) -> Iterator[T]:
     """Pass ``items`` through one by one while a bar called ``what`` moves.
 
-    Nothing is read ahead, so memory stays constant. ``total`` is how many there will be, where that is known.
+    Nothing is read ahead, so memory stays constant. ``total`` is how many there will be, where that is known;
+    ``done`` of them were done before.
     Nothing is shown when ``quiet``, or where stderr is no terminal (a file, a pipe, CI).
     """
     if quiet or not sys.stderr.isatty():
@@ -29,7 +32,7 @@ def track(items: Iterable[T], what: str, total: int | None = None, *, quiet: boo
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
-        task = bar.add_task(what, total=total, rate="")
+        task = bar.add_task(what, total=total, completed=done, rate="")
         for item in items:
             yield item
             speed = bar.tasks[task].speed

@@ -16,7 +16,7 @@ from assay.explain.faithfulness import BATCH, answers
 from assay.explain.overlay import SIDE, Pixels, lay_over, sheet
 from assay.explain.pictures import Picture
 from assay.files import write_file
-from assay.image import encode_image, read_image
+from assay.image import encode_image
 from assay.postprocess import probabilities
 from assay.preprocess import Preprocess, scaled
 from assay.tables import EXPLANATIONS
@@ -94,5 +94,5 @@ def save_sheet(folder: Path, predictor: CheckpointPredictor, pictures: Sequence[
 def pixels_of(predictor: CheckpointPredictor, picture: Picture, side: int) -> Pixels:
     """(side, side, 3) uint8: the part of the picture that the network sees."""
     preprocess = Preprocess(scaled(predictor.card.preprocess, side))
-    pixels = preprocess.pixels(read_image(picture.path))
+    pixels = preprocess.read(picture.path)[0]
     return np.ascontiguousarray(np.broadcast_to(pixels, (side, side, 3)))

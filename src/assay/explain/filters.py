@@ -26,7 +26,7 @@ from assay.explain.overlay import Pixels, coloured, sheet
 from assay.explain.pictures import Picture, given_pictures, prepare, run_pictures, spread
 from assay.explain.target import frozen
 from assay.files import write_file
-from assay.image import encode_image, read_image
+from assay.image import encode_image
 from assay.preprocess import Preprocess, scaled
 from assay.train.predictor import CheckpointPredictor, load_classifier
 
@@ -218,7 +218,7 @@ class _Look:
         """The piece of a picture around a cell of the map, (field, field, 3), enlarged."""
         if picture not in self._large:
             preprocess = Preprocess(scaled(self.predictor.card.preprocess, _LARGE * self.side))
-            pixels = preprocess.pixels(read_image(self.pictures[picture].path))
+            pixels = preprocess.read(self.pictures[picture].path)[0]
             self._large[picture] = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
         pixels, size = self._large[picture], _LARGE * field_px
         row, column = divmod(cell, shape[2])
@@ -235,7 +235,7 @@ class _Look:
                 "This network does not give its inner maps, so what it keeps of a picture cannot be shown.",
                 None,
             )
-        pixels = Preprocess(self.predictor.card.preprocess).pixels(read_image(self.pictures[0].path))
+        pixels = Preprocess(self.predictor.card.preprocess).read(self.pictures[0].path)[0]
         rows: list[tuple[str, list[Pixels]]] = [("the picture\nas the network\nsees it", [pixels])]
         for number, stage in enumerate(maps, 1):
             shape = tuple(int(n) for n in stage.shape[1:])

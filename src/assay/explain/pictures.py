@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assay.errors import ConfigError, DatasetError, ImageError
-from assay.image import read_image
 from assay.metrics.evaluation import Evaluation
 from assay.preprocess import Preprocess
 from assay.runtime.sources import Pictures
@@ -117,7 +116,7 @@ def prepare(pictures: Sequence[Picture], predictor: CheckpointPredictor) -> tupl
 
     def read(picture: Picture) -> NDArray[np.float32] | None:
         try:
-            return preprocess(read_image(picture.path))
+            return preprocess.normalise(preprocess.read(picture.path)[0])
         except ImageError:
             return None  # broken pictures are the business of `assay check`
 

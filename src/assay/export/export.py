@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,35 +16,38 @@ from safetensors.torch import save
 from assay.bundle import ABSTENTION, GOLDEN, GRAPH, WEIGHTS, Card, pack_bundle, unpack_bundle
 from assay.decide.stored import from_parts, read_parts
 from assay.errors import BundleError, ConfigError, ExportError
+from assay.export.gate import MOST_LOSS, Gate
 from assay.export.onnx import OPSET, to_onnx
+from assay.export.parity_pictures import parity_pictures
 from assay.export.provenance import complete_card, licence_text, read_record
 from assay.export.verify import (
-    PICTURES,
     Parity,
     measure_parity,
-    read_pixels,
     render_patterns,
     require_parity,
 )
+from assay.export.ways import Progress, WaysAsked, faster_ways
 from assay.files import write_file
 from assay.preprocess import Preprocess
 from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from assay.runtime.golden import check_golden, pack_golden
+from assay.runtime.precisions import GOLDEN_TOLERANCE as TOLERANCE
 
 if TYPE_CHECKING:
     from assay.export.scene_export import SceneExport
     from assay.export.scene_verify import SceneParity
     from assay.models.build import Classifier
-
-TOLERANCE = 1e-3
-"""Greatest difference of a logit, as a share of the greatest logit, between checkpoint and export."""
+    from assay.runtime.engines.engine import Engine
 
 _GOLDEN = 4
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written, and how well it agrees with the checkpoint; ``notes`` are sentences for the user."""
+    """What was written, and how well it agrees with the checkpoint; ``notes`` are sentences for the user.
+
+    ``gates`` are the faster ways that were measured; those that did not pass are not used.
+    """
 
     path: Path
     size_bytes: int
@@ -53,6 +56,7 @@ class ExportReport:
     card: Card
     seconds: float
     notes: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -64,6 +68,8 @@ class ExportReport:
             **self._of_scene(),
             "opset": OPSET,
             "parity": self.parity.to_dict(),
+            "decode": self.card.preprocess.decode,
+            "gates": {gate.way: gate.to_dict() for gate in self.gates},
             "seconds": round(self.seconds, 2),
         }
 
@@ -86,6 +92,10 @@ def export(
     tolerance: float = TOLERANCE,
     heads: Sequence[str] | None = None,
     nms_free: bool = False,
+    decode: str = "auto",
+    precisions: Sequence[str] = (),
+    most_loss: float = MOST_LOSS,
+    on_progress: Progress | None = None,
 ) -> ExportReport:
     """Pack a finished run into one Bundle for prediction without torch.
 
@@ -99,6 +109,12 @@ def export(
         the greatest one (at least 1).
     heads : which of a network's heads go into the Bundle, e.g. ``("class", "boxes")``; all when not given.
     nms_free : boxes as one answer a thing, which needs no suppression; by default the other answers, which do.
+    decode : how the Bundle decodes JPEG files: "exact", "scaled" (smaller from the start, which is faster), or "auto":
+        scaled where that costs no accuracy on the run's held-out pictures.
+    precisions : what the Bundle may answer in besides fp32, of "int8" and "bf16"; each is measured on the held-out
+        pictures, and the export is refused where it costs too much.
+    most_loss : points that a score may fall for a faster way.
+    on_progress : called with (what is done, pictures done, pictures in all).
 
     Raises
     ------
@@ -112,6 +128,7 @@ def export(
     begun = time.monotonic()
     folder, out = Path(getattr(run, "folder", run)), Path(out)
     _check_request(out, tolerance)
+    asked = WaysAsked(decode, tuple(precisions), most_loss, on_progress or _say_nothing)
     checkpoint = load_run(folder)
     # the plain layout: channels_last weights would be exported with transposes around every layer
     model: Any = checkpoint.model.float().eval().cpu()
@@ -120,15 +137,20 @@ def export(
     card = complete_card(checkpoint.card, folder, record)
     job = _job(model, card, heads, nms_free)
     card = job.card
-    pixels, source = _pictures(pictures, folder, record, card)
+    pixels, source = parity_pictures(pictures, folder, record, card)
     graph = job.to_graph()
     engine = _open_engine(graph)
     parity = job.verify(engine, pixels, source=source, tolerance=tolerance)
     card = replace(card, parity={**card.parity, "onnx": {**parity.to_dict(), "opset": OPSET}})
     card, thresholds = _thresholds(card, folder)
-    data, digest = _pack(job, graph, engine, card, thresholds)
+    # rendered patterns, not the user's photos: a Bundle may be handed to anybody
+    golden = job.golden(render_patterns(card, _GOLDEN))
+    ways = faster_ways(asked, card, graph, golden, engine, folder, record)
+    members = {GRAPH: graph, GOLDEN: golden, **thresholds, **ways.members}
+    data, digest = _pack(job.model, ways.card, members, engine)
     write_file(out, data)
-    return ExportReport(out, len(data), digest, parity, card, time.monotonic() - begun, job.notes)
+    seconds = time.monotonic() - begun
+    return ExportReport(out, len(data), digest, parity, ways.card, seconds, job.notes, ways.gates)
 
 
 @dataclass(frozen=True)
@@ -151,6 +173,10 @@ class _ClassExport:
         x = torch.from_numpy(Preprocess(self.card.preprocess).normalise(pixels))
         with torch.inference_mode():
             return pack_golden(pixels, self.model(x).float().numpy())
+
+
+def _say_nothing(_what: str, _done: int, _total: int) -> None:
+    pass
 
 
 def _job(model: Any, card: Card, heads: Sequence[str] | None, nms_free: bool) -> _ClassExport | SceneExport:
@@ -198,24 +224,14 @@ def _thresholds(card: Card, folder: Path) -> tuple[Card, dict[str, bytes]]:
     return replace(card, thresholds={**card.thresholds, "abstention": parts[0]}), {ABSTENTION: parts[1]}
 
 
-def _pack(
-    job: _ClassExport | SceneExport,
-    graph: bytes,
-    engine: OnnxRuntimeEngine,
-    card: Card,
-    further: Mapping[str, bytes],
-) -> tuple[bytes, str]:
+def _pack(model: Any, card: Card, members: Mapping[str, bytes], engine: Engine) -> tuple[bytes, str]:
     """(bytes, digest) of the Bundle, read back and checked as ``load`` will."""
-    weights = {name: value.detach().contiguous() for name, value in job.model.state_dict().items()}
-    members = {
+    weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    own = {
         WEIGHTS: save({name: value.clone() for name, value in weights.items()}),
-        GRAPH: graph,
-        # rendered patterns, not the user's photos: a Bundle may be handed to anybody
-        GOLDEN: job.golden(render_patterns(card, _GOLDEN)),
         "LICENSE": licence_text(card).encode(),
-        **further,
     }
-    data = pack_bundle(card, members)
+    data = pack_bundle(card, {**own, **members})
     bundle = unpack_bundle(data)
     try:
         check_golden(bundle.member(GOLDEN), engine, bundle.card)
@@ -226,51 +242,3 @@ def _pack(
             fix="report this with the name of the network; --tolerance allows more where you know why",
         ) from error
     return data, bundle.digest
-
-
-def _pictures(
-    named: str | Path | Iterable[str | Path] | None, folder: Path, record: Mapping[str, Any], card: Card
-) -> tuple[NDArray[np.uint8], str]:
-    """(pixels (n, S, S, C), what they are)."""
-    if named is not None:
-        from assay.runtime.sources import Pictures  # noqa: PLC0415
-
-        pixels = read_pixels(Pictures(named), card)
-        if not len(pixels):
-            raise ConfigError("none of the pictures can be read", fix="name other pictures to compare on")
-        return pixels, "named pictures"
-    for part in ("validation", "test", "train"):
-        pixels = read_pixels(_part_paths(folder, record, part), card)
-        if len(pixels):
-            return pixels, f"{part} part"
-    return render_patterns(card, PICTURES), "rendered patterns: the run's pictures are gone"
-
-
-def _part_paths(folder: Path, record: Mapping[str, Any], part: str) -> Iterator[Path]:
-    """Paths of one part of the run's split, spread over its rows, where the files are still there."""
-    table = folder / "split.parquet"
-    if not table.is_file():
-        return
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    try:
-        columns = pq.read_table(table, columns=["path", "part"]).to_pydict()
-    except (pa.ArrowException, OSError, KeyError):
-        return
-    paths = [path for path, of in zip(columns["path"], columns["part"], strict=True) if of == part]
-    roots = _roots(folder, record, part)
-    step = max(1, len(paths) // PICTURES)  # neighbours are often one class: take from everywhere
-    for path in paths[::step]:
-        found = next((root / path for root in roots if (root / path).is_file()), None)
-        if found is not None:
-            yield found
-
-
-def _roots(folder: Path, record: Mapping[str, Any], part: str) -> list[Path]:
-    """Folders that the split's paths may start from."""
-    measured = read_record(folder / "evaluation", f"{part}.json").get("root")
-    read = record.get("recipe", {}).get("read", {}).get("root")
-    data = record.get("data")
-    named = [Path(str(place)).expanduser() for place in (measured, read, data) if place]
-    return [*named, *(place.parent for place in named), Path()]

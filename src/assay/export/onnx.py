@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from assay.errors import ExportError
 from assay.models.outputs import Ends
 from assay.no_telemetry import forbid_telemetry
-from assay.runtime.engines.onnxruntime import EMBEDDING, INPUT, LOGITS, SCENE_ENDS
+from assay.runtime.engines.engine import EMBEDDING, INPUT, LOGITS, SCENE_ENDS
 
 if TYPE_CHECKING:
     from assay.models.build import Classifier
@@ -77,7 +77,7 @@ def _translated(ends: nn.Module, names: Sequence[str], channels: int, size: int,
     example = torch.zeros(2, channels, size, size)
     said = io.StringIO()
     try:
-        with _silence(said), torch.no_grad():
+        with silence(said), torch.no_grad():
             program = torch.onnx.export(
                 ends,
                 (example,),
@@ -92,23 +92,23 @@ def _translated(ends: nn.Module, names: Sequence[str], channels: int, size: int,
     except Exception as error:  # the exporter raises all kinds, with pages of text
         raise ExportError(
             "the network cannot be exported to ONNX",
-            got=_reason(error),
+            got=one_reason(error),
             fix="choose another network (`assay models`), or report this with the name of the network",
         ) from error
     return _pack(proto, title)
 
 
 def _pack(proto: Any, title: str) -> bytes:
-    _forget_source(proto, title)
+    forget_source(proto, title)
     try:
         return bytes(proto.SerializeToString(deterministic=True))
     except Exception as error:  # protobuf: EncodeError or ValueError by version
         raise ExportError(
-            "the network is too large for one ONNX file", got=_reason(error), fix="choose one below 2 GiB"
+            "the network is too large for one ONNX file", got=one_reason(error), fix="choose one below 2 GiB"
         ) from error
 
 
-def _forget_source(proto: Any, title: str) -> None:
+def forget_source(proto: Any, title: str) -> None:
     """Take out names of files, functions and machines, and shapes between the ends (engines infer them)."""
     del proto.metadata_props[:]
     del proto.graph.metadata_props[:]
@@ -122,7 +122,7 @@ def _forget_source(proto: Any, title: str) -> None:
 
 
 @contextlib.contextmanager
-def _silence(said: io.StringIO) -> Iterator[None]:
+def silence(said: io.StringIO) -> Iterator[None]:
     """The exporter talks to warnings, logging, stdout and stderr; none of it is for the user."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -134,7 +134,7 @@ def _silence(said: io.StringIO) -> Iterator[None]:
         logging.disable(before)
 
 
-def _reason(error: BaseException) -> str:
+def one_reason(error: BaseException) -> str:
     """The innermost cause in one line: the outer ones are pages about the exporter's stages."""
     while error.__cause__ is not None:
         error = error.__cause__

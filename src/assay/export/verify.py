@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 
 from assay.errors import ExportError, ImageError
-from assay.image import read_image
 from assay.postprocess import probabilities
 from assay.preprocess import Preprocess
 
@@ -118,7 +117,7 @@ def read_pixels(paths: Iterable[str | Path], card: Card, limit: int = PICTURES) 
     def readable() -> Iterator[NDArray[np.uint8]]:
         for path in paths:
             try:
-                yield preprocess.pixels(read_image(path))
+                yield preprocess.read(path)[0]
             except ImageError:
                 continue  # broken pictures are the business of `assay check`
 

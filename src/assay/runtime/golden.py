@@ -19,6 +19,7 @@ from safetensors.numpy import load, save
 
 from assay.errors import BundleError
 from assay.preprocess import Preprocess
+from assay.runtime.precisions import golden_limit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     Answers = Mapping[str, NDArray[Any]]
 
-TOLERANCE = 1e-3
-"""Greatest difference of a value, as a share of the greatest of its output (at least 1); a card may allow more."""
 MOST_VALUES = 4096
 """Of one output for one picture that are kept."""
 
@@ -93,27 +92,38 @@ def read_golden(data: bytes, card: Card) -> tuple[NDArray[np.uint8], dict[str, N
     return pixels, answers
 
 
-def golden_limit(card: Card) -> float:
-    """What is allowed: ``TOLERANCE``, or the tolerance that the export was made with where that is more."""
-    parity = card.parity.get("onnx")
-    stored = parity.get("tolerance") if isinstance(parity, dict) else None
-    if not isinstance(stored, int | float) or isinstance(stored, bool) or not math.isfinite(stored):
-        return TOLERANCE
-    return max(TOLERANCE, float(stored))
-
-
 def check_golden(data: bytes, engine: Any, card: Card) -> float:
     """Greatest difference of a value, as a share of the greatest of its output (at least 1).
 
-    It may be up to ``golden_limit(card)``: a Bundle that ``assay export --tolerance`` let through stays valid.
+    It may be up to ``golden_limit`` for the engine's precision: a Bundle that ``assay export --tolerance`` let through
+    stays valid, and so does an answer in integers that is as far off as it was on the machine of the export.
 
     Parameters
     ----------
-    engine : as ``runtime.predictor.Engine``; of a card of scenes its ``scene`` is called.
+    engine : as ``runtime.engines.engine.Engine``.
 
     Raises
     ------
     BundleError : the engine does not give the answers that the checkpoint gave.
+    """
+    worst, apart = golden_distance(data, engine, card)
+    limit = golden_limit(card, getattr(engine, "precision", "fp32"))
+    if not apart <= limit:
+        told = "scores" if worst == _LOGITS else f"{worst}: values"
+        raise BundleError(
+            "the network does not answer here as it did when it was exported",
+            got=f"{told} differ by {apart:.2g} of their scale; at most {limit:.3g} is allowed",
+            fix=f"update {getattr(engine, 'name', 'onnxruntime')}, or {_FIX}",
+        )
+    return apart
+
+
+def golden_distance(data: bytes, engine: Any, card: Card) -> tuple[str, float]:
+    """The output that is furthest off, and its greatest difference, as a share of its greatest value (at least 1).
+
+    Raises
+    ------
+    BundleError : the golden pictures do not fit the card, or the network's outputs do not fit them.
     """
     pixels, expected = read_golden(data, card)
     x = Preprocess(card.preprocess).normalise(pixels)
@@ -121,15 +131,7 @@ def check_golden(data: bytes, engine: Any, card: Card) -> float:
     _require_same_shapes(found, expected, card)
     apart = {name: _apart(found[name], values) for name, values in expected.items()}
     worst = max(apart, key=lambda name: math.inf if math.isnan(apart[name]) else apart[name])
-    limit = golden_limit(card)
-    if not apart[worst] <= limit:
-        told = "scores" if worst == _LOGITS else f"{worst}: values"
-        raise BundleError(
-            "the network does not answer here as it did when it was exported",
-            got=f"{told} differ by {apart[worst]:.2g} of their scale; at most {limit:g} is allowed",
-            fix=f"update onnxruntime, or {_FIX}",
-        )
-    return apart[worst]
+    return worst, apart[worst]
 
 
 def _require_same_shapes(found: Answers, expected: Answers, card: Card) -> None:

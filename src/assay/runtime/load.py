@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.bundle import ABSTENTION, GOLDEN, GRAPH, Bundle, load_bundle
+from assay.bundle import ABSTENTION, GOLDEN, Bundle, load_bundle
 from assay.errors import BundleError, ConfigError
-from assay.runtime.predictor import BundlePredictor, Engine
+from assay.runtime.choose import AUTO, chosen
+from assay.runtime.precisions import ANY, graph_of, require_precision_of
+from assay.runtime.predictor import BundlePredictor
 from assay.runtime.scene_predictor import BundleScenePredictor
 from assay.tables import ENGINES
 
 if TYPE_CHECKING:
     from assay.decide.abstention import Abstention
+    from assay.runtime.engines.engine import Engine
     from assay.runtime.sequence import SequencePredictor
 
 PIPELINE_FILE = ".toml"
@@ -23,8 +27,11 @@ def load(
     path: str | Path,
     *,
     engine: str = "onnxruntime",
+    precision: str = "fp32",
     threads: int | None = None,
     check: bool = True,
+    exact_decode: bool = False,
+    measure: bool = True,
 ) -> BundlePredictor | BundleScenePredictor | SequencePredictor:
     """A Bundle, or a pipeline file that joins several, checked and ready to answer.
 
@@ -37,40 +44,65 @@ def load(
     Parameters
     ----------
     path : a file that ``assay export`` wrote, or a pipeline file (``.toml``).
-    engine : what computes the network; a name of ``assay.tables.ENGINES``.
+    engine : what computes the network; a name of ``assay.tables.ENGINES``, or "auto" for the fastest here: those that
+        are installed are measured for some seconds, once for each Bundle and machine.
+    precision : "fp32"; "bf16" or "int8" where the Bundle passed their gate at export; "any" for the fastest of them.
     threads : threads inside one operator; the cores this process may use when not given.
+    exact_decode : decode JPEG files whole, also where the Bundle decodes them smaller.
+    measure : False: an engine is not measured now; where none was before, "auto" is ONNX Runtime in fp32.
     check : answer the golden pictures first and compare. They are a few; a Bundle that was checked on this
         machine can be loaded without.
 
     Raises
     ------
-    ConfigError : no such file, a run folder in place of a Bundle, an unknown engine, a mistake in a pipeline file.
+    ConfigError : no such file, a run folder in place of a Bundle, an unknown engine or one that is not installed, a
+        precision that the Bundle did not pass, a mistake in a pipeline file.
     BundleError : damaged, newer than this program, or not answering as it did when exported.
     """
     if not isinstance(path, str | Path):
         raise ConfigError("a Bundle is named by its path", got=type(path).__name__, fix='load("X.bundle")')
-    build = ENGINES.load(engine)
+    if engine != AUTO:
+        ENGINES.load(engine)  # a typing error is told before a large file is read
+    how = {"engine": engine, "precision": precision, "threads": threads, "measure": measure}
     if Path(path).suffix.lower() == PIPELINE_FILE:
         from assay.runtime.sequence import load_sequence  # noqa: PLC0415 - most load one Bundle
 
-        return load_sequence(Path(path), engine=engine, threads=threads, check=check)
+        return load_sequence(Path(path), check=check, exact_decode=exact_decode, **how)
     bundle = load_bundle(path)
     try:
-        running = build(bundle.member(GRAPH), threads=threads)
-        predictor: BundlePredictor | BundleScenePredictor
-        if bundle.card.task == "scene":
-            predictor = BundleScenePredictor(bundle.card, running, digest=bundle.digest, path=Path(path))
-        else:
-            _require_class(running)
-            predictor = BundlePredictor(
-                bundle.card, running, digest=bundle.digest, path=Path(path), abstention=_abstention(bundle)
-            )
+        predictor = _predictor(bundle, open_engine(bundle, **how), exact_decode=exact_decode)  # type: ignore[arg-type]
         if check:
             predictor.check(bundle.member(GOLDEN))
     except BundleError as error:
         named = error.what if str(path) in error.what else f"{path}: {error.what}"
         raise BundleError(named, got=error.got, fix=error.fix) from error
     return predictor
+
+
+def _predictor(
+    bundle: Bundle, engine: Engine, *, exact_decode: bool
+) -> BundlePredictor | BundleScenePredictor:
+    card = bundle.card
+    if exact_decode:
+        card = replace(card, preprocess=replace(card.preprocess, decode="exact"))
+    if card.task == "scene":
+        return BundleScenePredictor(card, engine, digest=bundle.digest, path=bundle.path)
+    _require_class(engine)
+    return BundlePredictor(
+        card, engine, digest=bundle.digest, path=bundle.path, abstention=_abstention(bundle)
+    )
+
+
+def open_engine(
+    bundle: Bundle, engine: str, precision: str, *, threads: int | None = None, measure: bool = True
+) -> Engine:
+    """The engine that computes a Bundle's network. Takes and raises what ``load`` does."""
+    if precision != ANY:
+        require_precision_of(bundle, precision)
+    if engine == AUTO or precision == ANY:
+        engine, precision = chosen(bundle, engine, precision, lanes=threads, measure=measure)
+    opened: Engine = ENGINES.load(engine)(graph_of(bundle, precision), threads=threads, precision=precision)
+    return opened
 
 
 def load_classifier(path: str | Path, *, threads: int | None = None, check: bool = True) -> BundlePredictor:

@@ -13,6 +13,8 @@ from assay.image import read_image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from assay.preprocess import Preprocess
+
 
 def open_photo(photo: Any) -> tuple[str, NDArray[np.uint8]]:
     """(name for messages, (H, W, 3) uint8).
@@ -39,6 +41,19 @@ def open_photo(photo: Any) -> tuple[str, NDArray[np.uint8]]:
         got=type(photo).__name__,
         fix="for several photos use .predict(paths)",
     )
+
+
+def prepare_photo(photo: Any, preprocess: Preprocess) -> tuple[str, NDArray[np.uint8], tuple[int, int]]:
+    """(name for messages, (S, S, C) uint8 as the network takes it, (height, width) of the photo).
+
+    Raises as ``open_photo``.
+    """
+    if isinstance(photo, str | Path) and Path(photo).exists():
+        return str(photo), *preprocess.read(photo)
+    if isinstance(photo, bytes | bytearray | memoryview):
+        return "bytes", *preprocess.read(bytes(photo))
+    name, image = open_photo(photo)
+    return name, *preprocess.read(image)
 
 
 def _check_array(array: NDArray[Any]) -> NDArray[np.uint8]:

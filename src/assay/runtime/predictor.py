@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from assay.pipeline import NOT_FINITE, answer
 from assay.postprocess import probabilities
 from assay.preprocess import Preprocess
 from assay.runtime.golden import check_golden
-from assay.runtime.photo import open_photo
+from assay.runtime.photo import prepare_photo
 from assay.types import Prediction
 
 if TYPE_CHECKING:
@@ -24,25 +24,8 @@ if TYPE_CHECKING:
     from assay.card import Card
     from assay.decide.abstention import Abstention
     from assay.labels import ClassNames
-
-
-class Engine(Protocol):
-    """What runs a network: every entry of ``assay.tables.ENGINES`` builds one from the bytes of a graph."""
-
-    ends: Mapping[str, tuple[Any, ...]]
-    """Output -> its shape without the axis of the batch."""
-
-    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, C, S, S) float32 -> logits (B, K) float32."""
-        ...
-
-    def embed(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, C, S, S) float32 -> features (B, F) float32."""
-        ...
-
-    def outputs(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(B, C, S, S) float32 -> logits (B, K) and features (B, F), from one pass."""
-        ...
+    from assay.photos import Source
+    from assay.runtime.engines.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -92,19 +75,19 @@ class BundlePredictor:
         ImageError : the picture cannot be read. (``predict`` gives a Prediction with ``error`` instead.)
         """
         doubter = self._doubter() if abstain else None
-        name, image = open_photo(photo)
-        size_hw = (image.shape[0], image.shape[1])
+        name, pixels, size_hw = prepare_photo(photo, self.preprocess)
+        x = self.preprocess.normalise(pixels)[None]  # 1 C S S
         if doubter is None:
-            probs = probabilities(self.engine(self._tensor(image)), self.card.temperature)
+            probs = probabilities(self.engine(x), self.card.temperature)
             return Prediction(name, self.classes, probs[0], size_hw)
-        logits, embedding = self.engine.outputs(self._tensor(image))
+        logits, embedding = self.engine.outputs(x)
         probs = probabilities(logits, self.card.temperature)
         (doubt,) = doubter.doubt(probs, logits, embedding)
         return Prediction(name, self.classes, probs[0], size_hw, doubt=doubt)
 
     def predict(
         self,
-        sources: Iterable[str | Path],
+        sources: Iterable[Source],
         *,
         batch: int | None = None,
         workers: int | None = None,
@@ -114,9 +97,10 @@ class BundlePredictor:
 
         Parameters
         ----------
-        sources : paths of pictures. A single name may be a file, a folder or a pattern.
+        sources : paths of pictures, or ``Photo``. A single name may be whatever ``assay predict`` takes: a file, a
+            folder, a pattern, an archive.
         batch : most pictures in one call of the engine; the predictor's own when not given.
-        workers : threads that decode; by the number of cores when not given.
+        workers : threads, each of which decodes and answers; by the number of cores when not given.
         abstain : also say whether each answer should be held back: ``Prediction.doubt``.
 
         Raises
@@ -126,9 +110,9 @@ class BundlePredictor:
         """
         doubter = self._doubter() if abstain else None
         if isinstance(sources, str | Path):
-            from assay.runtime.sources import Pictures  # noqa: PLC0415 - most callers bring their own list
+            from assay.runtime.containers import pictures  # noqa: PLC0415 - most callers bring their own list
 
-            sources = Pictures(sources)
+            sources = pictures(sources)
         return answer(
             sources,
             self.engine if doubter is None else self.engine.outputs,
@@ -136,6 +120,7 @@ class BundlePredictor:
             doubt=doubter,
             batch=self.batch if batch is None else batch,
             workers=workers,
+            alone=self.engine.alone if doubter is None else lambda lanes: self.engine.alone(lanes).outputs,
         )
 
     def answer(self, images: Sequence[NDArray[np.uint8]], path: str = "array") -> list[Prediction]:
@@ -161,7 +146,8 @@ class BundlePredictor:
 
         Takes and raises what calling does.
         """
-        return np.asarray(self.engine.embed(self._tensor(open_photo(photo)[1]))[0])
+        pixels = prepare_photo(photo, self.preprocess)[1]
+        return np.asarray(self.engine.embed(self.preprocess.normalise(pixels)[None])[0])
 
     def check(self, golden: bytes) -> float:
         """Answer the golden pictures; the greatest difference, a share of the scores' scale.
@@ -179,6 +165,3 @@ class BundlePredictor:
                 fix="run `assay calibrate` on the run folder, then `assay export` again",
             )
         return self.abstention
-
-    def _tensor(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self.preprocess(image)[None]  # 1 C S S

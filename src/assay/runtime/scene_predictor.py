@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,29 +16,16 @@ from assay.pipeline import Prepared
 from assay.pipeline_scene import SceneCorridor, answer_scenes, told_from
 from assay.preprocess import Preprocess
 from assay.runtime.golden import check_golden
-from assay.runtime.photo import open_photo
+from assay.runtime.photo import prepare_photo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from assay.card import Card
     from assay.labels import ClassNames
+    from assay.photos import Source
+    from assay.runtime.engines.engine import Engine
     from assay.types import Prediction
-
-
-class SceneEngine(Protocol):
-    """What runs a network of several heads: every entry of ``assay.tables.ENGINES`` builds one from a graph's bytes."""
-
-    ends: Mapping[str, tuple[Any, ...]]
-    """Output -> its shape without the axis of the batch."""
-
-    def scene(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """(B, C, S, S) float32 -> every output by its name."""
-        ...
-
-    def embed(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, C, S, S) float32 -> (B, F) float32."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +41,7 @@ class BundleScenePredictor:
     """
 
     card: Card
-    engine: SceneEngine
+    engine: Engine
     digest: str = ""
     path: Path | None = None
     batch: int = 8
@@ -96,12 +83,14 @@ class BundleScenePredictor:
         ConfigError : there is no such file, or it is none of these.
         ImageError : the picture cannot be read. (``predict`` gives a Prediction with ``error`` instead.)
         """
-        name, image = open_photo(photo)
-        return self.answer([image], name, least_score=least_score, masks=masks, pixels=pixels)[0]
+        check_score(least_score)
+        name, image, size_hw = prepare_photo(photo, self.preprocess)
+        corridor = self._corridor(least_score, masks=masks, pixels=pixels)
+        return corridor.predict([Prepared(name, image, size_hw)])[0]
 
     def predict(
         self,
-        sources: Iterable[str | Path],
+        sources: Iterable[Source],
         *,
         least_score: float | None = None,
         masks: bool = True,
@@ -113,20 +102,20 @@ class BundleScenePredictor:
 
         Parameters
         ----------
-        sources : paths of pictures. A single name may be a file, a folder or a pattern.
+        sources : as ``BundlePredictor.predict``.
         least_score : score from which a thing is told; the card's when not given.
         masks, pixels : False leaves out what is costly and not wanted.
         batch : most pictures in one call of the engine; the predictor's own when not given.
-        workers : threads that decode; by the number of cores when not given.
+        workers : threads, each of which decodes and answers; by the number of cores when not given.
 
         Raises
         ------
         ConfigError : a single name with nothing behind it; batch or workers below 1; a score outside of 0 to 1.
         """
         if isinstance(sources, str | Path):
-            from assay.runtime.sources import Pictures  # noqa: PLC0415 - most callers bring their own list
+            from assay.runtime.containers import pictures  # noqa: PLC0415 - most callers bring their own list
 
-            sources = Pictures(sources)
+            sources = pictures(sources)
         check_score(least_score)
         return answer_scenes(
             sources,
@@ -137,6 +126,7 @@ class BundleScenePredictor:
             pixels=pixels,
             batch=self.batch if batch is None else batch,
             workers=workers,
+            alone=lambda lanes: self.engine.alone(lanes).scene,
         )
 
     def answer(
@@ -150,10 +140,7 @@ class BundleScenePredictor:
     ) -> list[Prediction]:
         """One Prediction for each decoded picture (H, W, 3) uint8; all are called ``path``."""
         check_score(least_score)
-        score = told_from(self.card) if least_score is None else least_score
-        corridor = SceneCorridor(
-            self.engine.scene, self.card, self.preprocess, DEFAULT_LIMITS, self.card, score, masks, pixels
-        )
+        corridor = self._corridor(least_score, masks=masks, pixels=pixels)
         found: list[Prediction] = []
         for start in range(0, len(images), self.batch):
             part = images[start : start + self.batch]
@@ -162,12 +149,19 @@ class BundleScenePredictor:
             )
         return found
 
+    def _corridor(self, least_score: float | None, *, masks: bool, pixels: bool) -> SceneCorridor:
+        score = told_from(self.card) if least_score is None else least_score
+        return SceneCorridor(
+            self.engine.scene, self.card, self.preprocess, DEFAULT_LIMITS, self.card, score, masks, pixels
+        )
+
     def embed(self, photo: Any) -> NDArray[np.float32]:
         """(F,) float32 of length 1: what the heads of class and tags stand on, for search and near-duplicates.
 
         Takes and raises what calling does; ModelError where the network has neither of these heads.
         """
-        return np.asarray(self.engine.embed(self.preprocess(open_photo(photo)[1])[None])[0])
+        pixels = prepare_photo(photo, self.preprocess)[1]
+        return np.asarray(self.engine.embed(self.preprocess.normalise(pixels)[None])[0])
 
     def check(self, golden: bytes) -> float:
         """Answer the golden pictures; the greatest difference, a share of the values' scale.

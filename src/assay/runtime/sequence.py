@@ -22,8 +22,8 @@ import numpy as np
 
 from assay.data.crop_frames import target_frame
 from assay.errors import ConfigError, ImageError
-from assay.image import read_image
 from assay.pipeline import default_workers, one_line
+from assay.postprocess import picture_of
 from assay.runtime.photo import open_photo
 from assay.runtime.pipeline_file import Step, read_steps
 from assay.runtime.predictor import BundlePredictor
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from assay.card import Card
     from assay.labels import ClassNames
+    from assay.photos import Source
 
     Model = BundlePredictor | BundleScenePredictor
 
@@ -99,7 +100,7 @@ class SequencePredictor:
 
     def predict(
         self,
-        sources: Iterable[str | Path],
+        sources: Iterable[Source],
         *,
         least_score: float | None = None,
         masks: bool = True,
@@ -109,9 +110,9 @@ class SequencePredictor:
     ) -> Iterator[Prediction]:
         """One Prediction a source, in order, as ``BundleScenePredictor.predict``."""
         if isinstance(sources, str | Path):
-            from assay.runtime.sources import Pictures  # noqa: PLC0415 - most callers bring their own list
+            from assay.runtime.containers import pictures  # noqa: PLC0415 - most callers bring their own list
 
-            sources = Pictures(sources)
+            sources = pictures(sources)
         check_score(least_score)
         wanted, size = _Wanted(least_score, masks, pixels), self.batch if batch is None else batch
         whole = [step for step in self.steps if step.crops_of is None]
@@ -122,7 +123,7 @@ class SequencePredictor:
         return self._answers(walks, wanted, workers or default_workers())
 
     def _walk(
-        self, step: Step, sources: Iterable[str | Path], wanted: _Wanted, batch: int, workers: int | None
+        self, step: Step, sources: Iterable[Source], wanted: _Wanted, batch: int, workers: int | None
     ) -> Iterator[Prediction]:
         model = self.models[step.name]
         if isinstance(model, BundlePredictor):
@@ -153,7 +154,7 @@ class SequencePredictor:
         if found.boxes is None or not len(found.boxes) or all(step.crops_of is None for step in self.steps):
             return None
         try:
-            return read_image(found.path)
+            return picture_of(found)
         except ImageError as error:  # gone since it was first read
             return one_line(error)
 
@@ -186,7 +187,7 @@ class SequencePredictor:
 
     def _broken(self, found: Prediction, error: str) -> Prediction:
         none = np.empty(0, np.float32)
-        return Prediction(found.path, self.classes, none, found.size_hw, error=error)
+        return Prediction(found.path, self.classes, none, found.size_hw, error=error, photo=found.photo)
 
     def _deepen(
         self, found: Prediction, image: NDArray[np.uint8] | None, of: str | None, wanted: _Wanted
@@ -259,8 +260,8 @@ class _Wanted:
         return {"least_score": score, "masks": self.masks, "pixels": self.pixels}
 
 
-def load_sequence(path: Path, *, engine: str, threads: int | None, check: bool) -> SequencePredictor:
-    """The models of a pipeline file, each loaded once. Raises as ``load``."""
+def load_sequence(path: Path, **options: Any) -> SequencePredictor:
+    """The models of a pipeline file, each loaded once. Takes and raises what ``load`` does."""
     from assay.runtime.load import PIPELINE_FILE, load  # noqa: PLC0415 - it calls this
 
     steps = read_steps(path)
@@ -271,7 +272,7 @@ def load_sequence(path: Path, *, engine: str, threads: int | None, check: bool) 
                 f"{path}: {step.name} is a pipeline file itself", got=step.model, fix="name Bundles"
             )
         if step.model not in loaded:
-            found = load(step.model, engine=engine, threads=threads, check=check)
+            found = load(step.model, **options)
             assert not isinstance(found, SequencePredictor)
             loaded[step.model] = found
     return SequencePredictor(steps, {step.name: loaded[step.model] for step in steps}, path.stem, path)

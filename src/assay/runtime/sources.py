@@ -11,11 +11,15 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from assay.data.names import is_hidden, is_picture, natural_key
 from assay.errors import ConfigError
+
+if TYPE_CHECKING:
+    from assay.photos import Photo
 
 STDIN = "-"
 
@@ -29,13 +33,20 @@ class Pictures:
         not), a pattern such as ``photos/**/*.jpg``, or ``-`` for paths on ``stdin``, one a line or
         separated by NUL bytes.
     stdin : where ``-`` reads; standard input when not given.
+    containers : opens what holds many pictures (``containers.Containers``): archives, tables, videos, addresses.
+        Without it they are taken for the picture files that they are not.
 
     Raises
     ------
     ConfigError : no such path or no match, a folder without pictures, something that is no file, nothing at all.
     """
 
-    def __init__(self, names: str | Path | Iterable[str | Path], stdin: BinaryIO | None = None) -> None:
+    def __init__(
+        self,
+        names: str | Path | Iterable[str | Path],
+        stdin: BinaryIO | None = None,
+        containers: Containers | None = None,
+    ) -> None:
         listed = [names] if isinstance(names, str | Path) else names
         self._names = [os.fspath(name) for name in listed]
         self._stdin = stdin
@@ -45,25 +56,89 @@ class Pictures:
             raise ConfigError(
                 "- is named twice", got=" ".join(self._names), fix="standard input is read once"
             )
-        self._sources = [name if name == STDIN else _check(name) for name in self._names]
+        self._containers = containers
+        self._sources = [self._checked(name) for name in self._names]
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[Any]:
         for source in self._sources:
             if source == STDIN:
-                yield from _read_list(self._stdin or sys.stdin.buffer)
-            else:
+                yield from self._from_stdin(self._stdin or sys.stdin.buffer)
+            elif isinstance(source, str | list):
                 yield from _expand(source)
+            else:
+                yield from source
 
     def count(self) -> int | None:
-        """How many there are; None where standard input will tell."""
-        return None if STDIN in self._sources else sum(1 for _ in self)
+        """How many there are; None where standard input, an archive or a camera will tell."""
+        total = 0
+        for source in self._sources:
+            if source == STDIN:
+                return None
+            if isinstance(source, str | list):
+                total += sum(1 for _ in _expand(source))
+                continue
+            there = source.count()
+            if there is None:
+                return None
+            total += there
+        return total
+
+    def has_at_least(self, n: int) -> bool:
+        """Whether there are so many; what is not known before it is read counts as many."""
+        for source in self._sources:
+            if source == STDIN:
+                return True
+            if isinstance(source, str | list):
+                n -= sum(1 for _ in islice(_expand(source), n))
+            elif (there := source.count()) is None:
+                return True
+            else:
+                n -= there
+            if n <= 0:
+                return True
+        return False
+
+    @property
+    def named(self) -> list[str]:
+        """What the user named."""
+        return list(self._names)
+
+    def _checked(self, name: str) -> str | list[str] | Container:
+        if name == STDIN:
+            return name
+        container = None if self._containers is None else self._containers.open(name)
+        return _check(name) if container is None else container
+
+    def _from_stdin(self, stream: BinaryIO) -> Iterator[Any]:
+        held = None if self._containers is None else self._containers.sniff(stream)
+        yield from _read_list(stream) if held is None else held
 
 
-Source = str | list[str]
-"""A path that is there, or the sorted matches of a pattern."""
+class Container(Protocol):
+    """What holds many pictures."""
+
+    def __iter__(self) -> Iterator[Photo]:
+        """Its pictures, each time from the start."""
+        ...
+
+    def count(self) -> int | None:
+        """How many there are, where that is known without reading them all."""
+        ...
 
 
-def _check(name: str) -> Source:
+class Containers(Protocol):
+    """Opens containers: see ``assay.runtime.containers``."""
+
+    def open(self, name: str) -> Container | None:
+        """The container of this name; None where it is none."""
+        ...
+
+    def sniff(self, stream: BinaryIO) -> Iterator[Photo] | None:
+        """What is in a stream of bytes; None where it is no picture and no archive."""
+        ...
+
+
+def _check(name: str) -> str | list[str]:
     try:
         status = os.stat(name)  # noqa: PTH116 - Path("") is the current folder
     except (OSError, ValueError) as error:
@@ -97,7 +172,7 @@ def _matches(pattern: str) -> list[str]:
     return [path for path in found if Path(path).is_file()] if "**" in pattern else found
 
 
-def _expand(source: Source) -> Iterator[str]:
+def _expand(source: str | list[str]) -> Iterator[str]:
     for path in [source] if isinstance(source, str) else source:
         if Path(path).is_dir():
             yield from _walk(path, ())

@@ -8,7 +8,7 @@ pictures walk the answer corridor, so thresholds see exactly what a prediction s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.configs import ReadConfig
+from assay.data.own_pictures import own_pictures
 from assay.data.read import read_dataset
 from assay.decide.abstention import Abstention, fit_abstention
 from assay.decide.stored import save_abstention, to_parts
 from assay.decide.unknown import choose_reference
 from assay.decide.words import cautions, promises
 from assay.errors import AssayError, ConfigError, DatasetError
-from assay.labels import ClassNames
 from assay.metrics.evaluate import model_targets
 from assay.train.folder import read_json
 from assay.train.predictor import CheckpointPredictor, load_classifier
@@ -124,27 +124,6 @@ def calibrate(
     )
     save_abstention(abstention, folder)
     return Calibrated(folder, abstention, (*strangers, *told, *cautions(abstention), *_of_test(own, part)))
-
-
-def own_pictures(folder: Path, record: dict[str, Any] | None = None) -> Dataset:
-    """The pictures of a run, with the parts that it used.
-
-    Raises
-    ------
-    ConfigError : the run does not say where they are, or they are gone.
-    """
-    record = read_json(folder / "run.json") if record is None else record
-    stored = folder / "split.parquet"
-    if "data" not in record or not stored.is_file():
-        raise ConfigError(
-            f"{folder} does not say which pictures it used", fix="give labelled pictures with --data"
-        )
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    asked = ReadConfig.from_dict(record.get("recipe", {}).get("read", {}))
-    dataset = read_dataset(record["data"], asked)
-    classes = ClassNames(record.get("classes") or dataset.classes)
-    return replace(dataset, table=pq.read_table(stored), classes=classes, split=record.get("split") or {})
 
 
 def _pictures(

@@ -19,8 +19,7 @@ from assay.data.checks import check_dataset, raise_problems
 from assay.data.read import read_dataset
 from assay.data.split import split_dataset
 from assay.folders import cache_folder
-from assay.image import read_image
-from assay.preprocess import RESAMPLING, REVISION, Preprocess
+from assay.preprocess import REVISION, Preprocess
 from assay.train.cache import PictureCache, Render
 from assay.train.record import Recorder
 from assay.types import Dataset
@@ -109,7 +108,7 @@ def fill(cache: PictureCache, recorder: Recorder, name: str, workers: int) -> No
 
 def evaluation_render(preprocess: Preprocess) -> Render:
     """Path -> (S, S, C) uint8: exactly what prediction sees."""
-    return lambda path: preprocess.pixels(read_image(path))
+    return lambda path: preprocess.read(path)[0]
 
 
 def training_render(preprocess: Preprocess) -> Render:
@@ -119,15 +118,11 @@ def training_render(preprocess: Preprocess) -> Render:
     """
     wanted = _training_side(preprocess)
 
-    def render(path: Path) -> NDArray[np.uint8]:
-        picture = preprocess.smoothed(read_image(path))
-        scale = wanted / min(picture.size)
-        if scale < 1:
-            width, height = (max(1, round(side * scale)) for side in picture.size)
-            picture = picture.resize((width, height), RESAMPLING[preprocess.config.interpolation])
-        return np.asarray(picture).reshape(picture.height, picture.width, preprocess.channels)
+    def reduced_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
+        scale = min(1.0, wanted / min(size_hw))
+        return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
 
-    return render
+    return lambda path: preprocess.reduced(path, reduced_hw)
 
 
 def training_kind(preprocess: Preprocess) -> str:
@@ -135,6 +130,7 @@ def training_kind(preprocess: Preprocess) -> str:
     config = preprocess.config
     smoothing = [config.smoothing, float(config.smoothing_strength)] if config.smoothing != "none" else None
     facts = [REVISION, _training_side(preprocess), config.colour, smoothing, config.interpolation]
+    facts += [config.decode] * (config.decode != "exact")
     return f"train-{hashlib.blake2b(json.dumps(facts).encode(), digest_size=8).hexdigest()}"
 
 

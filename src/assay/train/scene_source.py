@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assay.errors import DatasetError, ImageError
-from assay.image import read_image, read_size
+from assay.image import read_size
 from assay.masks import Mask, encode
 from assay.objects import Objects
 from assay.pixel_masks import IGNORE, read_pixels
-from assay.preprocess import RESAMPLING, Preprocess
+from assay.preprocess import Preprocess
 from assay.train.scene import Place, Scene, Things, resampled
 
 if TYPE_CHECKING:
@@ -172,15 +172,8 @@ def reduced_hw(size_hw: tuple[int, int], side: int) -> tuple[int, int]:
 
 def scene_render(preprocess: Preprocess) -> Render:
     """Path -> (H, W, C) uint8 image, coloured and smoothed as for evaluation, and reduced."""
-
-    def render(path: Path) -> NDArray[np.uint8]:
-        picture = preprocess.smoothed(read_image(path))
-        height, width = reduced_hw((picture.height, picture.width), preprocess.config.size)
-        if (width, height) != picture.size:
-            picture = picture.resize((width, height), RESAMPLING[preprocess.config.interpolation])
-        return np.asarray(picture).reshape(height, width, preprocess.channels)
-
-    return render
+    side = preprocess.config.size
+    return lambda path: preprocess.reduced(path, lambda size_hw: reduced_hw(size_hw, side))
 
 
 def plane_render(side: int) -> Render:

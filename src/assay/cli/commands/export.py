@@ -12,6 +12,8 @@ from assay.cli.command import Command
 from assay.cli.terminal import warn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from assay.card import Card
     from assay.export.export import ExportReport
 
@@ -20,6 +22,7 @@ examples:
   assay export runs/shop --out shop.bundle
   assay export runs/shop --pictures some-photos/ --json
   assay export runs/things --heads class,boxes          leaves masks and pixels out
+  assay export runs/shop --precision int8,bf16          may then answer in these too, where that costs no accuracy
 """
 
 
@@ -48,6 +51,25 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="boxes as one answer a thing, which needs no suppression of duplicates (default: the other answers, "
         "which find more, above all after a short training)",
     )
+    parser.add_argument(
+        "--precision",
+        metavar="NAMES",
+        help="what the Bundle may answer in besides fp32: int8, bf16; each is measured on the run's held-out pictures, "
+        "and the export is refused where it costs too much",
+    )
+    parser.add_argument(
+        "--decode",
+        choices=("auto", "exact", "scaled"),
+        default="auto",
+        help="JPEG files: whole, or smaller from the start, which is faster (default: auto, smaller where that "
+        "costs no accuracy on the run's held-out pictures)",
+    )
+    parser.add_argument(
+        "--most-loss",
+        type=float,
+        metavar="POINTS",
+        help="points that a score may fall for one of these (default: 1)",
+    )
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
 
 
@@ -62,18 +84,45 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace, out: str) -> ExportReport:
-    from assay.export.export import TOLERANCE, export  # noqa: PLC0415
+    from assay.export.export import export  # noqa: PLC0415
+    from assay.export.gate import MOST_LOSS  # noqa: PLC0415
+    from assay.runtime.precisions import GOLDEN_TOLERANCE  # noqa: PLC0415
 
-    tolerance = TOLERANCE if args.tolerance is None else args.tolerance
-    heads = None if args.heads is None else [name.strip() for name in args.heads.split(",") if name.strip()]
     return export(
-        args.run, out, pictures=args.pictures, tolerance=tolerance, heads=heads, nms_free=args.nms_free
+        args.run,
+        out,
+        pictures=args.pictures,
+        tolerance=GOLDEN_TOLERANCE if args.tolerance is None else args.tolerance,
+        heads=None if args.heads is None else _names(args.heads),
+        nms_free=args.nms_free,
+        decode=args.decode,
+        precisions=_names(args.precision or ""),
+        most_loss=MOST_LOSS if args.most_loss is None else args.most_loss,
+        on_progress=_bars(),
     )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _bars() -> Callable[[str, int, int], None]:
+    """A bar for each thing that is measured."""
+    from assay.cli.progress import Steps  # noqa: PLC0415
+
+    bars: dict[str, Steps] = {}
+
+    def tell(what: str, done: int, total: int) -> None:
+        bars.setdefault(what, Steps(what))(done, total)
+
+    return tell
 
 
 def _tell(report: ExportReport) -> None:
     print(f"{report.path}  {report.size_bytes / 1e6:.1f} MB, {_contents(report.card)}")
     print(report.parity.sentence)
+    for gate in report.gates:
+        print(gate.sentence if gate.passed else f"{gate.sentence}; not used")
     for note in report.notes:
         warn(note)
     print(f"try it: assay predict {report.path} PHOTOS", file=sys.stderr)

@@ -1,0 +1,271 @@
+"""Output files of a long walk, and the book that says how far they are: what a killed run goes on from.
+
+Every second or so, at the end of a batch, all files are brought to the disk, and then a line is added to the book: how
+many pictures are done, the last one's name, and where each file stood. To go on, files are cut back to where the last
+whole line says, that many pictures are skipped, and the last one of them must have the name that was written down.
+Batches begin where they would have begun, so the result is the same file, byte for byte, as that of an unbroken run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from assay.errors import AssayError, ConfigError
+from assay.files import explain_write
+from assay.photos import Source, name_of
+from assay.types import Prediction
+
+_EVERY_S = 1.0
+_FORMAT = 1
+
+
+class Output(Protocol):
+    """One file of answers."""
+
+    path: Path
+    """Its final name."""
+
+    def open(self, at: Mapping[str, int] | None) -> None:
+        """Begin anew, or go on from where ``position`` said it was."""
+        ...
+
+    def write(self, prediction: Prediction) -> None:
+        """Add one picture."""
+        ...
+
+    def position(self) -> dict[str, int]:
+        """What is needed to go on from here; all that was written is on the disk."""
+        ...
+
+    def finish(self) -> None:
+        """Make it whole, under its final name."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it; what was written stays beside the final name."""
+        ...
+
+    def discard(self) -> None:
+        """Take away what was written."""
+        ...
+
+
+class Ledger:
+    """The files of one walk, for ``with``. Without files it does nothing.
+
+    Parameters
+    ----------
+    outputs : the files, in the order in which they are written.
+    about : plain values that must be the same when an unfinished walk is taken up: Bundle, pictures, options.
+    batch : pictures of a batch; only whole batches are written down.
+    resume : go on with an unfinished walk, where there is one.
+    overwrite : replace files that are there, and forget an unfinished walk.
+
+    Attributes
+    ----------
+    done : pictures that were answered before, to be skipped.
+    is_complete : ``resume`` was asked for, and there is nothing left to do.
+
+    Raises
+    ------
+    ConfigError : two files of one name; files are there already, or an unfinished walk, and neither ``resume`` nor
+        ``overwrite`` was asked for; an unfinished walk of another Bundle, of other pictures or options.
+    AssayError : the disk is full, or the place cannot be written.
+    """
+
+    def __init__(
+        self,
+        outputs: Sequence[Output],
+        about: Mapping[str, Any],
+        *,
+        batch: int,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        self._outputs, self._batch = outputs, batch
+        self._about = {"format": _FORMAT, **about, "batch": batch, "files": [str(o.path) for o in outputs]}
+        if len({os.path.realpath(o.path) for o in outputs}) < len(outputs):
+            raise ConfigError("two kinds of output have one name", got=", ".join(self._about["files"]))
+        self._book = _book_of(outputs[0].path) if outputs else Path()
+        self.done, self.is_complete, self._last = 0, False, ""
+        self._before: dict[str, Any] | None = None
+        if outputs:
+            self._look(resume=resume, overwrite=overwrite)
+        self._written, self._noted_at = self.done, time.monotonic()
+        self._lines: Any = None
+
+    def _look(self, *, resume: bool, overwrite: bool) -> None:
+        there = [str(o.path) for o in self._outputs if o.path.exists()]
+        unfinished = _last_line(self._book) if self._book.is_file() else {}
+        if resume and unfinished:
+            self._require_same()
+            self._before = unfinished
+            self.done, self._last = unfinished["done"], unfinished["last"]
+        elif resume and len(there) == len(self._outputs):
+            self.is_complete = True
+        elif not overwrite and unfinished:
+            raise ConfigError(
+                f"an unfinished run lies beside {self._outputs[0].path}",
+                got=f"{unfinished['done']:,} pictures done",
+                fix="go on with --resume, or start anew with --overwrite",
+            )
+        elif there and not overwrite:
+            raise ConfigError(
+                f"{there[0]} is there already", fix="choose another name, or replace it with --overwrite"
+            )
+
+    def _require_same(self) -> None:
+        head = _first_line(self._book)
+        for name, value in self._about.items():
+            if head.get(name) != value:
+                raise ConfigError(
+                    f"the unfinished run beside {self._outputs[0].path} is not this one",
+                    got=f"{name} was {head.get(name)!r}, now {value!r}"[:300],
+                    fix="repeat the earlier command with --resume, or start anew with --overwrite",
+                )
+
+    def skip(self, sources: Iterator[Source], passed: Callable[[str], Any] | None = None) -> Iterator[Source]:
+        """The sources without those that are done, whose names ``passed`` is told.
+
+        Raises
+        ------
+        ConfigError : the last one of them has another name than before: the pictures changed.
+        """
+        last = ""
+        for n in range(self.done):
+            source = next(sources, None)
+            if source is None:
+                raise ConfigError(
+                    "pictures of the unfinished run are gone", got=f"{n:,} of {self.done:,} are left"
+                )
+            last = name_of(source)
+            if passed is not None:
+                passed(last)
+        if self.done and last != self._last:
+            raise ConfigError(
+                f"picture {self.done:,} is another one than before",
+                got=f"{last}, it was {self._last}",
+                fix="put the pictures back as they were, or start anew with --overwrite",
+            )
+        return sources
+
+    def __enter__(self) -> Self:
+        if not self._outputs or self.is_complete:
+            return self
+        positions = self._before["at"] if self._before else [None] * len(self._outputs)
+        opened = []
+        try:
+            for output, at in zip(self._outputs, positions, strict=True):
+                output.open(at)
+                opened.append(output)
+            self._open_book()
+        except BaseException:
+            for output in opened:
+                output.close() if self._before else output.discard()
+            raise
+        return self
+
+    def _open_book(self) -> None:
+        try:
+            if self._before is None:
+                self._lines = self._book.open("wb")
+                self._note(self._about)
+            else:
+                _cut_to_whole_lines(self._book)
+                self._lines = self._book.open("ab")
+        except OSError as error:
+            raise explain_write(self._book, error) from error
+
+    def write(self, prediction: Prediction) -> None:
+        """Add one picture to every file."""
+        if not self._outputs:
+            return
+        for output in self._outputs:
+            output.write(prediction)
+        self._written += 1
+        if self._written % self._batch == 0 and time.monotonic() - self._noted_at >= _EVERY_S:
+            self._keep(prediction.path)
+
+    def _keep(self, last: str) -> None:
+        at = [output.position() for output in self._outputs]
+        self._note({"done": self._written, "last": last, "at": at})
+        self.done, self._noted_at = self._written, time.monotonic()
+
+    def _note(self, line: Mapping[str, Any]) -> None:
+        try:
+            self._lines.write(json.dumps(line).encode() + b"\n")
+            self._lines.flush()
+            os.fsync(self._lines.fileno())
+        except OSError as error:
+            raise explain_write(self._book, error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lines is None:
+            return
+        self._lines.close()
+        if kind is None:
+            for output in self._outputs:
+                output.finish()
+            self._book.unlink(missing_ok=True)
+        elif self.done:
+            _for_all(self._outputs, lambda output: output.close())
+        else:  # nothing to go on from
+            _for_all(self._outputs, lambda output: output.discard())
+            self._book.unlink(missing_ok=True)
+
+    @property
+    def kept(self) -> str | None:
+        """A sentence on what an unfinished walk leaves behind; None where it leaves nothing."""
+        if not self._outputs or not self.done:
+            return None
+        return f"{self.done:,} pictures are kept; go on with the same command and --resume"
+
+
+def _for_all(outputs: Sequence[Output], act: Callable[[Output], None]) -> None:
+    for output in outputs:
+        try:
+            act(output)
+        except (AssayError, OSError):  # what brought us here is told, and it is often the same
+            continue
+
+
+def _book_of(path: Path) -> Path:
+    final = Path(os.path.realpath(path))
+    return final.with_name(f"{final.name}.resume")
+
+
+def _first_line(book: Path) -> dict[str, Any]:
+    with book.open("rb") as file:
+        return _parsed(file.readline())
+
+
+def _last_line(book: Path) -> dict[str, Any]:
+    """The last whole line with a count; empty where nothing was done."""
+    found: dict[str, Any] = {}
+    with book.open("rb") as file:
+        for line in file:
+            told = _parsed(line)
+            found = told if "done" in told else found
+    return found
+
+
+def _cut_to_whole_lines(book: Path) -> None:
+    with book.open("r+b") as file:
+        data = file.read()
+        file.truncate(data.rfind(b"\n") + 1)
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

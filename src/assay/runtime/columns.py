@@ -1,0 +1,131 @@
+"""Photos in the rows of Parquet and Arrow files: a column of bytes, as Hugging Face's data sets have it.
+
+A few rows are in memory at a time. The column may be binary, or a struct with a field ``bytes``; where there is one
+such column it is taken, else it must be named. Rows are called by their number, or by another column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from assay.errors import ConfigError, ImageError
+from assay.photos import Photo
+from assay.tables import suggest
+
+ENDINGS = (".parquet", ".arrow", ".arrows", ".feather")
+_ROWS = 64
+
+
+@dataclass(frozen=True)
+class ColumnFile:
+    """The pictures of one file. ``column`` holds them, ``key`` names them; found by themselves when not given."""
+
+    path: str
+    column: str | None = None
+    key: str | None = None
+
+    def __iter__(self) -> Iterator[Photo]:
+        """One Photo a row.
+
+        Raises
+        ------
+        ConfigError : the file cannot be read, has no column of bytes or several, or none of the name that was given.
+        """
+        try:
+            with pa.OSFile(self.path) as file:
+                yield from self._rows(file)
+        except (pa.ArrowException, OSError) as error:
+            raise ConfigError(
+                f"{self.path} cannot be read", got=str(error)[:200], fix="copy it again from its source"
+            ) from error
+
+    def count(self) -> int | None:
+        """Rows, where the file says so at its end."""
+        if not self.path.lower().endswith(".parquet"):
+            return None
+        try:
+            return int(pq.read_metadata(self.path).num_rows)
+        except (pa.ArrowException, OSError):
+            return None
+
+    def _rows(self, file: Any) -> Iterator[Photo]:
+        schema, batches = _open(file, self.path)
+        column, key = self._column(schema), self._key(schema)
+        row = 0
+        for batch in batches([column, *([key] if key else [])]):
+            cells = batch.column(column)
+            names = batch.column(key).to_pylist() if key else [None] * len(cells)
+            for cell, name in zip(cells, names, strict=True):
+                called = f"{self.path}#{row}" if name is None else f"{self.path}/{name}"
+                yield Photo(called, partial(_bytes_of, cell, called))
+                row += 1
+
+    def _column(self, schema: pa.Schema) -> str:
+        if self.column is not None:
+            if self.column not in schema.names:
+                raise ConfigError(
+                    f"{self.path} has no column {self.column!r}", fix=suggest(self.column, schema.names)
+                )
+            return self.column
+        found = [field.name for field in schema if _holds_bytes(field.type)]
+        if len(found) == 1:
+            return str(found[0])
+        raise ConfigError(
+            f"{self.path} has {'several columns' if found else 'no column'} that may hold pictures",
+            got=", ".join(found or schema.names) or "no columns",
+            fix="name it with --column" if found else "name a file with a column of bytes",
+        )
+
+    def _key(self, schema: pa.Schema) -> str | None:
+        if self.key is not None and self.key not in schema.names:
+            raise ConfigError(f"{self.path} has no column {self.key!r}", fix=suggest(self.key, schema.names))
+        return self.key
+
+
+def is_columns(path: str | Path) -> bool:
+    """Whether a file is called as such tables are."""
+    return str(path).lower().endswith(ENDINGS)
+
+
+def _open(file: Any, path: str) -> tuple[pa.Schema, Any]:
+    """(schema, columns -> batches of a few rows)."""
+    if path.lower().endswith(".parquet"):
+        table = pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
+        return table.schema_arrow, partial(_parquet_batches, table)
+    try:
+        reader = pa.ipc.open_file(file)
+        batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+    except pa.ArrowInvalid:  # the other form, without an index at its end
+        file.seek(0)
+        reader = batches = pa.ipc.open_stream(file)
+    return reader.schema, lambda columns: (batch.select(columns) for batch in batches)
+
+
+def _parquet_batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    # to_batches of a dataset reads far ahead, and keeps what it read
+    return table.iter_batches(_ROWS, columns=columns, use_threads=False)  # type: ignore[no-any-return]
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and _holds_bytes(field.type) for field in kind)
+    known = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(is_kind(kind) for is_kind in known)
+
+
+def _bytes_of(cell: Any, name: str) -> bytes:
+    value = cell.as_py()
+    if isinstance(value, dict):
+        value = value.get("bytes")
+    if not isinstance(value, bytes):
+        raise ImageError(
+            f"{name} is empty" if value is None else f"{name} holds no bytes", got=type(value).__name__
+        )
+    return value

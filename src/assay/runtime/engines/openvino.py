@@ -1,0 +1,131 @@
+"""OpenVINO on the processor: often the fastest, and the only engine here with bf16. An extra: ``[openvino]``.
+
+It reads the Bundle's ONNX graph as it is, so one checked graph serves both engines. Three habits of the library are set
+right here: its import reports home, it computes in bf16 wherever the processor can unless told otherwise, and it binds
+its threads to the first cores even where other processes do the same.
+
+Shapes are fixed when a network is compiled, which is faster than leaving the batch open: each size of batch up to
+``_LARGEST`` that occurs is compiled once, larger ones are cut.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assay.errors import ConfigError
+from assay.runtime.engines.engine import INPUT, Ends, Engine, cannot_load, require_precision
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
+_SIZES = (1, 2, 4, 8, 16, 32)
+"""Batches that networks are compiled for; what lies between is filled up with empty pictures."""
+
+
+class OpenVinoEngine(Engine):
+    """As ``Engine``. fp32, int8, and bf16 where the processor has it."""
+
+    name = "openvino"
+
+    def _open(self, graph: bytes) -> tuple[Ends, Ends]:
+        openvino = _import_openvino()
+        self._core = openvino.Core()
+        if self.precision == "bf16" and "BF16" not in self._core.get_property(
+            "CPU", "OPTIMIZATION_CAPABILITIES"
+        ):
+            require_precision(self.name, "bf16", ("fp32", "int8"), "this processor has no bf16")
+        require_precision(self.name, self.precision, tuple(_HINTS))
+        try:
+            model = self._core.read_model(graph)
+        except Exception as error:  # the library raises RuntimeError and its kin
+            raise cannot_load(error, "openvino") from error
+        self._compiled: dict[int, Any] = {}
+        self._requests = threading.local()
+        self._compiling = threading.Lock()
+        return _shapes(model.inputs), _shapes(model.outputs)
+
+    def _infer(self, names: Sequence[str], images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        largest = _SIZES[-1]
+        parts = [self._part(names, images[at : at + largest]) for at in range(0, len(images), largest)]
+        if len(parts) == 1:
+            return parts[0]
+        return [np.concatenate(values) for values in zip(*parts, strict=True)]
+
+    def _part(self, names: Sequence[str], images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        n = len(images)
+        size = next(size for size in _SIZES if size >= n)
+        if size > n:
+            images = np.concatenate([images, np.zeros((size - n, *images.shape[1:]), np.float32)])
+        request = self._request(size)
+        request.infer({INPUT: images}, share_inputs=True)
+        return [np.array(request.get_tensor(name).data[:n]) for name in names]
+
+    def _request(self, size: int) -> Any:
+        """The calling thread's own request for batches of a size: two threads may not share one."""
+        held: dict[int, Any] = self._requests.__dict__.setdefault("held", {})
+        if size not in held:
+            held[size] = self._network(size).create_infer_request()
+        return held[size]
+
+    def _network(self, size: int) -> Any:
+        with self._compiling:
+            if size not in self._compiled:
+                self._compiled[size] = self._compile(size)
+            return self._compiled[size]
+
+    def _compile(self, size: int) -> Any:
+        model = self._core.read_model(self._graph)
+        model.reshape([size, self.channels, self.size, self.size])
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
+            "INFERENCE_NUM_THREADS": self.threads * self.callers,
+            "NUM_STREAMS": self.callers,
+            "ENABLE_CPU_PINNING": False,
+            "ENABLE_HYPER_THREADING": True,
+        }
+        try:
+            return self._core.compile_model(model, "CPU", settings)
+        except Exception as error:  # as above
+            raise cannot_load(error, "openvino") from error
+
+
+def _shapes(ends: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
+    """Name -> shape, with None where any size goes."""
+    return {
+        end.get_any_name(): tuple(axis.get_length() if axis.is_static else None for axis in end.partial_shape)
+        for end in ends
+    }
+
+
+def _import_openvino() -> Any:
+    """The library, without the part of it that reports home.
+
+    Its conversion tool sends an event when it is imported, which importing the library does; without the tool
+    (its import fails, and the library goes on without it) nothing is sent. Networks are read from ONNX, so the tool is
+    not needed.
+    """
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    blocked = "openvino.tools.ovc"
+    before = sys.modules.get(blocked)
+    sys.modules[blocked] = None  # type: ignore[assignment]
+    try:
+        return import_module("openvino")
+    except ImportError as error:
+        raise ConfigError(
+            "the engine openvino is not installed",
+            got=None if "No module" in str(error) else str(error)[:200],
+            fix="pip install 'assay-vision[openvino]', or choose --engine onnxruntime",
+        ) from error
+    finally:
+        if before is None:
+            del sys.modules[blocked]
+        else:
+            sys.modules[blocked] = before

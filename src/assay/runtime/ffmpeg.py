@@ -1,0 +1,137 @@
+"""The user's own ffmpeg, started as a program: Assay neither ships nor links it, for its licence and its size.
+
+Only formats and protocols of an allow list may be opened: a text file with a video's name could otherwise make ffmpeg
+open other files. Names are handed over as ``file:NAME`` in an argument list, so that no name can be an option or an
+address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from assay.errors import AssayError, ConfigError
+
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif,image2"
+_SAFE = ("-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS)
+_TAIL = 4096
+_INSTALL = "install it (Debian, Ubuntu: apt-get install ffmpeg; macOS: brew install ffmpeg), or name it in ASSAY_FFMPEG"
+
+
+@cache
+def program(name: str = "ffmpeg") -> str:
+    """The path of ffmpeg or ffprobe: beside ``$ASSAY_FFMPEG``, or on the path.
+
+    Raises
+    ------
+    ConfigError : it is not installed.
+    """
+    own = os.environ.get("ASSAY_FFMPEG")
+    found = str(Path(own).with_name(Path(own).name.replace("ffmpeg", name))) if own else shutil.which(name)
+    if found is None or not Path(found).is_file():
+        raise ConfigError(f"videos need {name}, which is not installed", got=own, fix=_INSTALL)
+    return found
+
+
+def opened(path: str) -> tuple[str, ...]:
+    """Arguments that name an input file and what of it may be opened."""
+    return (*_SAFE, "-i", f"file:{path}")
+
+
+def ask(arguments: Sequence[str], name: str = "ffprobe", timeout_s: float = 60.0) -> tuple[int, bytes, str]:
+    """Run to the end: (exit code, stdout, last words of stderr).
+
+    Raises
+    ------
+    ConfigError : it is not installed. AssayError : no end within ``timeout_s``.
+    """
+    try:
+        done = subprocess.run(
+            [program(name), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise AssayError(f"{name} did not come to an end", got=f"{timeout_s:g} s") from error
+    return done.returncode, done.stdout, _words(done.stderr)
+
+
+class Child:
+    """ffmpeg running beside us, for ``with``; what it says on stderr goes to a file, so that nothing blocks.
+
+    Parameters
+    ----------
+    reads : whether it is written to (``input``); else it is read from (``output``).
+    """
+
+    def __init__(self, arguments: Sequence[str], *, reads: bool = False) -> None:
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
+        self._process: subprocess.Popen[bytes] = subprocess.Popen(
+            [program(), "-hide_banner", "-nostdin", "-nostats", *arguments],
+            stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if reads else subprocess.PIPE,
+            stderr=self._said,
+        )
+
+    @property
+    def output(self) -> Any:
+        """Its stdout."""
+        return self._process.stdout
+
+    @property
+    def input(self) -> Any:
+        """Its stdin."""
+        return self._process.stdin
+
+    def finish(self) -> tuple[int, str]:
+        """Wait for its end: (exit code, last words)."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        code = self._process.wait()
+        return code, self.words()
+
+    def words(self) -> str:
+        """What it said last."""
+        self._said.seek(0, os.SEEK_END)
+        self._said.seek(max(0, self._said.tell() - _TAIL))
+        return _words(self._said.read())
+
+    def lines(self, begin: int) -> tuple[list[str], int]:
+        """(whole lines of stderr from byte ``begin`` on, where the next begin)."""
+        data = os.pread(self._said.fileno(), 1 << 20, begin)
+        whole, newline, _ = data.rpartition(b"\n")
+        return whole.decode("utf-8", "replace").splitlines(), begin + len(whole) + len(newline)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):  # it went away first
+                    stream.close()
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._said.close()
+
+
+def _words(said: bytes) -> str:
+    lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else ""
