@@ -211,10 +211,10 @@ class Preprocess:
         side = self.config.size
         if self.config.resize == "letterbox":
             _, _, width, height = letterbox(size, side)
-            return (width, height)
+            return (float(width), float(height))
         if self.config.resize == "crop":
             return (side / self.config.crop_share, side / self.config.crop_share)
-        return (side, side)
+        return (float(side), float(side))
 
 
 def crop_box(size: tuple[int, int] | tuple[float, float], share: float) -> tuple[float, float, float, float]:

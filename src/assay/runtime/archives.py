@@ -59,12 +59,12 @@ def walk_zip(path: str | Path) -> Iterator[Photo]:
         archive = zipfile.ZipFile(path)
     except _FAULTS as error:
         raise ConfigError(f"{path} cannot be opened", got=str(error)[:200], fix=_FIX) from error
-    with archive:
-        members = [one for one in archive.infolist() if not one.is_dir() and _is_wanted(one.filename)]
-        _require_some(path, len(members), len(archive.infolist()))
-        members.sort(key=lambda one: natural_key(one.filename))
-        for member in members:
-            yield Photo(_name(path, member.filename), partial(_read_zip, archive, path, member))
+    # not closed here: members are read later, by threads; it goes with the last of its photos
+    members = [one for one in archive.infolist() if not one.is_dir() and _is_wanted(one.filename)]
+    _require_some(path, len(members), len(archive.infolist()))
+    members.sort(key=lambda one: natural_key(one.filename))
+    for member in members:
+        yield Photo(_name(path, member.filename), partial(_read_zip, archive, path, member))
 
 
 def _read_zip(archive: zipfile.ZipFile, path: str | Path, member: zipfile.ZipInfo) -> bytes:

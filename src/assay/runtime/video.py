@@ -43,6 +43,9 @@ ENDINGS = (
 )
 CAMERA = re.compile(r"camera:(\d+)")
 
+_COMPLAINT = re.compile(
+    r"ended prematurely|truncat|partial file|corrupt|invalid data|error while decoding|error submitting", re.I
+)
 _TIME = re.compile(r"showinfo.* n: *(\d+) .*pts_time:([-\d.]+)")
 _ASKED = (
     "stream=width,height,avg_frame_rate,r_frame_rate,nb_frames,duration:stream_disposition=attached_pic"
@@ -78,18 +81,19 @@ class Video:
         height, width = self.facts.size_hw
         taken = 0
         with Child(self._arguments()) as child:
-            times = _Times(child)
+            log = _Log(child)
             while True:
                 frame = np.empty((height, width, 3), np.uint8)
                 if not _fill(frame, child.output):
                     break
                 number = taken * self.step
-                told = (("frame", number), ("time_s", times.of(taken, number / self.facts.rate)))
+                told = (("frame", number), ("time_s", log.time_of(taken, number / self.facts.rate)))
                 yield Photo(f"{self.path}#{number}", _Held(frame), told)
                 taken += 1
             code, words = child.finish()
-        if code != 0 or taken == 0:
-            yield self._cut_off(taken, words)
+            log.read()
+        if code != 0 or taken == 0 or log.complaint:
+            yield self._cut_off(taken, log.complaint or words)
 
     def _arguments(self) -> list[str]:
         picked = f"select='not(mod(n,{self.step}))'," if self.step > 1 else ""
@@ -118,7 +122,7 @@ class Video:
     def _cut_off(self, taken: int, words: str) -> Photo:
         last = (taken - 1) * self.step
         what = (
-            f"{self.path} is damaged or cut off after frame {last} ({last / self.facts.rate:.1f} s)"
+            f"{self.path} is damaged or cut off after frame {last} ({float(last / self.facts.rate):.1f} s)"
             if taken
             else f"{self.path} holds no frame that can be read"
         )
@@ -166,20 +170,31 @@ class _Held:
         return self.frame
 
 
-class _Times:
-    """The seconds of frames, from what ffmpeg says of each; by the rate where it does not."""
+class _Log:
+    """What ffmpeg says of each frame, and what it complains of. It may end without an error where a file is cut off."""
 
     def __init__(self, child: Child) -> None:
         self._child, self._at = child, 0
         self._known: dict[int, float] = {}
+        self.complaint = ""
 
-    def of(self, frame: int, otherwise: Fraction | float) -> float:
+    def time_of(self, frame: int, otherwise: Fraction | float) -> float:
+        """Its second in the video; ``otherwise`` where ffmpeg has not told it yet."""
         if frame not in self._known:
+            self.read()
+        return round(self._known.pop(frame, float(otherwise)), 4)
+
+    def read(self) -> None:
+        """Take in what was said since."""
+        while True:
             lines, self._at = self._child.lines(self._at)
+            if not lines:
+                return
             for line in lines:
                 if found := _TIME.search(line):
                     self._known[int(found[1])] = float(found[2])
-        return round(self._known.pop(frame, float(otherwise)), 4)
+                elif _COMPLAINT.search(line):
+                    self.complaint = line.strip()[:200]
 
 
 def _facts_of(path: str, arguments: list[str]) -> VideoFacts:

@@ -42,11 +42,15 @@ def photo_of(address: str) -> Photo:
     """
     try:
         parts = urllib.parse.urlsplit(address)
-        named = bool(parts.hostname) and parts.port is not False
+        is_valid = bool(parts.hostname) and parts.port != 0 and not any(c in address for c in "\r\n\t ")
     except ValueError:
-        named = False
-    if not named or any(c in address for c in "\r\n\t "):
-        raise ConfigError(f"{shown(address)!r} is no valid address", fix="e.g. https://example.org/photo.jpg")
+        is_valid = False
+    if not is_valid:
+        raise ConfigError(
+            "this is no valid address",
+            got=repr(address.split("?", maxsplit=1)[0])[:200],
+            fix="e.g. https://example.org/photo.jpg",
+        )
     return Photo(shown(address), partial(_fetch, address))
 
 

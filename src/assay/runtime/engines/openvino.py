@@ -111,7 +111,7 @@ def _import_openvino() -> Any:
     (its import fails, and the library goes on without it) nothing is sent. Networks are read from ONNX, so the tool is
     not needed.
     """
-    if "openvino" in sys.modules:
+    if sys.modules.get("openvino") is not None:
         return sys.modules["openvino"]
     blocked = "openvino.tools.ovc"
     before = sys.modules.get(blocked)

@@ -1,0 +1,149 @@
+"""Archives: pictures by name and in order, nothing unpacked, and every fault one picture's own."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import zipfile
+
+import pytest
+
+from assay.errors import ConfigError, ImageError
+from assay.runtime import archives
+from assay.runtime.archives import walk_tar, walk_zip
+from assay.runtime.containers import pictures
+
+
+@pytest.fixture
+def picture(photos):
+    return (photos / "circle" / "0.png").read_bytes()
+
+
+def make_zip(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def make_tar(path, members, mode="w:gz"):
+    with tarfile.open(path, mode) as archive:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path
+
+
+MAKERS = {"a.zip": (make_zip, walk_zip), "a.tar.gz": (make_tar, walk_tar), "a.tar": (make_tar, walk_tar)}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_pictures_are_found_and_litter_is_not(tmp_path, picture, name):
+    make, walk = MAKERS[name]
+    members = {
+        "b/2.png": picture,
+        "b/10.png": picture,
+        "__MACOSX/b/2.png": b"",
+        "readme.txt": b"",
+        "b/.x.png": b"",
+    }
+    path = make(tmp_path / name, members)
+    found = list(walk(path))
+    assert [photo.name for photo in found] == [f"{path}/b/2.png", f"{path}/b/10.png"]
+    assert [photo.read() for photo in found[-1:]] == [picture]
+
+
+def test_a_zip_is_walked_in_natural_order(tmp_path, picture):
+    path = make_zip(tmp_path / "a.zip", {"10.png": picture, "9.png": picture})
+    assert [photo.name[-6:] for photo in walk_zip(path)] == ["/9.png", "10.png"]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("member", ["../../out.png", "/etc/out.png", "C:\\out.png", "a\\..\\..\\out.png"])
+def test_names_that_lead_out_are_refused_one_by_one(tmp_path, picture, name, member):
+    make, walk = MAKERS[name]
+    found = list(walk(make(tmp_path / name, {"in.png": picture, member: picture})))
+    (sound,) = [photo for photo in found if photo.name.endswith("/in.png")]
+    (climbing,) = [photo for photo in found if photo is not sound]
+    assert sound.read() == picture
+    with pytest.raises(ImageError, match="leads out of the archive"):
+        climbing.read()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_an_archive_without_pictures(tmp_path, name):
+    make, walk = MAKERS[name]
+    with pytest.raises(ConfigError, match="there are no pictures in") as told:
+        list(walk(make(tmp_path / name, {"readme.txt": b"no"})))
+    assert told.value.got == "1 other members"
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_no_archive_at_all(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        list(MAKERS[name][1](path))
+
+
+def test_a_cut_off_tar_gives_what_came_before(tmp_path):
+    path = make_tar(tmp_path / "a.tar", {f"{i}.png": os.urandom(4000) for i in range(5)}, "w")
+    path.write_bytes(path.read_bytes()[:12_000])
+    *whole, last = walk_tar(path)
+    assert [photo.name[-6:] for photo in whole] == ["/0.png", "/1.png"]
+    with pytest.raises(ImageError, match="is damaged or cut off from here on"):
+        last.read()
+
+
+def test_damaged_and_encrypted_members_of_a_zip(tmp_path, picture):
+    path = make_zip(tmp_path / "a.zip", {"1.png": picture, "2.png": picture})
+    data = bytearray(path.read_bytes())
+    data[60] ^= 0xFF
+    at = data.rfind(b"PK\x01\x02")
+    data[at + 8] |= 1  # says that the last member is encrypted
+    path.write_bytes(data)
+    first, second = walk_zip(path)
+    with pytest.raises(ImageError, match=r"1\.png cannot be read"):
+        first.read()
+    with pytest.raises(ImageError, match=r"2\.png is encrypted"):
+        second.read()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_bomb_is_not_believed(tmp_path, monkeypatch, name):
+    from assay.image import ImageLimits
+
+    monkeypatch.setattr(archives, "DEFAULT_LIMITS", ImageLimits(max_bytes=1000))
+    make, walk = MAKERS[name]
+    (photo,) = walk(make(tmp_path / name, {"1.png": bytes(2_000_000)}))
+    with pytest.raises(ImageError, match="is too large a file"):
+        photo.read()
+
+
+def test_they_are_answered_like_files(cli, tiny_bundle, photos, tmp_path):
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(photos.rglob("*.png")):
+            archive.write(file, file.relative_to(photos))
+    inside = cli("predict", tiny_bundle, path)
+    outside = cli("predict", tiny_bundle, photos)
+    assert (inside.code, inside.err) == (0, "")
+    assert inside.out == outside.out.replace(str(photos), str(path))
+    out = tmp_path / "copies"
+    assert cli("predict", tiny_bundle, path, "--out", out, "--quiet").out == ""
+    assert (out / "photos.zip" / "circle" / "0.png.jpg").is_file()
+
+
+def test_a_picture_or_an_archive_on_standard_input(tmp_path, picture):
+    class Piped(io.BufferedReader):
+        def __init__(self, data):
+            super().__init__(io.BytesIO(data))
+
+    (photo,) = pictures("-", stdin=Piped(picture))
+    assert (photo.name, photo.read()) == ("stdin", picture)
+    packed = make_tar(tmp_path / "a.tar", {"1.png": picture}, "w").read_bytes()
+    (photo,) = pictures("-", stdin=Piped(packed))
+    assert (photo.name, photo.read()) == ("stdin/1.png", picture)
+    assert list(pictures("-", stdin=Piped(b"a.png\nb.png\n"))) == ["a.png", "b.png"]

@@ -1,0 +1,254 @@
+"""Videos by the user's ffmpeg: every frame once, in its time; faults in words; no process left behind."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assay.errors import AssayError, ConfigError, ImageError
+from assay.labels import ClassNames
+from assay.runtime import ffmpeg
+from assay.runtime.video import Video, is_video
+from assay.runtime.video_out import VideoFile
+from assay.types import Prediction
+
+if shutil.which("ffmpeg") is None:
+    if os.environ.get("CI"):
+        pytest.fail("ffmpeg is not installed: apt-get install ffmpeg", pytrace=False)
+    pytest.skip("needs ffmpeg", allow_module_level=True)
+
+
+def frame(i, height=48, width=64):
+    """Grey with a bright square that moves to the right."""
+    picture = np.full((height, width, 3), 60, np.uint8)
+    picture[16:32, 2 * i : 2 * i + 16] = (220, 40, 40)
+    return picture
+
+
+@pytest.fixture
+def walk(tmp_path):
+    """20 frames, 10 a second."""
+    path = tmp_path / "walk.mp4"
+    with VideoFile(path, Fraction(10)) as file:
+        for i in range(20):
+            file.write(frame(i))
+    return path
+
+
+def write_video(path, frames):
+    with VideoFile(path, Fraction(5), overwrite=True) as file:
+        for one in frames:
+            file.write(one)
+
+
+def ffmpeg_run(*words):
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, words)], check=True, stdin=subprocess.DEVNULL)
+
+
+def test_frames_come_once_and_in_their_time(walk):
+    video = Video(str(walk))
+    assert (video.facts.size_hw, video.facts.rate, video.count()) == ((48, 64), 10, 20)
+    photos = list(video)
+    assert [photo.name for photo in photos] == [f"{walk}#{i}" for i in range(20)]
+    assert [dict(photo.facts)["time_s"] for photo in photos] == pytest.approx([i / 10 for i in range(20)])
+    for i in (0, 7, 19):
+        assert np.abs(photos[i].read().astype(int) - frame(i)).mean() < 6
+
+
+def test_every_nth(walk):
+    photos = list(Video(str(walk), step=6))
+    assert [photo.name.rpartition("#")[2] for photo in photos] == ["0", "6", "12", "18"]
+    assert [dict(photo.facts)["time_s"] for photo in photos] == pytest.approx([0, 0.6, 1.2, 1.8])
+    assert Video(str(walk), step=6).count() == 4
+    assert np.abs(photos[2].read().astype(int) - frame(12)).mean() < 6
+
+
+def test_frames_are_upright(walk, tmp_path):
+    turned = tmp_path / "turned.mp4"
+    ffmpeg_run("-i", walk, "-c", "copy", "-metadata:s:v:0", "rotate=90", turned)
+    video = Video(str(turned))
+    assert next(iter(video)).read().shape[:2] == video.facts.size_hw == (64, 48)
+
+
+def test_a_video_that_is_cut_off_gives_what_came_before(cli, tiny_bundle, tmp_path, walk):
+    whole = tmp_path / "whole.ts"  # a stream that has no index at its end
+    ffmpeg_run("-i", walk, "-c", "copy", "-f", "mpegts", whole)
+    cut = tmp_path / "cut.mkv"
+    ffmpeg_run("-i", walk, "-c:v", "mpeg4", cut)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 6 // 10])
+    done = cli("predict", tiny_bundle, cut)
+    assert done.code == 1
+    assert 0 < len(done.out.splitlines()) < 20
+    assert "is damaged or cut off after frame" in done.err
+    assert len(list(Video(str(whole)))) == 20
+
+
+@pytest.mark.parametrize("data", [b"", b"nothing of the kind", b"ffconcat version 1.0\nfile walk.mp4\n"])
+def test_no_video_at_all(cli, tiny_bundle, tmp_path, data):
+    path = tmp_path / "x.mp4"
+    path.write_bytes(data)
+    done = cli("predict", tiny_bundle, path)
+    assert done.code == 2
+    assert f"{path} is no video that can be read" in done.err
+
+
+def test_an_mp4_without_its_end_is_told_at_once(cli, tiny_bundle, tmp_path, walk):
+    path = tmp_path / "x.mp4"
+    ffmpeg_run("-i", walk, "-c", "copy", "-movflags", "-faststart", path)
+    path.write_bytes(path.read_bytes()[:-400])
+    done = cli("predict", tiny_bundle, path)
+    assert done.code == 2
+    assert "is no video that can be read" in done.err
+
+
+def test_without_ffmpeg(walk, monkeypatch):
+    ffmpeg.program.cache_clear()
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigError, match="videos need ffprobe, which is not installed") as told:
+        _ = Video(str(walk)).facts
+    assert "apt-get install ffmpeg" in told.value.fix
+    monkeypatch.setenv("ASSAY_FFMPEG", "/nowhere/ffmpeg")
+    with pytest.raises(ConfigError) as told:
+        _ = Video(str(walk)).facts
+    assert told.value.got == "/nowhere/ffmpeg"
+    monkeypatch.undo()
+    ffmpeg.program.cache_clear()
+
+
+def test_no_process_is_left_behind(walk):
+    def children():
+        return [p for p in Path(f"/proc/{os.getpid()}/task").glob("*/children") if p.read_text().strip()]
+
+    for _ in range(50):
+        frames = iter(Video(str(walk)))
+        next(frames)
+        frames.close()
+    assert children() == []
+
+
+def test_a_camera_that_is_not_there():
+    assert is_video("camera:77")
+    with pytest.raises(ConfigError, match="there is no camera camera:77"):
+        list(Video("camera:77"))
+
+
+def test_odd_sizes_are_padded_and_nothing_is_left_of_a_failure(tmp_path):
+    path = tmp_path / "odd.mp4"
+    with VideoFile(path, Fraction(5)) as file:
+        file.write(frame(0, 49, 65))
+    assert Video(str(path)).facts.size_hw == (50, 66)
+    with pytest.raises(AssayError, match="frames of a video have one size"):
+        write_video(path, [frame(0), frame(0, 20, 20)])
+    assert [p.name for p in tmp_path.iterdir()] == ["odd.mp4"]
+    assert Video(str(path)).facts.size_hw == (50, 66)
+    with pytest.raises(ConfigError, match="is there already"):
+        VideoFile(path, Fraction(5))
+
+
+def red_cells(tmp_path):
+    """8 frames of 64 x 64 with one red cell of 8 px that moves, for the network of the fixture ``scene_bundle``."""
+    path = tmp_path / "cells.mkv"
+    frames = np.full((8, 64, 64, 3), 128, np.uint8)
+    for i in range(8):
+        frames[i, 24:32, 8 * (i // 2) : 8 * (i // 2) + 8] = (230, 20, 20)
+    ffmpeg_run(
+        *(
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb24",
+            "-video_size",
+            "64x64",
+            "-framerate",
+            "4",
+            "-i",
+            write(tmp_path, frames),
+        ),
+        *("-c:v", "ffv1", "-pix_fmt", "bgr0", path),
+    )
+    return path
+
+
+def write(tmp_path, frames):
+    path = tmp_path / "frames.rgb"
+    path.write_bytes(frames.tobytes())
+    return path
+
+
+def test_things_are_followed_and_drawn(cli, scene_bundle, tmp_path):
+    path, table, drawn = red_cells(tmp_path), tmp_path / "things.csv", tmp_path / "drawn.mp4"
+    lines = tmp_path / "things.jsonl"
+    done = cli("predict", scene_bundle, path, "--track", "--csv", table, "--jsonl", lines, "--video", drawn)
+    assert (done.code, done.err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8"))))
+    assert [row["path"].rpartition("#")[2] for row in rows if row["thing"] == "1"] == [
+        str(i) for i in range(8)
+    ]
+    assert len({row["track"] for row in rows}) < len(rows)
+    told = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [one["frame"] for one in told] == list(range(8))
+    assert told[4]["time_s"] == pytest.approx(1.0)
+    assert all(one["boxes"][0]["track"] > 0 for one in told)
+    assert (Video(str(drawn)).count(), Video(str(drawn)).facts.rate) == (8, 4)
+
+
+def test_wrong_uses_of_video_options(cli, tiny_bundle, scene_bundle, photos, walk, tmp_path):
+    for words, told in (
+        ((tiny_bundle, walk, "--track"), "--track is for networks that find things"),
+        ((scene_bundle, photos, "--video", tmp_path / "x.mp4"), "--video is for the frames of one video"),
+        ((scene_bundle, walk, "--every", "0"), "--every needs at least 1"),
+        ((scene_bundle, walk, "--video", walk), "is there already"),
+    ):
+        done = cli("predict", *words)
+        assert done.code == 2
+        assert told in done.err
+
+
+def test_numbers_begin_anew_with_each_video_and_other_pictures_have_none():
+    from assay.cli.followed import followed
+    from assay.detections import Detections
+    from assay.photos import Photo
+
+    def seen(name, i):
+        box = Detections(
+            np.array([[10.0 + i, 10, 30 + i, 30]]), np.zeros(1, np.int64), np.ones(1, np.float32)
+        )
+        photo = None if name.endswith("jpg") else Photo(f"{name}#{i}", bytes, (("frame", i),))
+        path = name if photo is None else photo.name
+        names = ClassNames(["thing"])
+        return Prediction(
+            path, names, np.empty(0, np.float32), (64, 64), boxes=box, object_classes=names, photo=photo
+        )
+
+    answers = [*(seen("a.mp4", i) for i in range(3)), seen("x.jpg", 0), *(seen("b.mp4", i) for i in range(3))]
+    found = list(followed((one for one in answers), 1))
+    assert [None if one.boxes.tracks is None else one.boxes.tracks.tolist() for one in found] == [
+        [1], [1], [1], None, [1], [1], [1]
+    ]  # fmt: skip
+
+
+def test_without_the_extra(monkeypatch):
+    import sys
+
+    from assay.runtime.tracking import Tracker
+
+    monkeypatch.setitem(sys.modules, "norfair", None)
+    with pytest.raises(ConfigError, match="needs the package norfair-enough") as told:
+        Tracker()
+    assert "assay-vision[video]" in told.value.fix
+
+
+def test_an_empty_photo_is_an_error_of_its_own():
+    video = Video("x.mp4")
+    video.__dict__["facts"] = type("Facts", (), {"rate": Fraction(5), "size_hw": (4, 4)})
+    with pytest.raises(ImageError, match="holds no frame that can be read"):
+        video._cut_off(0, "").read()
