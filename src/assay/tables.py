@@ -159,6 +159,7 @@ COMMANDS = Table(
         "evaluate": "assay.cli.commands.evaluate:COMMAND",
         "export": "assay.cli.commands.export:COMMAND",
         "predict": "assay.cli.commands.predict:COMMAND",
+        "bench": "assay.cli.commands.bench:COMMAND",
         "report": "assay.cli.commands.report:COMMAND",
         "calibrate": "assay.cli.commands.calibrate:COMMAND",
         "compare": "assay.cli.commands.compare:COMMAND",

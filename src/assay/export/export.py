@@ -16,6 +16,7 @@ from safetensors.torch import save
 from assay.bundle import ABSTENTION, GOLDEN, GRAPH, WEIGHTS, Card, pack_bundle, unpack_bundle
 from assay.decide.stored import from_parts, read_parts
 from assay.errors import BundleError, ConfigError, ExportError
+from assay.export.departure import why_it_departs
 from assay.export.gate import MOST_LOSS, Gate
 from assay.export.onnx import OPSET, to_onnx
 from assay.export.parity_pictures import parity_pictures
@@ -29,6 +30,7 @@ from assay.export.verify import (
 from assay.export.ways import Progress, WaysAsked, faster_ways
 from assay.files import write_file
 from assay.preprocess import Preprocess
+from assay.runtime.engines.engine import LOGITS
 from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from assay.runtime.golden import check_golden, pack_golden
 from assay.runtime.precisions import GOLDEN_TOLERANCE as TOLERANCE
@@ -166,8 +168,26 @@ class _ClassExport:
 
     def verify(self, engine: Any, pixels: NDArray[np.uint8], *, source: str, tolerance: float) -> Parity:
         parity = measure_parity(self.model, engine, pixels, self.card, source=source, tolerance=tolerance)
-        require_parity(parity)
+        require_parity(parity, lambda: self._why(engine, pixels, tolerance))
         return parity
+
+    def _why(self, engine: Any, pixels: NDArray[np.uint8], tolerance: float) -> str | None:
+        preprocess = Preprocess(self.card.preprocess)
+
+        def answer(x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+            with torch.inference_mode():
+                return {LOGITS: self.model(torch.from_numpy(x)).float().numpy()}
+
+        return why_it_departs(
+            self.model,
+            engine.graph,
+            preprocess.normalise(pixels),
+            self.card,
+            preprocess,
+            answer=answer,
+            found=lambda x: {LOGITS: engine(x)},
+            tolerance=tolerance,
+        )
 
     def golden(self, pixels: NDArray[np.uint8]) -> bytes:
         x = torch.from_numpy(Preprocess(self.card.preprocess).normalise(pixels))

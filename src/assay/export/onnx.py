@@ -9,6 +9,7 @@ What the exporter notes about the source code it came from (stack traces with pa
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import logging
@@ -72,7 +73,38 @@ def scene_to_onnx(model: nn.Module, *, channels: int, size: int) -> bytes:
     return _translated(ends, ends.names, channels, size, "scene")
 
 
+def places_of(model: nn.Module, *, channels: int, size: int, scene: bool) -> dict[str, str]:
+    """Name of each layer of a network -> the value in its graph that is the layer's output, in the graph's order.
+
+    Raises
+    ------
+    ExportError : as ``to_onnx``.
+    """
+    if scene:
+        ends: Any = Ends(model.eval(), torch.zeros(1, channels, size, size))
+        proto = _proto(ends, ends.names, channels, size)
+    else:
+        ends = _Ends(model.eval())  # type: ignore[arg-type]
+        proto = _proto(ends, [LOGITS, EMBEDDING], channels, size)
+    found: dict[str, str] = {}
+    for node in proto.graph.node:
+        noted = {one.key: one.value for one in node.metadata_props}
+        scopes = ast.literal_eval(noted.get(_SCOPES, "[]"))
+        for scope in scopes[1:-1]:  # the first is the whole, the last the operation itself
+            found.pop(scope, None)
+            found[scope] = node.output[0]
+    prefix = "model."  # of the wrappers above
+    return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+
+
 def _translated(ends: nn.Module, names: Sequence[str], channels: int, size: int, title: str) -> bytes:
+    return _pack(_proto(ends, names, channels, size), title)
+
+
+def _proto(ends: nn.Module, names: Sequence[str], channels: int, size: int) -> Any:
     forbid_telemetry()  # torch's exporter may import ONNX Runtime
     example = torch.zeros(2, channels, size, size)
     said = io.StringIO()
@@ -88,14 +120,13 @@ def _translated(ends: nn.Module, names: Sequence[str], channels: int, size: int,
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 verbose=False,
             )
-            proto = program.model_proto  # type: ignore[union-attr]
+            return program.model_proto  # type: ignore[union-attr]
     except Exception as error:  # the exporter raises all kinds, with pages of text
         raise ExportError(
             "the network cannot be exported to ONNX",
             got=one_reason(error),
             fix="choose another network (`assay models`), or report this with the name of the network",
         ) from error
-    return _pack(proto, title)
 
 
 def _pack(proto: Any, title: str) -> bytes:

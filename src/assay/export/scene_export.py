@@ -16,6 +16,7 @@ from torch import nn
 
 from assay.configs import HEADS
 from assay.errors import ConfigError, ExportError
+from assay.export.departure import why_it_departs
 from assay.export.onnx import scene_to_onnx
 from assay.export.scene_verify import SceneParity, answers_of, measure_scene_parity, require_scene_parity
 from assay.models.multitask import MultiTask
@@ -47,8 +48,21 @@ class SceneExport:
         parity = measure_scene_parity(
             self.model, engine, pixels, self.card, source=source, tolerance=tolerance
         )
-        require_scene_parity(parity)
+        require_scene_parity(parity, lambda: self._why(engine, pixels, tolerance))
         return parity
+
+    def _why(self, engine: Any, pixels: NDArray[np.uint8], tolerance: float) -> str | None:
+        preprocess = Preprocess(self.card.preprocess)
+        return why_it_departs(
+            self.model,
+            engine.graph,
+            preprocess.normalise(pixels),
+            self.card,
+            preprocess,
+            answer=lambda x: answers_of(self.model, x),
+            found=engine.scene,
+            tolerance=tolerance,
+        )
 
     def golden(self, pixels: NDArray[np.uint8]) -> bytes:
         """The member with these pictures (n, S, S, C) and the network's answers."""

@@ -9,7 +9,7 @@ under a wrong name, and what the tolerance lets through.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from torch import nn
 from assay.boxes import iou
 from assay.detections import Detections
 from assay.errors import ExportError
+from assay.export.verify import told_why
 from assay.masks import iou as mask_iou
 from assay.pipeline_scene import EVERY_SCORE
 from assay.postprocess_boxes import IOU_THRESHOLD, MOST_BOXES, Frame
@@ -122,13 +123,13 @@ def measure_scene_parity(
     )
 
 
-def require_scene_parity(parity: SceneParity) -> None:
-    """Refuse an export that differs. Raises ExportError with the output that departs."""
+def require_scene_parity(parity: SceneParity, why: Callable[[], str | None] | None = None) -> None:
+    """Refuse an export that differs. Raises ExportError with the output that departs, and with what ``why`` finds."""
     if parity.holds:
         return
     raise ExportError(
         "the export does not answer as the checkpoint does, so nothing was written",
-        got=f"on {parity.pictures} pictures ({parity.source}) {parity.departs}",
+        got=f"on {parity.pictures} pictures ({parity.source}) {parity.departs}{told_why(why)}",
         fix="report this with the name of the network; --tolerance allows more where you know why",
     )
 

@@ -97,17 +97,24 @@ def measure_parity(
     )
 
 
-def require_parity(parity: Parity) -> None:
-    """Refuse an export that differs. Raises ExportError with the numbers."""
+def require_parity(parity: Parity, why: Callable[[], str | None] | None = None) -> None:
+    """Refuse an export that differs. Raises ExportError with the numbers, and with what ``why`` finds."""
     if parity.holds:
         return
     share = parity.logit_difference / parity.logit_scale
     raise ExportError(
         "the export does not answer as the checkpoint does, so nothing was written",
         got=f"on {parity.pictures} pictures ({parity.source}) logits differ by up to {parity.logit_difference:.3g} "
-        f"({share:.2g} of their scale, allowed {parity.tolerance:g}) and {parity.label_agreement:.1%} of labels agree",
+        f"({share:.2g} of their scale, allowed {parity.tolerance:g}) and {parity.label_agreement:.1%} of labels agree"
+        f"{told_why(why)}",
         fix="report this with the name of the network; --tolerance allows more where you know why",
     )
+
+
+def told_why(why: Callable[[], str | None] | None) -> str:
+    """What was found, behind a colon; nothing where nothing was."""
+    found = None if why is None else why()
+    return "" if found is None else f": {found}"
 
 
 def read_pixels(paths: Iterable[str | Path], card: Card, limit: int = PICTURES) -> NDArray[np.uint8]:

@@ -101,7 +101,6 @@ class Video:
         shown = ["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", f"{picked}showinfo=checksum=0"]
         # passthrough: every frame once, none made up to fill a constant rate
         return [
-            "-xerror",
             *source,
             *shown,
             "-fps_mode",

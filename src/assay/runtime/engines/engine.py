@@ -67,7 +67,7 @@ class Engine(ABC):
         if threads is not None and threads < 1:
             raise ConfigError(f"threads is {threads}", fix="give at least 1")
         check_graph(graph)
-        self._graph = graph
+        self.graph = graph
         self.threads, self.precision, self.callers = threads or usable_cores(), precision, callers
         self.channels, self.size, self.ends = check_ends(*self._open(graph))
         self._lanes: dict[int, Self] = {}
@@ -96,7 +96,7 @@ class Engine(ABC):
         with self._lock:
             if callers not in self._lanes:
                 self._lanes[callers] = type(self)(
-                    self._graph, threads=1, precision=self.precision, callers=callers
+                    self.graph, threads=1, precision=self.precision, callers=callers
                 )
             return self._lanes[callers]
 

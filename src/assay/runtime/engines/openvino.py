@@ -81,7 +81,7 @@ class OpenVinoEngine(Engine):
             return self._compiled[size]
 
     def _compile(self, size: int) -> Any:
-        model = self._core.read_model(self._graph)
+        model = self._core.read_model(self.graph)
         model.reshape([size, self.channels, self.size, self.size])
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
