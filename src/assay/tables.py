@@ -152,6 +152,15 @@ ENGINES = Table(
     },
 )
 
+EXPORTERS = Table(
+    "exporter",
+    {
+        "onnx": "assay.export.plain:write_onnx",
+        "openvino": "assay.export.openvino:write_openvino",
+        "torch-export": "assay.export.torch_program:write_torch_program",
+    },
+)
+
 COMMANDS = Table(
     "command",
     {

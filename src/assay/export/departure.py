@@ -143,15 +143,18 @@ def _first_layer(
         right = expected.get(layer)
         if right is None or value not in made or made[value].shape != right.shape:
             continue
-        gap, scale = float(np.abs(made[value] - right).max()), max(1.0, float(np.abs(right).max()))
-        if not gap <= tolerance * scale:
+        share = relative_gap(made[value], right)
+        if not share <= tolerance:
             kind = type(model.get_submodule(layer)).__name__
             after = f"; up to {last} all agree" if last else ", the first that can be compared"
-            return (
-                f"the first layer that differs is {layer} ({kind}), by {gap / scale:.2g} of its scale{after}"
-            )
+            return f"the first layer that differs is {layer} ({kind}), by {share:.2g} of its scale{after}"
         last = layer
     return None
+
+
+def relative_gap(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    """The greatest difference, as a share of the greatest value (at least 1)."""
+    return float(np.abs(found - expected).max(initial=0)) / max(1.0, float(np.abs(expected).max(initial=0)))
 
 
 def _values(graph: bytes, names: Sequence[str], x: NDArray[np.float32]) -> dict[str, NDArray[Any]]:

@@ -137,7 +137,7 @@ def export(
     model.to(memory_format=torch.contiguous_format)
     record = read_record(folder)
     card = complete_card(checkpoint.card, folder, record)
-    job = _job(model, card, heads, nms_free)
+    job = job_of(model, card, heads, nms_free)
     card = job.card
     pixels, source = parity_pictures(pictures, folder, record, card)
     graph = job.to_graph()
@@ -199,7 +199,7 @@ def _say_nothing(_what: str, _done: int, _total: int) -> None:
     pass
 
 
-def _job(model: Any, card: Card, heads: Sequence[str] | None, nms_free: bool) -> _ClassExport | SceneExport:
+def job_of(model: Any, card: Card, heads: Sequence[str] | None, nms_free: bool) -> _ClassExport | SceneExport:
     """What goes into the Bundle. Raises ConfigError and ExportError as ``scene_export``."""
     if card.task == "scene":
         from assay.export.scene_export import scene_export  # noqa: PLC0415 - of half of all runs

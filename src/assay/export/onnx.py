@@ -15,7 +15,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from assay.no_telemetry import forbid_telemetry
 from assay.runtime.engines.engine import EMBEDDING, INPUT, LOGITS, SCENE_ENDS
 
 if TYPE_CHECKING:
+    from assay.card import Card
     from assay.models.build import Classifier
 
 OPSET = 18
@@ -80,12 +81,8 @@ def places_of(model: nn.Module, *, channels: int, size: int, scene: bool) -> dic
     ------
     ExportError : as ``to_onnx``.
     """
-    if scene:
-        ends: Any = Ends(model.eval(), torch.zeros(1, channels, size, size))
-        proto = _proto(ends, ends.names, channels, size)
-    else:
-        ends = _Ends(model.eval())  # type: ignore[arg-type]
-        proto = _proto(ends, [LOGITS, EMBEDDING], channels, size)
+    whole = _wrap(model, channels, size, scene=scene)
+    proto = _proto(whole.module, whole.names, channels, size)
     found: dict[str, str] = {}
     for node in proto.graph.node:
         noted = {one.key: one.value for one in node.metadata_props}
@@ -95,6 +92,25 @@ def places_of(model: nn.Module, *, channels: int, size: int, scene: bool) -> dic
             found[scope] = node.output[0]
     prefix = "model."  # of the wrappers above
     return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+
+
+class Wrapped(NamedTuple):
+    """A network with a tuple of tensors as its answer, as exporters want it, and their names."""
+
+    module: nn.Module
+    names: tuple[str, ...]
+
+
+def wrapped(model: nn.Module, card: Card) -> Wrapped:
+    """A classifier's logits and embedding, or the outputs of a network of several heads."""
+    return _wrap(model, card.channels, card.preprocess.size, scene=card.task == "scene")
+
+
+def _wrap(model: nn.Module, channels: int, size: int, *, scene: bool) -> Wrapped:
+    if scene:
+        ends = Ends(model.eval(), torch.zeros(1, channels, size, size))
+        return Wrapped(ends.eval(), tuple(ends.names))
+    return Wrapped(_Ends(model).eval(), (LOGITS, EMBEDDING))  # type: ignore[arg-type]
 
 
 _SCOPES = "pkg.torch.onnx.name_scopes"

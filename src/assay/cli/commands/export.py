@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from assay.cli.command import Command
 from assay.cli.terminal import warn
+from assay.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,25 @@ examples:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="the folder of a finished run")
     parser.add_argument("--out", metavar="FILE", help="the Bundle (default: NAME-OF-THE-RUN.bundle, here)")
+    parser.add_argument(
+        "--format",
+        default="bundle",
+        metavar="NAME",
+        help="bundle; or for other programs onnx, openvino, torch-export: the network alone, and its card as JSON "
+        "(default: bundle)",
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        metavar="N",
+        help="other formats: a fixed number of pictures (default: any number)",
+    )
+    parser.add_argument(
+        "--nms",
+        action="store_true",
+        help="onnx, openvino: decoding and suppression of boxes inside of the graph",
+    )
+    parser.add_argument("--half", action="store_true", help="openvino: weights of 16 bits")
     parser.add_argument(
         "--pictures",
         metavar="PATH",
@@ -73,13 +93,56 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
 
 
+_OF_BUNDLES = ("precision", "most_loss")
+_OF_OTHERS = ("batch", "nms", "half")
+
+
 def _run(args: argparse.Namespace) -> int:
+    wrong = [name for name in (_OF_OTHERS if args.format == "bundle" else _OF_BUNDLES) if getattr(args, name)]
+    if wrong:
+        raise ConfigError(
+            f"--{wrong[0].replace('_', '-')} is not for --format {args.format}",
+            fix="leave it out; `assay export --help` says what is for which format",
+        )
+    if args.format != "bundle":
+        return _run_plain(args)
     out = args.out or f"{Path(args.run).resolve().name}.bundle"
     report = _export(args, out)
     if args.json:
         print(json.dumps(report.to_dict(), ensure_ascii=False))
     else:
         _tell(report)
+    return 0
+
+
+_ENDINGS = {"onnx": "onnx", "openvino": "xml", "torch-export": "pt2"}
+
+
+def _run_plain(args: argparse.Namespace) -> int:
+    from assay.export.plain import export_plain  # noqa: PLC0415
+    from assay.runtime.precisions import GOLDEN_TOLERANCE  # noqa: PLC0415
+
+    ending = _ENDINGS.get(args.format, args.format)
+    report = export_plain(
+        args.run,
+        args.out or f"{Path(args.run).resolve().name}.{ending}",
+        format=args.format,
+        batch=args.batch,
+        nms=args.nms,
+        half=args.half,
+        heads=None if args.heads is None else _names(args.heads),
+        nms_free=args.nms_free,
+        pictures=args.pictures,
+        tolerance=GOLDEN_TOLERANCE if args.tolerance is None else args.tolerance,
+    )
+    if args.json:
+        print(json.dumps(report.to_dict(), ensure_ascii=False))
+        return 0
+    print(f"{', '.join(str(path) for path in report.files)}: outputs {', '.join(report.outputs)}")
+    print(
+        f"compared on {report.pictures} pictures ({report.source}): "
+        f"differs by at most {report.difference:.2g} of the outputs' scale"
+    )
     return 0
 
 

@@ -35,7 +35,7 @@ class OpenVinoEngine(Engine):
     name = "openvino"
 
     def _open(self, graph: bytes) -> tuple[Ends, Ends]:
-        openvino = _import_openvino()
+        openvino = import_openvino()
         self._core = openvino.Core()
         if self.precision == "bf16" and "BF16" not in self._core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
@@ -104,7 +104,7 @@ def _shapes(ends: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
     }
 
 
-def _import_openvino() -> Any:
+def import_openvino() -> Any:
     """The library, without the part of it that reports home.
 
     Its conversion tool sends an event when it is imported, which importing the library does; without the tool
