@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test fast check format bench docs pins clean
+.PHONY: help setup demo test fast check format bench bench-peers docs pins clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -16,7 +16,7 @@ export NO_MKDOCS_2_WARNING = 1
 export PYTHON
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make .venv with everything pinned (once; `make demo` and `make test` do it by themselves)
 
@@ -50,6 +50,9 @@ format: setup  ## mend the style where ruff can
 
 bench: setup  ## start-up, table sizes and throughput on this machine (minutes), as JSON lines
 	@$(PY) -m benchmarks
+
+bench-peers: setup  ## make .venvs/peers with the tools that Assay is measured beside (6 GB, once)
+	@$(PY) -m benchmarks.peers.setup_peers
 
 docs: setup  ## write the reference pages from the code and build the site into site/
 	@$(PY) docs/generate.py
