@@ -1,8 +1,8 @@
-"""Memory of ``assay predict`` over very many pictures, and what is left after a kill: two promises of the answer corridor.
+"""Memory of ``assay predict`` over very many pictures, and what is left after a kill: two promises of the corridor.
 
-``N`` files are hard links to a few small JPEGs. The memory of the process is looked at every second; flat means that the
-second half of the walk needs no more than the first. Then the walk is killed in the middle, gone on with, and its file
-compared with that of the unbroken walk.
+``N`` files are hard links to a few small JPEGs. The memory of the process is looked at every second; flat means that
+the second half of the walk needs no more than the first. Then the walk is killed in the middle, gone on with, and its
+file compared with that of the unbroken walk.
 
     python -m benchmarks.flat_memory --pictures 100000
 """

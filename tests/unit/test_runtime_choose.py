@@ -46,6 +46,7 @@ def test_a_damaged_memory_is_measured_again(bundle, tmp_path):
 
 
 def test_without_measuring_the_usual_one_is_taken(bundle):
+    room.choose(bundle, lanes=1)
     assert chosen(bundle, "auto", "fp32", measure=False) == ("onnxruntime", "fp32")
     assert chosen(bundle, "auto", "any", measure=False) == ("onnxruntime", "fp32")
     assert chosen(bundle, "openvino", "any", measure=False) == ("openvino", "fp32")

@@ -102,11 +102,9 @@ def choose(
 def chosen(
     bundle: Bundle, engine: str, precision: str, *, lanes: int | None = None, measure: bool = True
 ) -> tuple[str, str]:
-    """(engine, precision): as ``choose``; without ``measure`` what is known, or what needs no measuring."""
-    found = known_choice(bundle, engine, precision, lanes=lanes or usable_cores())
-    if found is None and measure:
+    """(engine, precision): as ``choose``; without ``measure``, for a few pictures, what starts soonest."""
+    if measure:
         found = choose(bundle, engine, precision, lanes=lanes)
-    if found is not None:
         return found.engine, found.precision
     usual = FIRST[1] if precision == ANY else precision
     if engine != AUTO:

@@ -49,7 +49,7 @@ def load(
     precision : "fp32"; "bf16" or "int8" where the Bundle passed their gate at export; "any" for the fastest of them.
     threads : threads inside one operator; the cores this process may use when not given.
     exact_decode : decode JPEG files whole, also where the Bundle decodes them smaller.
-    measure : False: an engine is not measured now; where none was before, "auto" is ONNX Runtime in fp32.
+    measure : False, for a few pictures: nothing is measured or looked up; "auto" is then ONNX Runtime in fp32.
     check : answer the golden pictures first and compare. They are a few; a Bundle that was checked on this
         machine can be loaded without.
 
