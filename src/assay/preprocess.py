@@ -158,7 +158,8 @@ class Preprocess:
             )
         normal = np.empty((*pixels.shape[:-3], self.channels, *pixels.shape[-3:-1]), np.float32)
         for channel, table in enumerate(self._tables):
-            normal[..., channel, :, :] = table[pixels[..., channel]]
+            # uint8 is always inside of the table: with "clip" numpy does not look first, which takes half of the time
+            np.take(table, pixels[..., channel], out=normal[..., channel, :, :], mode="clip")
         return normal
 
     @cached_property

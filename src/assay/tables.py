@@ -148,6 +148,7 @@ ENGINES = Table(
     "engine",
     {
         "onnxruntime": "assay.runtime.engines.onnxruntime:OnnxRuntimeEngine",
+        "onnxruntime-cuda": "assay.runtime.engines.onnxruntime:OnnxRuntimeCudaEngine",
         "openvino": "assay.runtime.engines.openvino:OpenVinoEngine",
     },
 )

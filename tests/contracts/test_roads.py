@@ -60,7 +60,8 @@ def test_equal_tensors_and_equal_scores(tiny_run, tmp_path, photo, seen, cli, mo
     (tensor,) = asked
     seen.clear()
     answers = {}
-    for engine in ENGINES:
+    here = [name for name in ENGINES if ENGINES.load(name).missing() is None]
+    for engine in here:
         predictor = assay.load(place, engine=engine, check=False)
         for how, given in (("path", photo), ("bytes", photo.read_bytes()), ("str", str(photo))):
             answers[engine, how] = predictor(given).probs
@@ -74,7 +75,7 @@ def test_equal_tensors_and_equal_scores(tiny_run, tmp_path, photo, seen, cli, mo
         answers[engine, "command"] = np.array([row[name] for name in predictor.classes])
     mine = [x for x in seen if x.shape == tensor.shape and not np.array_equal(x, tensor)]
     golden = [x for x in seen if len(x) > 1]
-    assert len(seen) > len(ENGINES) * 8
+    assert len(seen) > len(here) * 8
     assert not mine, "a road prepared the photo in another way"
     assert all(len(x) in (2, 4) for x in golden)  # the golden pictures, where the command line checks them
     for road, probs in answers.items():

@@ -189,10 +189,10 @@ def test_batch_changes_nothing(cli, scene_bundle, cells):
 
 
 def test_record_keeps_its_classes(run, cells):
-    from assay.cli.measured_pictures import _as_stored
+    from assay.data.own_pictures import as_stored
 
     record = json.loads((Path(run) / "run.json").read_text())
-    found = _as_stored(replace(read_dataset(cells)), run / "split.parquet", record)
+    found = as_stored(replace(read_dataset(cells)), run / "split.parquet", record)
     assert list(found.classes) == ["cold", "warm"]
     assert {"objects", "pixels", "labels", "height_px"} <= set(found.table.column_names)
     assert found[0].objects is not None

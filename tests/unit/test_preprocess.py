@@ -185,13 +185,14 @@ def test_digest_tells_every_field_and_survives_json():
             {"smoothing": "median"},
             {"smoothing_strength": 2.0},
             {"pad_value": 0},
+            {"decode": "scaled"},
             {"mean": (0.5, 0.5, 0.5)},
             {"std": (0.5, 0.5, 0.5)},
         )
     ]
     assert len(other) == len(base.to_dict())
     digests = {Preprocess(config).digest for config in [base, *other]}
-    assert len(digests) == 11
+    assert len(digests) == 12
     assert all(len(digest) == 16 and int(digest, 16) >= 0 for digest in digests)
     for config in [base, *other, PreprocessConfig(mean=(0, 0, 0), smoothing_strength=1)]:
         again = PreprocessConfig.from_dict(json.loads(json.dumps(config.to_dict())))

@@ -113,8 +113,10 @@ def chosen(
 
 
 def candidates(bundle: Bundle, engine: str, precision: str) -> list[tuple[str, str]]:
-    """(engine, precision) in the order of the tables."""
-    engines = list(ENGINES) if engine == AUTO else [engine]
+    """(engine, precision) in the order of the tables, of what can be used here."""
+    engines = [engine]
+    if engine == AUTO:
+        engines = [name for name in ENGINES if ENGINES.load(name).missing() is None]
     wanted = precisions_of(bundle) if precision == ANY else (precision,)
     return [(name, one) for name in engines for one in wanted]
 

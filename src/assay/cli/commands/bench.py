@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from assay.cli.command import Command
 from assay.cli.terminal import show_table
 from assay.errors import ConfigError
+from assay.tables import ENGINES
 
 if TYPE_CHECKING:
     from assay.card import Card
@@ -140,6 +141,9 @@ def _tell(found: Bench, card: Card) -> None:
     for way in found.ways:
         if way.fault is not None:
             print(f"{way.engine} {way.precision}: {way.fault}", file=sys.stderr)
+    for name in ENGINES:
+        if (why := ENGINES.load(name).missing()) is not None:
+            print(f"{name}: {why}", file=sys.stderr)
 
 
 def _numbers(way: Way) -> tuple[str, ...]:

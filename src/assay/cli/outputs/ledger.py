@@ -8,6 +8,7 @@ Batches begin where they would have begun, so the result is the same file, byte 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -166,10 +167,20 @@ class Ledger:
                 opened.append(output)
             self._open_book()
         except BaseException:
-            for output in opened:
-                output.close() if self._before else output.discard()
+            self._leave(opened)
             raise
         return self
+
+    def _leave(self, outputs: Sequence[Output]) -> None:
+        """Let go of what is open: kept where there is something to go on from, else taken away."""
+        if self._lines is not None:
+            with contextlib.suppress(OSError):
+                self._lines.close()
+        if self.done:
+            _for_all(outputs, lambda output: output.close())
+        else:
+            _for_all(outputs, lambda output: output.discard())
+            self._book.unlink(missing_ok=True)
 
     def _open_book(self) -> None:
         try:
@@ -180,7 +191,7 @@ class Ledger:
                 _cut_to_whole_lines(self._book)
                 self._lines = self._book.open("ab")
         except OSError as error:
-            raise explain_write(self._book, error) from error
+            raise explain_write(self._outputs[0].path, error) from error
 
     def write(self, prediction: Prediction) -> None:
         """Add one picture to every file."""
@@ -203,23 +214,20 @@ class Ledger:
             self._lines.flush()
             os.fsync(self._lines.fileno())
         except OSError as error:
-            raise explain_write(self._book, error) from error
+            raise explain_write(self._outputs[0].path, error) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._lines is None:
             return
+        if kind is not None:
+            self._leave(self._outputs)
+            return
+        for output in self._outputs:
+            output.finish()
         self._lines.close()
-        if kind is None:
-            for output in self._outputs:
-                output.finish()
-            self._book.unlink(missing_ok=True)
-        elif self.done:
-            _for_all(self._outputs, lambda output: output.close())
-        else:  # nothing to go on from
-            _for_all(self._outputs, lambda output: output.discard())
-            self._book.unlink(missing_ok=True)
+        self._book.unlink(missing_ok=True)
 
     @property
     def kept(self) -> str | None:

@@ -103,6 +103,11 @@ class Engine(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.precision}, {self.threads} threads)"
 
+    @classmethod
+    def missing(cls) -> str | None:
+        """Why this engine cannot be used on this machine, in a few words; None where it can."""
+        return None
+
     @abstractmethod
     def _open(self, graph: bytes) -> tuple[Ends, Ends]:
         """Load the graph; its inputs and outputs, name -> shape with the axis of the batch (not an int where any).

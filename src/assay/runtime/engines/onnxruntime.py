@@ -1,12 +1,13 @@
-"""ONNX Runtime on the processor: the engine that a Bundle runs on where nothing else is asked for."""
+"""ONNX Runtime: on the processor, where a Bundle runs unless something else is asked for; or on an NVIDIA GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from assay.errors import ConfigError
 from assay.no_telemetry import forbid_telemetry
 from assay.runtime.engines.engine import INPUT, Ends, Engine, cannot_load, require_precision
 from assay.runtime.engines.processor import has_vnni
@@ -19,23 +20,44 @@ class OnnxRuntimeEngine(Engine):
     """As ``Engine``. fp32 and int8: its processor kernels have no bf16."""
 
     name = "onnxruntime"
+    providers: ClassVar[tuple[str, ...]] = ("CPUExecutionProvider",)
 
     def _open(self, graph: bytes) -> tuple[Ends, Ends]:
         require_precision(self.name, self.precision, ("fp32", "int8"))
-        self._session = _open_session(
-            graph, self.threads, careful=self.precision == "int8" and not has_vnni()
-        )
+        if (why := self.missing()) is not None:
+            raise ConfigError(
+                f"the engine {self.name} cannot be used here", got=why, fix="choose --engine onnxruntime"
+            )
+        careful = self.precision == "int8" and not has_vnni()
+        self._session = _open_session(graph, self.threads, self.providers, careful=careful)
         return _shapes(self._session.get_inputs()), _shapes(self._session.get_outputs())
 
     def _infer(self, names: Sequence[str], images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         return [np.asarray(value) for value in self._session.run(names, {INPUT: images})]
 
 
+class OnnxRuntimeCudaEngine(OnnxRuntimeEngine):
+    """The same on an NVIDIA GPU, where the package onnxruntime-gpu is installed in place of onnxruntime."""
+
+    name = "onnxruntime-cuda"
+    providers: ClassVar[tuple[str, ...]] = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """As ``Engine``."""
+        forbid_telemetry()
+        import onnxruntime  # noqa: PLC0415 - as below
+
+        if cls.providers[0] in onnxruntime.get_available_providers():
+            return None
+        return "this onnxruntime has no CUDA: pip install onnxruntime-gpu, on a machine with an NVIDIA GPU"
+
+
 def _shapes(ends: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
     return {end.name: tuple(end.shape) for end in ends}
 
 
-def _open_session(graph: bytes, threads: int, *, careful: bool) -> Any:
+def _open_session(graph: bytes, threads: int, providers: Sequence[str], *, careful: bool) -> Any:
     forbid_telemetry()
     import onnxruntime  # noqa: PLC0415 - 0.1 s that looking at a card does not need
 
@@ -50,6 +72,6 @@ def _open_session(graph: bytes, threads: int, *, careful: bool) -> Any:
         options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 4  # its faults arrive as exceptions; nothing else is for the user
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(graph, options, providers=list(providers))
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         raise cannot_load(error, "onnxruntime") from error

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,14 @@ class OpenVinoEngine(Engine):
     """As ``Engine``. fp32, int8, and bf16 where the processor has it."""
 
     name = "openvino"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """As ``Engine``."""
+        if sys.modules.get("openvino") is not None:
+            return None
+        found = None if "openvino" in sys.modules else find_spec("openvino")
+        return "not installed: pip install 'assay-vision[openvino]'" if found is None else None
 
     def _open(self, graph: bytes) -> tuple[Ends, Ends]:
         openvino = import_openvino()
