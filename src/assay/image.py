@@ -108,6 +108,7 @@ def open_upright(
         (width, height), part = image.size, None
         if need is not None and image.format in SHRINKABLE:
             part = shrink(image, exif_orientation(image), need)
+        image.decodermaxblock = len(data)  # read at once: the interpreter's lock is taken once a picture
         image.load()
         orientation = exif_orientation(image)
         picture = turn_upright(to_rgb(image), orientation)

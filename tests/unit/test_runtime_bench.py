@@ -31,7 +31,7 @@ def test_every_engine_beside_the_limit(tiny_bundle, photos):
         on_progress=lambda what, done, total: steps.append((what, done, total)),
     )
     assert {(way.engine, way.precision) for way in found.ways} == {(name, "fp32") for name in HERE}
-    assert (found.pictures, found.batch, found.decode) == (24, 16, "exact")
+    assert (found.pictures, found.batch, found.decode) == (24, 8, "exact")
     assert found.decode_per_s > 0
     for way in found.ways:
         assert way.fault is None

@@ -264,7 +264,8 @@ def _latencies(predictor: Predictor, sources: Sequence[Any]) -> list[float]:
 
 
 _CHILD = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 begun = time.perf_counter()
 import assay
 bundle, engine, precision, first, *rest = json.loads(sys.argv[1])
@@ -273,7 +274,9 @@ predictor(first)
 took = time.perf_counter() - begun
 for _ in predictor.predict([first, *rest]):
     pass
-used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+status = Path("/proc/self/status")
+lines = status.read_text().splitlines() if status.exists() else []
+used = next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 print(json.dumps([took, used]))
 """
 

@@ -118,7 +118,9 @@ def candidates(bundle: Bundle, engine: str, precision: str) -> list[tuple[str, s
     if engine == AUTO:
         engines = [name for name in ENGINES if ENGINES.load(name).missing() is None]
     wanted = precisions_of(bundle) if precision == ANY else (precision,)
-    return [(name, one) for name in engines for one in wanted]
+    pairs = [(name, one) for name in engines for one in wanted]
+    possible = [(name, one) for name, one in pairs if one in ENGINES.load(name).precisions]
+    return possible or pairs  # what is asked for and cannot be is told by the engine
 
 
 def measure(

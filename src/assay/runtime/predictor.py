@@ -40,7 +40,7 @@ class BundlePredictor:
     engine: Engine
     digest: str = ""
     path: Path | None = None
-    batch: int = 16
+    batch: int = 8
     abstention: Abstention | None = None
 
     @property

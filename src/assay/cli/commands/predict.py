@@ -127,7 +127,7 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
         "--batch",
         type=int,
         metavar="N",
-        help="pictures in one call of the network (default: 16, or 8 where things are found)",
+        help="pictures in one call of the network (default: 8)",
     )
     parser.add_argument(
         "--workers",

@@ -60,6 +60,8 @@ class Engine(ABC):
     """
 
     name: ClassVar[str]
+    precisions: ClassVar[tuple[str, ...]] = PRECISIONS
+    """What it computes in, on some machine."""
 
     def __init__(
         self, graph: bytes, *, threads: int | None = None, precision: str = "fp32", callers: int = 1

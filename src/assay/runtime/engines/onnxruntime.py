@@ -20,10 +20,11 @@ class OnnxRuntimeEngine(Engine):
     """As ``Engine``. fp32 and int8: its processor kernels have no bf16."""
 
     name = "onnxruntime"
+    precisions = ("fp32", "int8")
     providers: ClassVar[tuple[str, ...]] = ("CPUExecutionProvider",)
 
     def _open(self, graph: bytes) -> tuple[Ends, Ends]:
-        require_precision(self.name, self.precision, ("fp32", "int8"))
+        require_precision(self.name, self.precision, self.precisions)
         if (why := self.missing()) is not None:
             raise ConfigError(
                 f"the engine {self.name} cannot be used here", got=why, fix="choose --engine onnxruntime"
