@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from assay.bundle import GRAPH, INT8
 from assay.errors import ConfigError
+from assay.runtime.engines.engine import PRECISIONS
 
 if TYPE_CHECKING:
     from assay.bundle import Bundle
     from assay.card import Card
 
-PRECISIONS = ("fp32", "bf16", "int8")
-"""The most exact first."""
 ANY = "any"
 """The fastest of those that passed."""
 
