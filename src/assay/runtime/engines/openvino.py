@@ -4,30 +4,43 @@ It reads the Bundle's ONNX graph as it is, so one checked graph serves both engi
 right here: its import reports home, it computes in bf16 wherever the processor can unless told otherwise, and it binds
 its threads to the first cores even where other processes do the same.
 
-Shapes are fixed when a network is compiled, which is faster than leaving the batch open: each size of batch up to
-``_LARGEST`` that occurs is compiled once, larger ones are cut.
+Shapes are fixed when a network is compiled, which is faster than leaving the batch open. Compiling takes up to some
+seconds, so there are few sizes of batch: a short one is filled up, or answered picture by picture. What was compiled is
+kept in the cache folder, in a place of its own for each graph, setting and version.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import os
+import shutil
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from assay.errors import ConfigError
+from assay.folders import cache_folder
 from assay.runtime.engines.engine import INPUT, Ends, Engine, cannot_load, require_precision
+from assay.runtime.engines.processor import identity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
-_SIZES = (1, 2, 4, 8, 16, 32)
-"""Batches that networks are compiled for; what lies between is filled up with empty pictures."""
+_SIZES = (8, 16, 32)
+"""Batches that networks are compiled for, besides single pictures."""
+_KEPT_S = 30 * 86_400
+"""Compiled networks that were not used for so long are taken out of the cache."""
 
 
 class OpenVinoEngine(Engine):
@@ -61,15 +74,19 @@ class OpenVinoEngine(Engine):
         return _shapes(model.inputs), _shapes(model.outputs)
 
     def _infer(self, names: Sequence[str], images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        largest = _SIZES[-1]
-        parts = [self._part(names, images[at : at + largest]) for at in range(0, len(images), largest)]
+        step = _SIZES[-1] if len(images) >= _SIZES[0] or self._has_batches() else 1
+        parts = [self._part(names, images[at : at + step]) for at in range(0, len(images), step)]
         if len(parts) == 1:
             return parts[0]
         return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
+    def _has_batches(self) -> bool:
+        """Whether a short batch can be filled up without compiling anything."""
+        return any(size >= _SIZES[0] for size in self._compiled)
+
     def _part(self, names: Sequence[str], images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         n = len(images)
-        size = next(size for size in _SIZES if size >= n)
+        size = 1 if n == 1 else next(size for size in _SIZES if size >= n)
         if size > n:
             images = np.concatenate([images, np.zeros((size - n, *images.shape[1:]), np.float32)])
         request = self._request(size)
@@ -99,10 +116,37 @@ class OpenVinoEngine(Engine):
             "ENABLE_CPU_PINNING": False,
             "ENABLE_HYPER_THREADING": True,
         }
+        kept = {"CACHE_DIR": str(_cache(self.graph, size, settings)), **settings}
         try:
-            return self._core.compile_model(model, "CPU", settings)
-        except Exception as error:  # as above
-            raise cannot_load(error, "openvino") from error
+            return self._core.compile_model(model, "CPU", kept)
+        except Exception:  # a cache that is full, foreign or damaged must not cost the answer
+            try:
+                return self._core.compile_model(model, "CPU", settings)
+            except Exception as error:  # as above
+                raise cannot_load(error, "openvino") from error
+
+
+def _cache(graph: bytes, size: int, settings: Mapping[str, Any]) -> Path:
+    """The folder for one compiled network; others that were not used for a month are taken away.
+
+    OpenVINO's own key leaves settings out that change what is compiled, so each gets a folder.
+    """
+    home = cache_folder() / "openvino"
+    facts = [
+        hashlib.sha256(graph).hexdigest(),
+        size,
+        sorted(settings.items()),
+        version("openvino"),
+        identity(),
+    ]
+    place = home / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+    with contextlib.suppress(OSError):
+        place.mkdir(parents=True, exist_ok=True)
+        os.utime(place)
+        for other in home.iterdir():
+            if time.time() - other.stat().st_mtime > _KEPT_S:
+                shutil.rmtree(other, ignore_errors=True)
+    return place
 
 
 def _shapes(ends: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
