@@ -15,13 +15,6 @@ NETWORK = {
     "onnx": "a.onnx",
     "openvino": "a_openvino",
 }
-    "name": "resnet18",
-    "task": "classify",
-    "side": 224,
-    "pt": "a.pt",
-    "onnx": "a.onnx",
-    "openvino": "a_openvino",
-}
 
 
 def test_every_program_answers_the_same_folder():
