@@ -29,21 +29,22 @@ DIFFERENT = 200
 
 def make_folder(out: Path, n: int) -> Path:
     """A folder of ``n`` links to small JPEGs, a thousand in each folder below it."""
+    pictures = out / f"pictures-{n}"
     if (out / f"{n}.done").exists():
-        return out / "pictures"
+        return pictures
     rng = np.random.default_rng(0)
     (out / "source").mkdir(parents=True, exist_ok=True)
     for i in range(DIFFERENT):
         field = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
         field.resize((160, 120), Image.Resampling.BICUBIC).save(out / "source" / f"{i}.jpg", quality=85)
     for i in range(n):
-        place = out / "pictures" / f"{i // 1000:04}" / f"{i:07}.jpg"
+        place = pictures / f"{i // 1000:04}" / f"{i:07}.jpg"
         if i % 1000 == 0:
             place.parent.mkdir(parents=True, exist_ok=True)
         if not place.exists():
             os.link(out / "source" / f"{i % DIFFERENT}.jpg", place)
     (out / f"{n}.done").touch()
-    return out / "pictures"
+    return pictures
 
 
 def resident_mb(pid: int) -> float:
@@ -74,14 +75,19 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     pictures = make_folder(args.folder, args.pictures)
     whole, broken = args.folder / "whole.csv", args.folder / "broken.csv"
     begun = time.perf_counter()
-    seen = watch(start(args.bundle, pictures, whole, "--overwrite"))
+    for file in (whole, broken):
+        file.unlink(missing_ok=True)
+    unbroken = start(args.bundle, pictures, whole, "--overwrite")
+    seen = watch(unbroken)
     took = time.perf_counter() - begun
     killed = start(args.bundle, pictures, broken, "--overwrite")
     time.sleep(took / 2)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     kept = sum(1 for _ in (args.folder / "broken.csv.part").open("rb"))
-    start(args.bundle, pictures, broken, "--resume").wait()
+    codes = [unbroken.returncode, start(args.bundle, pictures, broken, "--resume").wait()]
+    if codes != [0, 0]:
+        raise SystemExit(f"assay predict failed: exit codes {codes}")
     half = len(seen) // 2
     return {
         "kind": "flat_memory",
@@ -109,7 +115,8 @@ def main() -> int:
     line = measure(args)
     append_line(args.results, line)
     print(line)
-    return 0 if line["same_file_after_resume"] else 1
+    flat = line["most_second_half_mb"] <= 1.05 * line["most_first_half_mb"]
+    return 0 if line["same_file_after_resume"] and flat else 1
 
 
 if __name__ == "__main__":

@@ -53,7 +53,11 @@ def as_stored(dataset: Dataset, stored: Path, record: Mapping[str, Any]) -> Data
     DatasetError : pictures of the split are not in ``dataset``.
     """
     classes = ClassNames(record.get("classes") or dataset.classes)
-    table = _with_truth(pq.read_table(stored), dataset, stored)
+    try:
+        own = pq.read_table(stored)
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{stored} cannot be read", got=str(error)[:200], fix="train again") from error
+    table = _with_truth(own, dataset, stored)
     return replace(dataset, table=table, classes=classes, split=record.get("split") or {})
 
 

@@ -112,7 +112,7 @@ def export(
     heads : which of a network's heads go into the Bundle, e.g. ``("class", "boxes")``; all when not given.
     nms_free : boxes as one answer a thing, which needs no suppression; by default the other answers, which do.
     decode : how the Bundle decodes JPEG files: "exact", "scaled" (smaller from the start, which is faster), or "auto":
-        scaled where that costs no accuracy on the run's held-out pictures.
+        scaled where no score falls by more than half a point on the run's held-out pictures.
     precisions : what the Bundle may answer in besides fp32, of "int8" and "bf16"; each is measured on the held-out
         pictures, and the export is refused where it costs too much.
     most_loss : points that a score may fall for a faster way.

@@ -131,7 +131,15 @@ class Judge:
         after = evaluate(
             predictor_of(card, engine), self.dataset, self.part, draws=DRAWS, on_progress=on_progress
         )
-        scores = _scores(self.before, after)
+        if after.n < self.before.n:
+            raise ExportError(
+                f"{way}: some pictures get no answer, so nothing was written",
+                got=f"{self.before.n - after.n} of {self.before.n} ({self.part} part)",
+                fix="export without it",
+            )
+        scores = tuple(one for one in _scores(self.before, after) if np.isfinite(one.difference.value))
+        if not scores:
+            raise ExportError(f"{way}: what it costs cannot be measured", got="no score is defined here")
         return Gate(way, self.before.n, f"{self.part} part", scores, most_loss, facts or {})
 
 

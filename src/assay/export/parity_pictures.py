@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -15,7 +16,6 @@ from assay.export.verify import PICTURES, read_pixels, render_patterns
 from assay.runtime.sources import Pictures
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from assay.card import Card
@@ -53,8 +53,9 @@ def part_paths(folder: Path, record: Mapping[str, Any], part: str, most: int = P
         return
     paths = [path for path, of in zip(columns["path"], columns["part"], strict=True) if of == part]
     roots = _roots(folder, record, part)
-    step = max(1, len(paths) // most)  # neighbours are often one class: take from everywhere
-    for path in paths[::step]:
+    # neighbours are often one class: take from everywhere
+    for i in np.linspace(0, len(paths) - 1, min(len(paths), most)).round().astype(int).tolist():
+        path = paths[i]
         found = next((root / path for root in roots if (root / path).is_file()), None)
         if found is not None:
             yield found

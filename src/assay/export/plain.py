@@ -17,7 +17,8 @@ import numpy as np
 import onnx
 import torch
 
-from assay.errors import ConfigError, ExportError
+from assay.card import Card
+from assay.errors import BundleError, ConfigError, ExportError
 from assay.export.departure import relative_gap
 from assay.export.onnx import Wrapped, wrapped
 from assay.export.parity_pictures import parity_pictures
@@ -26,17 +27,17 @@ from assay.export.scene_verify import answers_of
 from assay.files import write_file
 from assay.pipeline_scene import told_from
 from assay.preprocess import Preprocess
-from assay.runtime.engines.engine import EMBEDDING, INPUT, LOGITS
+from assay.runtime.engines.engine import EMBEDDING, INPUT, LOGITS, first_line
 from assay.runtime.precisions import GOLDEN_TOLERANCE
 from assay.tables import EXPORTERS
 
+_HALF = 0.02
+"""Greatest difference with weights of 16 bits, as a share of an output's scale."""
 _LEAST_SCORE = 0.01
 """With suppression inside of the graph; less would make it slow."""
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from assay.card import Card
 
     Named = dict[str, NDArray[Any]]
 
@@ -126,22 +127,32 @@ def export_plain(
     job = job_of(model, complete_card(checkpoint.card, folder, record), heads, nms_free)
     card, graph = job.card, job.to_graph()
     pixels, source = parity_pictures(pictures, folder, record, card)
-    x = Preprocess(card.preprocess).normalise(pixels[: batch or 8])
-    if batch is not None and len(x) < batch:
-        x = np.resize(x, (batch, *x.shape[1:]))
+    x = Preprocess(card.preprocess).normalise(pixels)
+    network = wrapped(job.model, card)
+    asked = Plain(network, graph if batch is None else fix_batch(graph, batch), card, out, batch, half)
+    written, allowed = write(asked), max(tolerance, _HALF) if half else tolerance
+    difference = _compare(written, lambda part: _expected(job.model, card, part), x, batch, allowed)
     if nms:
-        from assay.export.suppressed import with_suppression  # noqa: PLC0415
+        from assay.export.suppressed import require_same_things, with_suppression  # noqa: PLC0415
 
-        graph = with_suppression(graph, card.preprocess.size, max(_LEAST_SCORE, told_from(card)))
-    graph = graph if batch is None else fix_batch(graph, batch)
-    written = write(Plain(wrapped(job.model, card), graph, card, out, batch, half))
-    difference = _require_same(written.answer(x), _expected(job.model, card, x), tolerance, half=half)
+        score = max(_LEAST_SCORE, told_from(card))
+        graph = with_suppression(graph, card.preprocess.size, score)
+        asked = replace(asked, graph=graph if batch is None else fix_batch(graph, batch))
+        plain, written = written, write(asked)
+        for part in _parts(x, batch):
+            found, raw = (_answered(one, part) for one in (written, plain))
+            require_same_things(found, raw, card.preprocess.size, score, allowed)
+    graph = asked.graph
     card = replace(card, parity={**card.parity, format: {"difference": difference, "pictures": len(x)}})
-    files = {**written.files, out.with_suffix(".json"): (card.to_json() + "\n").encode()}
+    beside = out.with_suffix(".json")
+    _require_own(beside)
+    # the file that was asked for comes last: until then nobody takes the others for a whole
+    files = {beside: (card.to_json() + "\n").encode(), **dict(reversed(written.files.items()))}
     for path, data in files.items():
         write_file(path, data)
     names = tuple(end.name for end in onnx.load_model_from_string(graph).graph.output)
-    return PlainReport(format, tuple(files), names, difference, len(x), source, time.monotonic() - begun)
+    told = (*written.files, beside)
+    return PlainReport(format, told, names, difference, len(x), source, time.monotonic() - begun)
 
 
 def fix_batch(graph: bytes, batch: int) -> bytes:
@@ -200,18 +211,62 @@ def _expected(model: Any, card: Card, x: NDArray[np.float32]) -> Named:
         return {LOGITS: model.head(embedding).float().numpy(), EMBEDDING: embedding.float().numpy()}
 
 
-def _require_same(found: Named, expected: Named, tolerance: float, *, half: bool) -> float:
-    """The greatest difference of the outputs that both have, as a share of their scale."""
-    allowed = max(tolerance, 0.02) if half else tolerance
-    worst, gap = "", 0.0
-    for name in expected:
-        if name in found:
-            share = relative_gap(found[name], expected[name])
-            worst, gap = (name, share) if not share <= gap else (worst, gap)
-    if not gap <= allowed:
+def _parts(x: NDArray[np.float32], batch: int | None) -> list[NDArray[np.float32]]:
+    """The pictures in batches that the file takes: of one and of several, or of exactly ``batch``, filled up."""
+    if batch is None:
+        return [x[:1], *(x[at : at + 8] for at in range(1, len(x), 8))]
+    whole = np.resize(x, (-(-len(x) // batch) * batch, *x.shape[1:]))
+    return [whole[at : at + batch] for at in range(0, len(whole), batch)]
+
+
+def _answered(written: Written, x: NDArray[np.float32]) -> Named:
+    try:
+        return written.answer(x)
+    except Exception as error:  # the libraries' exceptions share no public base class
         raise ExportError(
-            "the export does not answer as the checkpoint does, so nothing was written",
-            got=f"{worst} differs by {gap:.2g} of its scale, allowed {allowed:g}",
-            fix="report this with the name of the network; --tolerance allows more where you know why",
-        )
-    return gap
+            "the exported file cannot be run, so nothing was written",
+            got=first_line(error),
+            fix="report this with the name of the network",
+        ) from error
+
+
+def _compare(
+    written: Written,
+    expected: Callable[[NDArray[np.float32]], Named],
+    x: NDArray[np.float32],
+    batch: int | None,
+    allowed: float,
+) -> float:
+    """The greatest difference of an output, as a share of its scale. Raises ExportError where it is too great."""
+    shares: dict[str, float] = {}
+    for part in _parts(x, batch):
+        found, wanted = _answered(written, part), expected(part)
+        if found.keys() != wanted.keys():
+            raise ExportError(
+                "the exported file has other outputs than the checkpoint, so nothing was written",
+                got=f"{', '.join(found)}; the checkpoint has {', '.join(wanted)}",
+                fix="report this with the name of the network",
+            )
+        for name, value in wanted.items():
+            # a NaN must not be lost in a comparison
+            shares[name] = float(np.maximum(shares.get(name, 0.0), relative_gap(found[name], value)))
+    for name, share in shares.items():
+        if not share <= allowed:
+            raise ExportError(
+                "the export does not answer as the checkpoint does, so nothing was written",
+                got=f"{name} differs by {share:.2g} of its scale, allowed {allowed:g}",
+                fix="report this with the name of the network; --tolerance allows more where you know why",
+            )
+    return max(shares.values())
+
+
+def _require_own(path: Path) -> None:
+    """Raise ConfigError where a file lies that is no card: it would be lost."""
+    if not path.exists():
+        return
+    try:
+        Card.load(path)
+    except BundleError as error:
+        raise ConfigError(
+            f"{path} is there already and is no card of Assay's", fix="choose another name with --out"
+        ) from error

@@ -3,7 +3,8 @@
 In place of what the network says of points come four outputs of N things, of all pictures of the batch together:
 ``found_pictures`` (N,) the picture's place in the batch, ``found_boxes`` (N, 4) x1, y1, x2, y2 in pixels of the
 network's input, ``found_labels`` (N,) and ``found_scores`` (N,). Where there are masks, ``found_points`` (N,) are the
-rows of the coefficients. ONNX's own NonMaxSuppression works class by class, as Assay's does outside of the graph.
+rows of the coefficients. ONNX's own NonMaxSuppression works class by class, as Assay's does outside of the graph, but
+keeps up to 100 things of each class, where Assay keeps the best 100 of a picture.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from assay.errors import ConfigError
-from assay.postprocess_boxes import IOU_THRESHOLD, MOST_BOXES, box_points
+from assay.errors import ConfigError, ExportError
+from assay.postprocess_boxes import IOU_THRESHOLD, MOST_BOXES, Frame, box_points, find_boxes
 
 FOUND = ("found_pictures", "found_boxes", "found_labels", "found_scores", "found_points")
 
@@ -48,6 +49,37 @@ def with_suppression(graph: bytes, size: int, least_score: float) -> bytes:
     masks = f"{kind}_coefficients" in ends
     model.graph.output.extend(_ends(masks=masks))
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def require_same_things(
+    found: dict[str, Any], raw: dict[str, Any], size: int, least_score: float, allowed: float
+) -> None:
+    """Compare what a graph with suppression finds with what Assay finds in the outputs of the same graph without.
+
+    Raises
+    ------
+    ExportError : other things are found.
+    """
+    kind = "boxes" if "boxes_class_logits" in raw else "one_to_one"
+    for i in range(len(raw[f"{kind}_class_logits"])):
+        wanted = find_boxes(
+            raw[f"{kind}_class_logits"][i],
+            raw[f"{kind}_distances"][i],
+            (size, size),
+            Frame((size, size)),
+            least_score=least_score,
+            iou_threshold=IOU_THRESHOLD if kind == "boxes" else None,
+        )
+        mine = found["found_pictures"] == i
+        scores, boxes = found["found_scores"][mine], found["found_boxes"][mine]
+        scores = scores[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]  # boxes without an area are no things
+        best = np.sort(scores)[::-1][: len(wanted.scores)]
+        if len(best) < len(wanted.scores) or not np.allclose(best, wanted.scores, atol=max(allowed, 1e-3)):
+            raise ExportError(
+                "suppression inside of the graph finds other things, so nothing was written",
+                got=f"{len(scores)} in place of {len(wanted.scores)} in one of the pictures",
+                fix="report this with the name of the network, or export without --nms",
+            )
 
 
 def _suppression(kind: str, size: int, least_score: float, *, suppress: bool) -> tuple[list[Any], list[Any]]:

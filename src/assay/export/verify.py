@@ -113,7 +113,10 @@ def require_parity(parity: Parity, why: Callable[[], str | None] | None = None) 
 
 def told_why(why: Callable[[], str | None] | None) -> str:
     """What was found, behind a colon; nothing where nothing was."""
-    found = None if why is None else why()
+    try:
+        found = None if why is None else why()
+    except Exception:  # whatever goes wrong in looking for the reason must not hide that there is one
+        found = None
     return "" if found is None else f": {found}"
 
 

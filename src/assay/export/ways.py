@@ -30,6 +30,8 @@ DECODINGS = ("auto", "exact", "scaled")
 FURTHER = ("bf16", "int8")
 """Precisions that a Bundle may answer in besides fp32."""
 
+AUTO_LOSS = 0.5
+"""Points that a score may fall for decoding that nobody asked for."""
 CALIBRATION = 300
 """Pictures of the training part that set the ranges of 8-bit integers."""
 _LEAST_CALIBRATION = 16
@@ -149,7 +151,11 @@ def _choose_decoding(
     """
     scaled = replace(card, preprocess=replace(card.preprocess, decode="scaled"))
     gate = judge.measure(
-        "decoding JPEG files smaller", scaled, engine, most_loss=most_loss, on_progress=_named(tell, "decode")
+        "decoding JPEG files smaller",
+        scaled,
+        engine,
+        most_loss=most_loss if decode == "scaled" else min(AUTO_LOSS, most_loss),
+        on_progress=_named(tell, "decode"),
     )
     if decode == "scaled":
         require_gate(gate)
@@ -188,10 +194,12 @@ def _add_int8(
         )
     batches = _batches(Preprocess(card.preprocess), pixels)
     build, found = ENGINES.load("onnxruntime"), quantize(graph, batches)
-    order = layers_by_damage(graph, found, next(batches()))
+    order: list[str] = []
     for share in _KEPT:
-        kept = round(share * len(order))
-        found = quantize(graph, batches, exclude=order[:kept]) if kept else found
+        if share:
+            order = order or layers_by_damage(graph, found, next(batches()))
+            found = quantize(graph, batches, exclude=order[: _kept(share, order)])
+        kept = _kept(share, order)
         engine = build(found, precision="int8")
         gate = judge.measure(
             "8-bit integers",
@@ -232,6 +240,11 @@ def _add_bf16(
     )
     require_gate(gate)
     return Ways(replace(card, parity={**card.parity, "bf16": gate.to_dict()}), {}, (gate,))
+
+
+def _kept(share: float, order: list[str]) -> int:
+    """How many layers stay in float: at least one where any shall."""
+    return -(-round(100 * share * len(order)) // 100) if share else 0
 
 
 def _golden_limit(golden: bytes, engine: Engine, card: Card) -> float:

@@ -287,9 +287,11 @@ def _fresh(path: str | Path, way: tuple[str, str], sources: Sequence[Any]) -> tu
     if not files:
         return 0.0, 0.0
     told = json.dumps([str(path), *way, *files])
-    done = subprocess.run([sys.executable, "-c", _CHILD, told], capture_output=True, check=False, timeout=300)
     try:
+        done = subprocess.run(
+            [sys.executable, "-c", _CHILD, told], capture_output=True, check=False, timeout=300
+        )
         took, used = json.loads(done.stdout)
-    except ValueError:
+    except (ValueError, subprocess.TimeoutExpired):
         return 0.0, 0.0
     return round(took, 3), round(used, 1)

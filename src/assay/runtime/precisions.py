@@ -22,7 +22,8 @@ GOLDEN_TOLERANCE = 1e-3
 
 def precisions_of(bundle: Bundle) -> tuple[str, ...]:
     """Those that the Bundle holds, or was measured in, and that passed."""
-    found = {"fp32": True, "bf16": has_passed(bundle.card, "bf16"), "int8": INT8 in bundle.members}
+    passed = {precision: has_passed(bundle.card, precision) for precision in ("bf16", "int8")}
+    found = {"fp32": True, "bf16": passed["bf16"], "int8": passed["int8"] and INT8 in bundle.members}
     return tuple(precision for precision in PRECISIONS if found[precision])
 
 
@@ -44,7 +45,7 @@ def require_precision_of(bundle: Bundle, precision: str) -> None:
         raise ConfigError(
             f"{bundle.path or 'the Bundle'} may not answer in {precision}",
             got="it lost too much when it was measured" if refused else f"it has {', '.join(known)}",
-            fix=f"export the run with --{precision}, or choose --precision fp32",
+            fix=f"export the run with --precision {precision}, or choose --precision fp32",
         )
 
 

@@ -71,15 +71,17 @@ def _run(args: argparse.Namespace) -> int:
             batch=args.batch,
             on_progress=_bars(),
         )
-    if args.plot is not None:
-        from assay.report.bench_chart import draw_bench  # noqa: PLC0415 - matplotlib
-
-        draw_bench(found, args.plot)
     if args.json:
         print(json.dumps({**found.to_dict(), "accuracy": card.parity}, ensure_ascii=False))
     else:
         _tell(found, card)
-    return 0 if any(way.fault is None for way in found.ways) else 1
+    if all(way.fault is not None for way in found.ways):
+        return 1
+    if args.plot is not None:
+        from assay.report.bench_chart import draw_bench  # noqa: PLC0415 - matplotlib
+
+        draw_bench(found, args.plot)
+    return 0
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -87,6 +89,8 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name} needs at least 1", got=str(value), fix=f"e.g. --{name} 3")
+    if args.plot is not None and Path(args.plot).suffix.lower() not in (".png", ".svg"):
+        raise ConfigError(f"{args.plot} is no PNG or SVG", fix="name a file that ends with .png or .svg")
     if not args.seconds > 0:
         raise ConfigError("--seconds needs a number above 0", got=f"{args.seconds:g}", fix="e.g. --seconds 2")
 
@@ -159,10 +163,11 @@ def _numbers(way: Way) -> tuple[str, ...]:
 
 def _accuracy(way: Way, card: Card) -> str:
     """What the gate at export found: the score that falls most, in points."""
-    told = card.parity.get(way.precision)
+    is_exact = way.precision == "fp32" and card.preprocess.decode == "exact"
+    told = card.parity.get("decode" if way.precision == "fp32" else way.precision)
     scores = told.get("scores", []) if isinstance(told, dict) else []
-    if way.precision == "fp32" or not scores:
-        return "the checkpoint's"
+    if is_exact or not scores:
+        return "the checkpoint's" if is_exact else "not measured"
     worst = min(scores, key=lambda score: score["difference"]["value"])
     low, high = (100 * worst["difference"][end] for end in ("low", "high"))
     return f"{worst['name']} {100 * worst['difference']['value']:+.1f} [{low:+.1f}, {high:+.1f}] points"
