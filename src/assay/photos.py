@@ -25,13 +25,25 @@ class Photo:
     """A photo that is no file of its own.
 
     ``name`` is what its Prediction is called (``photos.zip/a/b.jpg``, ``walk.mp4#120``). ``read`` gives the bytes of a
-    picture file, or (H, W, 3) uint8; it is called once, perhaps in another thread, and raises ImageError where there
-    is nothing to give. ``facts`` are told beside the answer (the second of a frame).
+    picture file, or (H, W, 3) uint8; it may be called again, perhaps in another thread, and raises ImageError where
+    there is nothing to give. ``facts`` are told beside the answer (the second of a frame).
     """
 
     name: str
     read: Callable[[], bytes | NDArray[np.uint8]]
     facts: Facts = ()
+
+
+def once(read: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Keeps what was read: for what cannot be read twice, or costs much."""
+    held: list[bytes] = []
+
+    def reading() -> bytes:
+        if not held:
+            held.append(read())
+        return held[0]
+
+    return reading
 
 
 Source = str | Path | Photo

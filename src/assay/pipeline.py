@@ -162,11 +162,12 @@ def walk_in_lanes(
     computes on the calling thread; a single photo is answered by the engine of ``corridor``, on all cores.
     """
     first = list(islice(sources, batch * lanes))
-    if len(first) <= 1 or lanes == 1:
-        yield from walk(corridor, chain(first, sources), batch, lanes)
+    count, sources = len(first), chain(first, sources)
+    del first  # frames of a video are large
+    if count <= 1 or lanes == 1:
+        yield from walk(corridor, sources, batch, lanes)
         return
-    size = min(batch, -(-len(first) // lanes))  # a short list is shared out
-    chunks = _chunks(chain(first, sources), size)
+    chunks = _chunks(sources, min(batch, -(-count // lanes)))  # a short list is shared out
     lane = replace(corridor, engine=alone(lanes))
     pool = ThreadPoolExecutor(lanes, thread_name_prefix="assay-lane")
     waiting: deque[Future[list[Prediction]]] = deque()

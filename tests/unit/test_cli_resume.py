@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from assay.cli.outputs import ledger
-from assay.errors import ModelError
+from assay.errors import AssayError, ModelError
 
 FILES = {"--jsonl": "a.jsonl", "--csv": "a.csv", "--parquet": "a.parquet"}
 
@@ -126,9 +126,24 @@ def test_what_lies_there_is_not_lost_without_a_word(cli, tiny_bundle, many, tmp_
     assert again.code == 2
     assert "a.jsonl is there already" in again.err
     assert "--overwrite" in again.err
-    nothing_left = cli(*words(tiny_bundle, many, folder, "--resume"))
-    assert (nothing_left.code, nothing_left.err) == (0, "nothing is left to do: the files are complete\n")
+    complete = cli(*words(tiny_bundle, many, folder, "--resume"))
+    assert complete.code == 2
+    assert "a.jsonl is there already, and no unfinished run lies beside it" in complete.err
     assert cli(*words(tiny_bundle, many, folder, "--overwrite")).code == 1
+    assert contents(folder) == unbroken
+
+
+def test_stopped_while_the_files_get_their_names(cli, tiny_bundle, many, tmp_path, unbroken, monkeypatch):
+    from assay.cli.outputs.tables import AnswerTable
+
+    folder = tmp_path / "broken"
+    with monkeypatch.context() as patched:
+        patched.setattr(AnswerTable, "finish", lambda self: (_ for _ in ()).throw(AssayError("no room")))
+        assert cli(*words(tiny_bundle, many, folder)).code == 1
+    assert (folder / "a.jsonl").exists()
+    assert not (folder / "a.csv").exists()
+    done = cli(*words(tiny_bundle, many, folder, "--resume"))
+    assert (done.code, done.err) == (0, "all 120 pictures were answered; the files have their names now\n")
     assert contents(folder) == unbroken
 
 

@@ -97,6 +97,20 @@ def test_a_cut_off_tar_gives_what_came_before(tmp_path):
         last.read()
 
 
+@pytest.mark.parametrize("cut", ["damaged header", "at a boundary"])
+def test_a_damaged_header_is_no_end(tmp_path, cut):
+    path = make_tar(tmp_path / "a.tar", {f"{i}.png": os.urandom(1000) for i in range(5)}, "w")
+    data = bytearray(path.read_bytes())
+    second = 512 + 1024
+    if cut == "damaged header":
+        data[second + 100 : second + 160] = b"x" * 60
+    path.write_bytes(data if cut == "damaged header" else data[: 2 * second])
+    *whole, last = walk_tar(path)
+    assert len(whole) == (1 if cut == "damaged header" else 2)
+    with pytest.raises(ImageError, match="is damaged or cut off from here on"):
+        last.read()
+
+
 def test_damaged_and_encrypted_members_of_a_zip(tmp_path, picture):
     path = make_zip(tmp_path / "a.zip", {"1.png": picture, "2.png": picture})
     data = bytearray(path.read_bytes())
@@ -136,13 +150,28 @@ def test_they_are_answered_like_files(cli, tiny_bundle, photos, tmp_path):
     assert (out / "photos.zip" / "circle" / "0.png.jpg").is_file()
 
 
+def test_names_of_rows_and_files_never_lead_out_of_the_folder(cli, tiny_bundle, photos, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = (photos / "circle" / "0.png").read_bytes()
+    place = tmp_path / "deep" / "t.parquet"
+    place.parent.mkdir()
+    pq.write_table(pa.table({"image": [data, data], "id": ["../../../away.jpg", "/tmp/away.jpg"]}), place)
+    out = tmp_path / "deep" / "copies"
+    done = cli("predict", tiny_bundle, place, "--key", "id", "--out", out, "--quiet")
+    assert done.code == 0
+    assert not list(tmp_path.glob("*.jpg")) + list(place.parent.glob("*.jpg"))
+    assert [path.name for path in out.rglob("*.jpg")] == ["away.jpg"] * 2
+
+
 def test_a_picture_or_an_archive_on_standard_input(tmp_path, picture):
     class Piped(io.BufferedReader):
         def __init__(self, data):
             super().__init__(io.BytesIO(data))
 
     (photo,) = pictures("-", stdin=Piped(picture))
-    assert (photo.name, photo.read()) == ("stdin", picture)
+    assert (photo.name, photo.read(), photo.read()) == ("stdin", picture, picture)
     packed = make_tar(tmp_path / "a.tar", {"1.png": picture}, "w").read_bytes()
     (photo,) = pictures("-", stdin=Piped(packed))
     assert (photo.name, photo.read()) == ("stdin/1.png", picture)

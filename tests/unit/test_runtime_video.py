@@ -72,6 +72,12 @@ def test_every_nth(walk):
     assert np.abs(photos[2].read().astype(int) - frame(12)).mean() < 6
 
 
+def test_the_name_of_a_video_is_no_complaint(walk, tmp_path):
+    named = tmp_path / "corrupt, truncated: invalid data.mp4"
+    ffmpeg_run("-i", walk, "-c", "copy", "-metadata", "title=partial file ended prematurely", f"file:{named}")
+    assert len(list(Video(str(named)))) == 20
+
+
 def test_frames_are_upright(walk, tmp_path):
     turned = tmp_path / "turned.mp4"
     ffmpeg_run("-i", walk, "-c", "copy", "-metadata:s:v:0", "rotate=90", turned)
@@ -207,6 +213,7 @@ def test_wrong_uses_of_video_options(cli, tiny_bundle, scene_bundle, photos, wal
     for words, told in (
         ((tiny_bundle, walk, "--track"), "--track is for networks that find things"),
         ((scene_bundle, photos, "--video", tmp_path / "x.mp4"), "--video is for the frames of one video"),
+        ((scene_bundle, walk, "--track", "--csv", tmp_path / "x.csv", "--resume"), "leave --resume out"),
         ((scene_bundle, walk, "--every", "0"), "--every needs at least 1"),
         ((scene_bundle, walk, "--video", walk), "is there already"),
     ):

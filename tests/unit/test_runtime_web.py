@@ -104,7 +104,10 @@ def test_credentials_are_not_shown():
     assert shown("https://user:word@host:8443/a.png?token=1#x") == "https://host:8443/a.png"
 
 
-@pytest.mark.parametrize("address", ["http://", "http://host:port/x.png", "http://ho st/x.png"])
+@pytest.mark.parametrize(
+    "address", ["http://", "http://host:port/x.png", "http://ho st/x.png", "http://user:word@host/x.png"]
+)
 def test_no_address(address):
-    with pytest.raises(ConfigError, match="this is no valid address"):
+    with pytest.raises(ConfigError, match="this is no valid address") as told:
         photo_of(address)
+    assert "word" not in told.value.got

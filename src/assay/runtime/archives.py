@@ -7,13 +7,15 @@ believed: no more than the limit of one picture is read of a member.
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from tarfile import HeaderError
+from typing import BinaryIO, Self
 
 from assay.data.names import is_hidden, is_picture, natural_key
 from assay.errors import ConfigError, ImageError
@@ -24,6 +26,7 @@ _FIX = "copy the archive again from its source"
 _FAULTS = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     tarfile.TarError,
     NotImplementedError,
     RuntimeError,
@@ -62,7 +65,10 @@ def walk_zip(path: str | Path) -> Iterator[Photo]:
     # not closed here: members are read later, by threads; it goes with the last of its photos
     members = [one for one in archive.infolist() if not one.is_dir() and _is_wanted(one.filename)]
     _require_some(path, len(members), len(archive.infolist()))
-    members.sort(key=lambda one: natural_key(one.filename))
+    try:
+        members.sort(key=lambda one: natural_key(one.filename))
+    except ValueError:  # a name of thousands of digits
+        members.sort(key=lambda one: one.filename)
     for member in members:
         yield Photo(_name(path, member.filename), partial(_read_zip, archive, path, member))
 
@@ -93,7 +99,7 @@ def walk_tar(path: str | Path, stream: BinaryIO | None = None) -> Iterator[Photo
     ConfigError : it cannot be opened, or holds no picture.
     """
     try:
-        archive = tarfile.open(None if stream else path, "r|*", stream)  # noqa: SIM115 - closed below
+        archive = tarfile.open(None if stream else path, "r|*", stream, tarinfo=_Header)  # noqa: SIM115
     except _FAULTS as error:
         raise ConfigError(f"{path} cannot be opened", got=str(error)[:200], fix=_FIX) from error
     seen = found = 0
@@ -102,6 +108,10 @@ def walk_tar(path: str | Path, stream: BinaryIO | None = None) -> Iterator[Photo
             try:
                 member = archive.next()
                 if member is None:
+                    fault = getattr(archive, _FAULT, None)
+                    if fault is not None and not isinstance(fault, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
+                        yield _cut_off(path, fault)
+                        return
                     break
                 archive.members.clear()  # type: ignore[attr-defined]  # else every member is remembered
                 seen += 1
@@ -112,6 +122,22 @@ def walk_tar(path: str | Path, stream: BinaryIO | None = None) -> Iterator[Photo
                 yield _cut_off(path, error)
                 return
     _require_some(path, found, seen)
+
+
+_FAULT = "assay_fault"
+
+
+class _Header(tarfile.TarInfo):
+    """Remembers why the last header could not be read: the library takes a damaged one for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        """As the library's."""
+        try:
+            return super().fromtarfile(tarfile)
+        except HeaderError as error:
+            setattr(tarfile, _FAULT, error)
+            raise
 
 
 def _tar_photo(archive: tarfile.TarFile, path: str | Path, member: tarfile.TarInfo) -> Photo:

@@ -138,6 +138,7 @@ def measure(
                 graph_of(bundle, precision), threads=1, precision=precision, callers=lanes
             )
             check_golden(bundle.member(GOLDEN), engine, card)
+            engine.scene(x)  # a batch that does not fit is told here
             opened[name, precision] = engine
         except AssayError as error:
             faults[name, precision] = error.what + (f": {error.got}" if error.got else "")
@@ -192,7 +193,7 @@ def _place(bundle: Bundle, engine: str, precision: str, lanes: int, batch: int) 
 
 def _versions() -> list[str]:
     found = []
-    for name in ENGINES:
+    for name in (*ENGINES, "onnxruntime-gpu"):
         with contextlib.suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
     return found

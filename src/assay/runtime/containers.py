@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 
 from assay.errors import ConfigError, ImageError
 from assay.image import DEFAULT_LIMITS
-from assay.photos import Photo
+from assay.photos import Photo, once
 from assay.runtime.archives import is_tar, is_zip, walk_tar, walk_zip
 from assay.runtime.sources import Container, Pictures
 from assay.runtime.web import is_address, photo_of
 
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM")
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"\0\0\0\x0cjP")
 _TAR_MARK, _TAR_AT = b"ustar", 257
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 _STDIN = "stdin"
@@ -55,7 +55,7 @@ class Containers:
         if not self.network:
             raise ConfigError(
                 "nothing is fetched from the network unless it is allowed",
-                got=name.split("?", maxsplit=1)[0][:200],
+                got=name.split("?", maxsplit=1)[0].rpartition("@")[2][:200],
                 fix="add --allow-network",
             )
         photo = photo_of(name)
@@ -65,9 +65,12 @@ class Containers:
         """The picture or the TAR archive in a stream; None where neither is in it, and nothing was taken from it."""
         peek: Callable[[int], bytes] | None = getattr(stream, "peek", None)
         head = peek(512) if peek is not None else b""
-        if head.startswith(_PICTURES):
-            return iter([Photo(_STDIN, partial(_whole, stream))])
-        if head.startswith(_PACKED) or head[_TAR_AT : _TAR_AT + len(_TAR_MARK)] == _TAR_MARK:
+        is_text = b"\0" not in head  # a list may begin with BMW/1.jpg
+        if not is_text and (head.startswith(_PICTURES) or head[4:8] == b"ftyp"):
+            return iter([Photo(_STDIN, once(partial(_whole, stream)))])
+        if (not is_text and head.startswith(_PACKED)) or head[
+            _TAR_AT : _TAR_AT + len(_TAR_MARK)
+        ] == _TAR_MARK:
             return walk_tar(_STDIN, stream)
         return None
 

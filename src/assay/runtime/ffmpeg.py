@@ -96,7 +96,8 @@ class Child:
     def finish(self) -> tuple[int, str]:
         """Wait for its end: (exit code, last words)."""
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(OSError):  # it went away: its exit code tells
+                self._process.stdin.close()
         code = self._process.wait()
         return code, self.words()
 

@@ -100,7 +100,7 @@ def open_engine(
     if precision != ANY:
         require_precision_of(bundle, precision)
     if engine == AUTO or precision == ANY:
-        engine, precision = chosen(bundle, engine, precision, lanes=threads, measure=measure)
+        engine, precision = chosen(bundle, engine, precision, measure=measure)
     opened: Engine = ENGINES.load(engine)(graph_of(bundle, precision), threads=threads, precision=precision)
     return opened
 

@@ -98,7 +98,7 @@ class Video:
     def _arguments(self) -> list[str]:
         picked = f"select='not(mod(n,{self.step}))'," if self.step > 1 else ""
         source = self._camera() if CAMERA.fullmatch(self.path) else ["-threads", "1", *opened(self.path)]
-        shown = ["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", f"{picked}showinfo=checksum=0"]
+        shown = ["-map", "0:V:0", "-an", "-sn", "-dn", "-vf", f"{picked}showinfo=checksum=0"]
         # passthrough: every frame once, none made up to fill a constant rate
         return [
             *source,
@@ -192,7 +192,9 @@ class _Log:
             for line in lines:
                 if found := _TIME.search(line):
                     self._known[int(found[1])] = float(found[2])
-                elif _COMPLAINT.search(line):
+                elif line.startswith("[") and _COMPLAINT.search(
+                    line.partition("]")[2]
+                ):  # not names and titles
                     self.complaint = line.strip()[:200]
 
 

@@ -85,7 +85,7 @@ class VideoFile:
         ]
         even = "pad=ceil(iw/2)*2:ceil(ih/2)*2"  # H.264 has no odd sizes
         coded = ["-an", "-vf", even, "-c:v", name, *options, "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
-        return ["-v", "error", "-y", *raw, "-i", "pipe:0", *coded, str(self._part)]
+        return ["-v", "error", "-y", *raw, "-i", "pipe:0", *coded, f"file:{self._part}"]
 
     def _fault(self) -> AssayError:
         words = "" if self._child is None else self._child.words()

@@ -18,7 +18,7 @@ from typing import Any
 import assay
 from assay.errors import ConfigError, ImageError
 from assay.image import DEFAULT_LIMITS
-from assay.photos import Photo
+from assay.photos import Photo, once
 
 ADDRESS = re.compile(r"https?://", re.I)
 
@@ -42,16 +42,21 @@ def photo_of(address: str) -> Photo:
     """
     try:
         parts = urllib.parse.urlsplit(address)
-        is_valid = bool(parts.hostname) and parts.port != 0 and not any(c in address for c in "\r\n\t ")
+        is_valid = (
+            bool(parts.hostname)
+            and parts.username is None
+            and parts.port != 0
+            and not any(c in address for c in "\r\n\t ")
+        )
     except ValueError:
         is_valid = False
     if not is_valid:
         raise ConfigError(
             "this is no valid address",
-            got=repr(address.split("?", maxsplit=1)[0])[:200],
+            got="a user name in it" if "@" in address else repr(address.split("?", maxsplit=1)[0])[:200],
             fix="e.g. https://example.org/photo.jpg",
         )
-    return Photo(shown(address), partial(_fetch, address))
+    return Photo(shown(address), once(partial(_fetch, address)))
 
 
 def shown(address: str) -> str:
@@ -90,7 +95,7 @@ def _get(address: str, name: str, until: float) -> bytes:
     request = urllib.request.Request(address, headers={"User-Agent": f"assay/{assay.__version__}"})
     with _opener().open(request, timeout=_TIMEOUT_S) as answer:
         data = bytearray()
-        while block := answer.read(_BLOCK):
+        while block := answer.read1(_BLOCK):
             data += block
             if len(data) > DEFAULT_LIMITS.max_bytes:
                 raise ImageError(

@@ -182,8 +182,11 @@ def _walk(args: argparse.Namespace, predictor: Any, pictures: Pictures) -> int:
         resume=args.resume,
         overwrite=args.overwrite,
     )
-    if ledger.is_complete:
-        print("nothing is left to do: the files are complete", file=sys.stderr)
+    if ledger.is_whole:
+        with ledger:
+            print(
+                f"all {ledger.done:,} pictures were answered; the files have their names now", file=sys.stderr
+            )
         return 0
     with contextlib.ExitStack() as stack:
         writers = [
@@ -237,7 +240,9 @@ def _about(args: argparse.Namespace, predictor: Any) -> dict[str, Any]:
     options = ("abstain", "least_score", "top", "track", "every", "column", "key", "exact_decode")
     return {
         "bundle": getattr(predictor, "digest", "") or str(args.bundle),
-        "precision": getattr(engine, "precision", "fp32"),
+        "engine": getattr(engine, "name", args.engine),
+        "precision": getattr(engine, "precision", args.precision),
+        "workers": args.workers,
         "pictures": args.pictures,
         **{name: getattr(args, name) for name in options},
     }
@@ -306,6 +311,12 @@ def _check(args: argparse.Namespace) -> None:
             "--resume goes on with files",
             got="none was asked for",
             fix="add --jsonl, --csv, --parquet or --coco",
+        )
+    if args.resume and (args.track or any(name.startswith("camera:") for name in args.pictures)):
+        raise ConfigError(
+            "things are followed, and cameras looked through, from the start",
+            got="--resume",
+            fix="leave --resume out; --overwrite begins anew",
         )
     if args.resume and args.overwrite:
         raise ConfigError("--resume goes on with files, --overwrite forgets them", fix="choose one")

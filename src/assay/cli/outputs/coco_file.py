@@ -38,6 +38,11 @@ class CocoFile:
         self._folder = Path(os.path.realpath(Path(path).parent))
         self._counts = {"images": 0, "annotations": 0}
 
+    @property
+    def has_part(self) -> bool:
+        """As ``ledger.Output``."""
+        return self._things.part.exists()
+
     def open(self, at: Mapping[str, int] | None) -> None:
         """As ``ledger.Output``."""
         self._things.open(None if at is None else at["bytes"])

@@ -20,6 +20,11 @@ class JsonLines:
         self._file, self._top = PartFile(path), top
         self.path = self._file.path
 
+    @property
+    def has_part(self) -> bool:
+        """As ``ledger.Output``."""
+        return self._file.part.exists()
+
     def open(self, at: Mapping[str, int] | None) -> None:
         """As ``ledger.Output``."""
         self._file.open(None if at is None else at["bytes"])

@@ -32,6 +32,11 @@ class Output(Protocol):
     path: Path
     """Its final name."""
 
+    @property
+    def has_part(self) -> bool:
+        """Whether something lies there that has not got its final name."""
+        ...
+
     def open(self, at: Mapping[str, int] | None) -> None:
         """Begin anew, or go on from where ``position`` said it was."""
         ...
@@ -71,7 +76,7 @@ class Ledger:
     Attributes
     ----------
     done : pictures that were answered before, to be skipped.
-    is_complete : ``resume`` was asked for, and there is nothing left to do.
+    is_whole : all pictures are answered; only the files had not got their names.
 
     Raises
     ------
@@ -94,12 +99,13 @@ class Ledger:
         if len({os.path.realpath(o.path) for o in outputs}) < len(outputs):
             raise ConfigError("two kinds of output have one name", got=", ".join(self._about["files"]))
         self._book = _book_of(outputs[0].path) if outputs else Path()
-        self.done, self.is_complete, self._last = 0, False, ""
+        self.done, self.is_whole, self._last = 0, False, ""
         self._before: dict[str, Any] | None = None
         if outputs:
             self._look(resume=resume, overwrite=overwrite)
         self._written, self._noted_at = self.done, time.monotonic()
         self._lines: Any = None
+        self._newest = self._last
 
     def _look(self, *, resume: bool, overwrite: bool) -> None:
         there = [str(o.path) for o in self._outputs if o.path.exists()]
@@ -108,8 +114,12 @@ class Ledger:
             self._require_same()
             self._before = unfinished
             self.done, self._last = unfinished["done"], unfinished["last"]
-        elif resume and len(there) == len(self._outputs):
-            self.is_complete = True
+            self.is_whole = bool(unfinished.get("whole"))
+        elif resume and there and not unfinished:
+            raise ConfigError(
+                f"{there[0]} is there already, and no unfinished run lies beside it",
+                fix="it is complete as it is; replace it with --overwrite, or choose another name",
+            )
         elif not overwrite and unfinished:
             raise ConfigError(
                 f"an unfinished run lies beside {self._outputs[0].path}",
@@ -157,7 +167,10 @@ class Ledger:
         return sources
 
     def __enter__(self) -> Self:
-        if not self._outputs or self.is_complete:
+        if not self._outputs:
+            return self
+        if self.is_whole:
+            self._finish_rest()
             return self
         positions = self._before["at"] if self._before else [None] * len(self._outputs)
         opened = []
@@ -199,13 +212,14 @@ class Ledger:
             return
         for output in self._outputs:
             output.write(prediction)
+        self._newest = prediction.path
         self._written += 1
         if self._written % self._batch == 0 and time.monotonic() - self._noted_at >= _EVERY_S:
             self._keep(prediction.path)
 
-    def _keep(self, last: str) -> None:
+    def _keep(self, last: str, *, whole: bool = False) -> None:
         at = [output.position() for output in self._outputs]
-        self._note({"done": self._written, "last": last, "at": at})
+        self._note({"done": self._written, "last": last, "at": at} | ({"whole": True} if whole else {}))
         self.done, self._noted_at = self._written, time.monotonic()
 
     def _note(self, line: Mapping[str, Any]) -> None:
@@ -224,9 +238,21 @@ class Ledger:
         if kind is not None:
             self._leave(self._outputs)
             return
-        for output in self._outputs:
-            output.finish()
-        self._lines.close()
+        try:
+            self._keep(self._newest, whole=True)
+            for output in self._outputs:
+                output.finish()
+        finally:
+            self._lines.close()
+        self._book.unlink(missing_ok=True)
+
+    def _finish_rest(self) -> None:
+        """Give their names to the files that have none yet: the earlier run was stopped while it did so."""
+        assert self._before is not None
+        for output, at in zip(self._outputs, self._before["at"], strict=True):
+            if output.has_part:
+                output.open(at)
+                output.finish()
         self._book.unlink(missing_ok=True)
 
     @property

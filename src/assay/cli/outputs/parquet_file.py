@@ -50,6 +50,11 @@ class ParquetFile:
         self._schema = _schema(card).with_metadata({"assay": json.dumps(about)})
         self._rows: list[dict[str, Any]] = []
 
+    @property
+    def has_part(self) -> bool:
+        """As ``ledger.Output``."""
+        return self._file.part.exists()
+
     def open(self, at: Mapping[str, int] | None) -> None:
         """As ``ledger.Output``."""
         self._file.open(None if at is None else at["bytes"])
@@ -127,8 +132,8 @@ def _schema(card: Card) -> pa.Schema:
 
 def _row(prediction: Prediction, heads: tuple[str, ...]) -> dict[str, Any]:
     facts = prediction.facts
-    row: dict[str, Any] = {"path": prediction.path.encode("utf-8", "backslashreplace").decode()}
-    row |= {"error": prediction.error, "frame": facts.get("frame"), "time_s": facts.get("time_s")}
+    row: dict[str, Any] = {"path": _text(prediction.path)}
+    row |= {"error": _text(prediction.error), "frame": facts.get("frame"), "time_s": facts.get("time_s")}
     if prediction.error is not None:
         return row
     row["height"], row["width"] = prediction.size_hw
@@ -143,6 +148,11 @@ def _row(prediction: Prediction, heads: tuple[str, ...]) -> dict[str, Any]:
         names = prediction.pixel_classes
         row["pixels"] = [{"label": names[i], "share": share} for i, share in pixel_shares(prediction)]
     return row
+
+
+def _text(told: str | None) -> str | None:
+    """Names that are no valid Unicode escaped."""
+    return None if told is None else told.encode("utf-8", "backslashreplace").decode()
 
 
 def _things(prediction: Prediction) -> list[dict[str, Any]]:

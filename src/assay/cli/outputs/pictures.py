@@ -58,9 +58,9 @@ class AnnotatedPictures:
 
     def write(self, prediction: Prediction) -> None:
         """Write one copy; a picture that could not be read has none."""
+        target = self.target(prediction.path)  # also for a broken one: names are dealt as when going on
         if prediction.error is not None:
             return
-        target = self.target(prediction.path)
         if target.exists() and not _is_copy(target):
             raise ConfigError(f"--out would overwrite {target}", fix="choose another folder")
         write_file(target, encode_image(np.asarray(prediction.plot()), "JPEG", comment=_MARK))
@@ -69,7 +69,8 @@ class AnnotatedPictures:
         """A name of its own for every picture: 1.jpg, 1.png.jpg, 1-2.jpg."""
         place = Path(source)
         roots = [root for root in (*self._roots, *self._containers) if place.is_relative_to(root)]
-        name = place.relative_to(roots[0] if roots else place.parent)
+        inside = [name for name in (place.relative_to(root) for root in roots) if ".." not in name.parts]
+        name = inside[0] if inside else Path(place.name)  # nothing is ever written beside the folder
         if name.suffix.lower() not in (".jpg", ".jpeg"):
             name = name.with_name(name.name + ".jpg")
         free, i = name, 1
@@ -113,5 +114,6 @@ class AnnotatedVideo:
         except ImageError:
             return
         # what is drawn below a picture differs in height from frame to frame, unless it is a class alone
-        drawn = prediction.plot(frame) if prediction.boxes is None else draw_answer(frame, prediction)
+        is_class = prediction.boxes is None and prediction.pixels is None and prediction.tags is None
+        drawn = prediction.plot(frame) if is_class else draw_answer(frame, prediction)
         self._file.write(np.asarray(drawn))

@@ -30,6 +30,11 @@ class _Csv:
         """The names of the columns."""
         raise NotImplementedError
 
+    @property
+    def has_part(self) -> bool:
+        """As ``ledger.Output``."""
+        return self._file.part.exists()
+
     def open(self, at: Mapping[str, int] | None) -> None:
         """As ``ledger.Output``."""
         self._file.open(None if at is None else at["bytes"])

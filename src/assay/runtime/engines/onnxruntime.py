@@ -31,6 +31,12 @@ class OnnxRuntimeEngine(Engine):
             )
         careful = self.precision == "int8" and not has_vnni()
         self._session = _open_session(graph, self.threads, self.providers, careful=careful)
+        if self.providers[0] not in self._session.get_providers():
+            raise ConfigError(
+                f"the engine {self.name} cannot be used here",
+                got=f"{self.providers[0]} did not start: its libraries are missing",
+                fix="install CUDA and cuDNN, or choose --engine onnxruntime",
+            )
         return _shapes(self._session.get_inputs()), _shapes(self._session.get_outputs())
 
     def _infer(self, names: Sequence[str], images: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -82,7 +82,7 @@ class OpenVinoEngine(Engine):
 
     def _has_batches(self) -> bool:
         """Whether a short batch can be filled up without compiling anything."""
-        return any(size >= _SIZES[0] for size in self._compiled)
+        return any(size >= _SIZES[0] for size in tuple(self._compiled))
 
     def _part(self, names: Sequence[str], images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         n = len(images)
