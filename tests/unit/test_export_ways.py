@@ -251,6 +251,16 @@ def test_the_judge_takes_pictures_from_all_over_the_part(home, monkeypatch):
     assert set(judge.before.targets.tolist()) == {0, 1, 2}
 
 
+def test_answers_are_held_back_in_fp32_alone(report):
+    from assay.decide.abstention import Abstention
+
+    with pytest.raises(ConfigError, match="holds no thresholds"):
+        assay.load(report.path).predict([], abstain=True)
+    held = replace(assay.load(report.path, precision="int8"), abstention=object.__new__(Abstention))
+    with pytest.raises(ConfigError, match="what is held back was promised for answers in fp32"):
+        held.predict([], abstain=True)
+
+
 def test_words_of_a_gate():
     score = Score("accuracy", 0.9, 0.88, Estimate(-0.02, -0.05, 0.01))
     gate = Gate("bf16", 100, "validation part", (score,), 1.0)

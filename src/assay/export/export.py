@@ -152,7 +152,16 @@ def export(
     data, digest = _pack(job.model, ways.card, members, engine)
     write_file(out, data)
     seconds = time.monotonic() - begun
-    return ExportReport(out, len(data), digest, parity, ways.card, seconds, job.notes, ways.gates)
+    notes = (*job.notes, *_of_promise(card, ways.card))
+    return ExportReport(out, len(data), digest, parity, ways.card, seconds, notes, ways.gates)
+
+
+def _of_promise(before: Card, after: Card) -> list[str]:
+    """What to know where answers are held back by thresholds, and pictures are now decoded in another way."""
+    if "abstention" not in after.thresholds or before.preprocess.decode == after.preprocess.decode:
+        return []
+    told = "what is held back was promised on pictures that were decoded whole"
+    return [f"{told}; --decode exact keeps the promise to the letter"]
 
 
 @dataclass(frozen=True)

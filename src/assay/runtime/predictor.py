@@ -164,4 +164,10 @@ class BundlePredictor:
                 f"{self.path or self.name} holds no thresholds, so it cannot abstain",
                 fix="run `assay calibrate` on the run folder, then `assay export` again",
             )
+        if (precision := getattr(self.engine, "precision", "fp32")) != "fp32":
+            raise ConfigError(
+                "what is held back was promised for answers in fp32",
+                got=f"precision {precision}",
+                fix="choose --precision fp32, or leave --abstain out",
+            )
         return self.abstention
