@@ -143,7 +143,7 @@ def test_stopped_while_the_files_get_their_names(cli, tiny_bundle, many, tmp_pat
     assert (folder / "a.jsonl").exists()
     assert not (folder / "a.csv").exists()
     done = cli(*words(tiny_bundle, many, folder, "--resume"))
-    assert (done.code, done.err) == (0, "all 120 pictures were answered; the files have their names now\n")
+    assert (done.code, done.err) == (1, "all 120 pictures were answered; the files have their names now\n")
     assert contents(folder) == unbroken
 
 

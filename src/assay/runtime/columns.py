@@ -39,7 +39,7 @@ class ColumnFile:
         ConfigError : the file cannot be read, has no column of bytes or several, or none of the name that was given.
         """
         try:
-            with pa.OSFile(self.path) as file:
+            with pa.memory_map(self.path) as file:
                 yield from self._rows(file)
         except (pa.ArrowException, OSError) as error:
             raise ConfigError(
@@ -99,13 +99,27 @@ def _open(file: Any, path: str) -> tuple[pa.Schema, Any]:
     if path.lower().endswith(".parquet"):
         table = pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
         return table.schema_arrow, partial(_parquet_batches, table)
+    schema = _arrow_reader(file).schema
+    return schema, partial(_arrow_batches, file, schema)
+
+
+def _arrow_reader(file: Any, options: pa.ipc.IpcReadOptions | None = None) -> Any:
+    file.seek(0)
     try:
-        reader = pa.ipc.open_file(file)
-        batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+        return pa.ipc.open_file(file, options=options)
     except pa.ArrowInvalid:  # the other form, without an index at its end
         file.seek(0)
-        reader = batches = pa.ipc.open_stream(file)
-    return reader.schema, lambda columns: (batch.select(columns) for batch in batches)
+        return pa.ipc.open_stream(file, options=options)
+
+
+def _arrow_batches(file: Any, schema: pa.Schema, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The file's own batches, a few rows of them at a time; other columns are never read."""
+    wanted = sorted({schema.get_field_index(name) for name in columns})
+    reader = _arrow_reader(file, pa.ipc.IpcReadOptions(included_fields=wanted))
+    indexed = hasattr(reader, "num_record_batches")
+    for whole in (reader.get_batch(i) for i in range(reader.num_record_batches)) if indexed else reader:
+        for at in range(0, whole.num_rows, _ROWS):
+            yield whole.slice(at, _ROWS)
 
 
 def _parquet_batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:

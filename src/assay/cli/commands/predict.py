@@ -187,7 +187,7 @@ def _walk(args: argparse.Namespace, predictor: Any, pictures: Pictures) -> int:
             print(
                 f"all {ledger.done:,} pictures were answered; the files have their names now", file=sys.stderr
             )
-        return 0
+        return 1 if ledger.failed else 0
     with contextlib.ExitStack() as stack:
         writers = [
             line_writer(args, predictor),
@@ -198,7 +198,7 @@ def _walk(args: argparse.Namespace, predictor: Any, pictures: Pictures) -> int:
         passed = copies.target if copies is not None else None
         sources = ledger.skip(iter(pictures), passed)
         answers = stack.enter_context(contextlib.closing(_answers(args, predictor, sources, batch)))
-        tally = _Tally(ledger.done)
+        tally, failed_before = _Tally(ledger.done), ledger.failed
         try:
             for prediction in _shown(answers, pictures, ledger.done):
                 for writer in writers:
@@ -209,7 +209,7 @@ def _walk(args: argparse.Namespace, predictor: Any, pictures: Pictures) -> int:
             raise KeyboardInterrupt(*_kept(ledger)) from None
         except AssayError as error:
             raise _with_kept(error, ledger) from error
-    return tally.tell(args)
+    return max(tally.tell(args), 1 if failed_before else 0)
 
 
 def _answers(

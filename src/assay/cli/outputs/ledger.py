@@ -76,6 +76,7 @@ class Ledger:
     Attributes
     ----------
     done : pictures that were answered before, to be skipped.
+    failed : pictures that could not be read, those of the earlier walk among them.
     is_whole : all pictures are answered; only the files had not got their names.
 
     Raises
@@ -99,7 +100,7 @@ class Ledger:
         if len({os.path.realpath(o.path) for o in outputs}) < len(outputs):
             raise ConfigError("two kinds of output have one name", got=", ".join(self._about["files"]))
         self._book = _book_of(outputs[0].path) if outputs else Path()
-        self.done, self.is_whole, self._last = 0, False, ""
+        self.done, self.failed, self.is_whole, self._last = 0, 0, False, ""
         self._before: dict[str, Any] | None = None
         if outputs:
             self._look(resume=resume, overwrite=overwrite)
@@ -114,6 +115,7 @@ class Ledger:
             self._require_same()
             self._before = unfinished
             self.done, self._last = unfinished["done"], unfinished["last"]
+            self.failed = int(unfinished.get("failed", 0))
             self.is_whole = bool(unfinished.get("whole"))
         elif resume and there and not unfinished:
             raise ConfigError(
@@ -213,13 +215,15 @@ class Ledger:
         for output in self._outputs:
             output.write(prediction)
         self._newest = prediction.path
+        self.failed += prediction.error is not None
         self._written += 1
         if self._written % self._batch == 0 and time.monotonic() - self._noted_at >= _EVERY_S:
             self._keep(prediction.path)
 
     def _keep(self, last: str, *, whole: bool = False) -> None:
         at = [output.position() for output in self._outputs]
-        self._note({"done": self._written, "last": last, "at": at} | ({"whole": True} if whole else {}))
+        line = {"done": self._written, "failed": self.failed, "last": last, "at": at}
+        self._note(line | ({"whole": True} if whole else {}))
         self.done, self._noted_at = self._written, time.monotonic()
 
     def _note(self, line: Mapping[str, Any]) -> None:
@@ -244,6 +248,7 @@ class Ledger:
                 output.finish()
         finally:
             self._lines.close()
+            _for_all(self._outputs, lambda output: output.close())
         self._book.unlink(missing_ok=True)
 
     def _finish_rest(self) -> None:

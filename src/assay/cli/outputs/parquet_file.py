@@ -98,6 +98,7 @@ class ParquetFile:
     def close(self) -> None:
         """As ``ledger.Output``."""
         self._file.close()
+        self._whole.close()
 
     def discard(self) -> None:
         """As ``ledger.Output``."""
