@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -54,3 +54,13 @@ class Steps:
         if done == total:
             for _ in self._steps:
                 pass
+
+
+def bars() -> Callable[[str, int, int], None]:
+    """Takes (what is done, done, in all): a bar for each thing that is done."""
+    found: dict[str, Steps] = {}
+
+    def tell(what: str, done: int, total: int) -> None:
+        found.setdefault(what, Steps(what))(done, total)
+
+    return tell

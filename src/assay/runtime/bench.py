@@ -24,7 +24,7 @@ import numpy as np
 from assay.bundle import load_bundle
 from assay.errors import AssayError, ImageError
 from assay.preprocess import Preprocess
-from assay.runtime.choose import AUTO, candidates
+from assay.runtime.choose import AUTO, candidates, engine_rate
 from assay.runtime.engines.engine import usable_cores
 from assay.runtime.load import load
 from assay.runtime.precisions import ANY
@@ -191,7 +191,7 @@ def _rounds(
             found = {"decode": _decode_rate(preprocess, sources, pool, cores, seconds)}
             for way, predictor in loaded.items():
                 alone = predictor.engine.alone(cores)
-                found["engine", way] = _engine_rate(alone, x, pool, cores, seconds)  # type: ignore[index]
+                found["engine", way] = engine_rate(alone, x, pool, cores, seconds)  # type: ignore[index]
                 found["whole", way] = _whole_rate(predictor, sources, batch, seconds)  # type: ignore[index]
             if not begun:
                 for name, rate in found.items():
@@ -217,20 +217,6 @@ def _decode_rate(
     begun = time.perf_counter()
     offsets = [i * len(sources) // cores for i in range(cores)]
     done = sum(pool.map(work, offsets, [begun + seconds] * cores))
-    return done / (time.perf_counter() - begun)
-
-
-def _engine_rate(engine: Any, x: Any, pool: ThreadPoolExecutor, cores: int, seconds: float) -> float:
-    def work(until: float) -> int:
-        done = 0
-        while True:
-            engine.scene(x)
-            done += len(x)
-            if time.perf_counter() >= until:
-                return done
-
-    begun = time.perf_counter()
-    done = sum(pool.map(work, [begun + seconds] * cores))
     return done / (time.perf_counter() - begun)
 
 

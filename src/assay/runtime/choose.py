@@ -148,7 +148,7 @@ def measure(
             list(pool.map(engine.scene, [x] * lanes))  # the first calls set things up
         for _ in range(_ROUNDS):
             for pair, engine in opened.items():
-                rates[pair].append(_rate(engine, x, pool, lanes, round_s))
+                rates[pair].append(engine_rate(engine, x, pool, lanes, round_s))
     return [
         Rate(*pair, round(float(np.median(rates[pair])), 2))
         if pair in rates
@@ -157,7 +157,7 @@ def measure(
     ]
 
 
-def _rate(engine: Engine, x: Any, pool: ThreadPoolExecutor, lanes: int, round_s: float) -> float:
+def engine_rate(engine: Engine, x: Any, pool: ThreadPoolExecutor, lanes: int, round_s: float) -> float:
     """Pictures a second of all lanes together, over at least ``round_s``."""
 
     def work(until: float) -> int:

@@ -56,6 +56,7 @@ def _run(args: argparse.Namespace) -> int:
     _check(args)
     from assay.bundle import load_bundle  # noqa: PLC0415
     from assay.cli.native import quiet_native  # noqa: PLC0415
+    from assay.cli.progress import bars  # noqa: PLC0415
     from assay.runtime.bench import bench  # noqa: PLC0415
 
     card = load_bundle(args.bundle).card
@@ -69,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
             rounds=args.rounds,
             round_s=args.seconds,
             batch=args.batch,
-            on_progress=_bars(),
+            on_progress=bars(),
         )
     if args.json:
         print(json.dumps({**found.to_dict(), "accuracy": card.parity}, ensure_ascii=False))
@@ -117,17 +118,6 @@ def draw_pictures(folder: Path) -> list[str]:
         Image.fromarray((soft + grain).clip(0, 255).astype(np.uint8)).save(path, quality=88)
         found.append(str(path))
     return found
-
-
-def _bars() -> Any:
-    from assay.cli.progress import Steps  # noqa: PLC0415
-
-    bars: dict[str, Steps] = {}
-
-    def tell(what: str, done: int, total: int) -> None:
-        bars.setdefault(what, Steps(what))(done, total)
-
-    return tell
 
 
 def _tell(found: Bench, card: Card) -> None:

@@ -13,8 +13,6 @@ from assay.cli.terminal import warn
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from assay.card import Card
     from assay.export.export import ExportReport
 
@@ -147,6 +145,7 @@ def _run_plain(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace, out: str) -> ExportReport:
+    from assay.cli.progress import bars  # noqa: PLC0415
     from assay.export.export import export  # noqa: PLC0415
     from assay.export.gate import MOST_LOSS  # noqa: PLC0415
     from assay.runtime.precisions import GOLDEN_TOLERANCE  # noqa: PLC0415
@@ -161,24 +160,12 @@ def _export(args: argparse.Namespace, out: str) -> ExportReport:
         decode=args.decode or "auto",
         precisions=_names(args.precision or ""),
         most_loss=MOST_LOSS if args.most_loss is None else args.most_loss,
-        on_progress=_bars(),
+        on_progress=bars(),
     )
 
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _bars() -> Callable[[str, int, int], None]:
-    """A bar for each thing that is measured."""
-    from assay.cli.progress import Steps  # noqa: PLC0415
-
-    bars: dict[str, Steps] = {}
-
-    def tell(what: str, done: int, total: int) -> None:
-        bars.setdefault(what, Steps(what))(done, total)
-
-    return tell
 
 
 def _tell(report: ExportReport) -> None:

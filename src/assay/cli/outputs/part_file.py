@@ -7,6 +7,7 @@ later run goes on; nothing half-written ever stands under the final name.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -105,3 +106,36 @@ class PartFile:
         if self._file is None:
             raise ValueError("a PartFile is opened before it is written")
         return self._file
+
+
+class OnePart:
+    """What every ``ledger.Output`` of a single growing file shares."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._file = PartFile(path)
+        self.path = self._file.path
+
+    @property
+    def has_part(self) -> bool:
+        """As ``ledger.Output``."""
+        return self._file.part.exists()
+
+    def open(self, at: Mapping[str, int] | None) -> None:
+        """As ``ledger.Output``."""
+        self._file.open(None if at is None else at["bytes"])
+
+    def position(self) -> dict[str, int]:
+        """As ``ledger.Output``."""
+        return {"bytes": self._file.flush()}
+
+    def finish(self) -> None:
+        """As ``ledger.Output``."""
+        self._file.finish()
+
+    def close(self) -> None:
+        """As ``ledger.Output``."""
+        self._file.close()
+
+    def discard(self) -> None:
+        """As ``ledger.Output``."""
+        self._file.discard()

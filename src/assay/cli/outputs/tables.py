@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from assay.answer_fields import pixel_shares
 from assay.answer_words import TAG, sentences
-from assay.cli.outputs.part_file import PartFile
+from assay.cli.outputs.part_file import OnePart, PartFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,45 +18,23 @@ if TYPE_CHECKING:
     from assay.types import Prediction
 
 
-class _Csv:
-    """What both tables share: rows in a file that can be gone on with."""
+class _Csv(OnePart, ABC):
+    """What both tables share: rows under the names of their columns."""
 
     def __init__(self, path: str | Path) -> None:
-        self._file = PartFile(path)
-        self.path = self._file.path
+        super().__init__(path)
         self._rows: Any = csv.writer(_Encoded(self._file), lineterminator="\n")
 
     @property
+    @abstractmethod
     def names(self) -> list[str]:
         """The names of the columns."""
-        raise NotImplementedError
-
-    @property
-    def has_part(self) -> bool:
-        """As ``ledger.Output``."""
-        return self._file.part.exists()
 
     def open(self, at: Mapping[str, int] | None) -> None:
         """As ``ledger.Output``."""
-        self._file.open(None if at is None else at["bytes"])
+        super().open(at)
         if at is None:
             self._rows.writerow(self.names)
-
-    def position(self) -> dict[str, int]:
-        """As ``ledger.Output``."""
-        return {"bytes": self._file.flush()}
-
-    def finish(self) -> None:
-        """As ``ledger.Output``."""
-        self._file.finish()
-
-    def close(self) -> None:
-        """As ``ledger.Output``."""
-        self._file.close()
-
-    def discard(self) -> None:
-        """As ``ledger.Output``."""
-        self._file.discard()
 
 
 class AnswerTable(_Csv):
