@@ -7,7 +7,6 @@ random, so nothing can be said of accuracy; what 8 bits and bf16 cost is measure
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +154,3 @@ def _shape_ends(model: Any, side: int) -> None:
             for n, value in zip(names, found, strict=True)
         ]
     )
-
-
-def networks(folder: Path) -> list[dict[str, Any]]:
-    """What ``benchmarks.peers.ultralytics_graphs`` wrote."""
-    found: list[dict[str, Any]] = json.loads((folder / "networks.json").read_text("utf-8"))
-    return found

@@ -59,7 +59,9 @@ def cut_masks(
             :, first_row : first_row + down.shape[1], first_column : first_column + across.shape[1]
         ]
         low = (weights @ inside.reshape(len(weights), -1)).reshape(inside.shape[1:])
-        crops.append(MaskCrop(top, left, (down @ low) @ across.T > 0))
+        crops.append(
+            MaskCrop(top, left, ((across @ low.T) @ down.T > 0).T)
+        )  # by columns, as run lengths want it
     return crops
 
 
