@@ -20,13 +20,13 @@ def commands(bundle: Path | None, photo: Path | None) -> dict[str, tuple[list[st
     """Name -> (command, aim)."""
     found = {
         "bare python": ([sys.executable, "-c", "pass"], "-"),
-        "python -c 'import assay'": ([sys.executable, "-c", "import assay"], "-"),
+        "python -c 'import assay'": ([sys.executable, "-c", "import assay"], "< 0.05"),
         "assay --help": ([ASSAY, "--help"], "< 0.1"),
         "assay train --help": ([ASSAY, "train", "--help"], "-"),
         "python -c 'import onnxruntime'": ([sys.executable, "-c", "import onnxruntime"], "-"),
     }
     if bundle and photo:
-        found["assay predict, one photo"] = ([ASSAY, "predict", str(bundle), str(photo)], "< 1.0")
+        found["assay predict, one photo"] = ([ASSAY, "predict", str(bundle), str(photo)], "< 0.6")
     return found
 
 

@@ -190,13 +190,17 @@ def sections() -> dict[str, list[str]]:
 def _of_series() -> dict[str, list[str]]:
     """The sections of benchmarks that have tables of their own."""
     from benchmarks import (  # noqa: PLC0415 - they use this file
+        answering_summary,
         cnn_rnn_summary,
         explanations,
         few_pictures,
+        install_size,
         overfit,
+        precisions,
         preprocessing,
         round_trips,
         scene_summary,
+        throughput_detection,
     )
 
     tables: dict[str, Callable[[list[Line]], list[str]]] = {
@@ -209,6 +213,10 @@ def _of_series() -> dict[str, list[str]]:
         "multitask": scene_summary.multitask_table,
         "round_trips": round_trips.table,
         "overfit": overfit.table,
+        "answering": answering_summary.tables,
+        "precisions": precisions.table,
+        "throughput_detection": throughput_detection.table,
+        "install_size": install_size.table,
     }
     read = {name: read_lines(RESULTS / f"{name}.jsonl") for name in tables}
     return {

@@ -5,6 +5,7 @@ the median of the later ones (what a long run tends to), and pictures a second o
 caches and validation. The pictures are 800 x 600 JPEGs made from noise, about 150 KB each, so anyone can repeat this.
 
     python -m benchmarks.throughput --rounds 3
+    python -m benchmarks.throughput --rounds 3 --model mobilenet_v3_small      depthwise convolutions
 """
 
 from __future__ import annotations
@@ -33,14 +34,17 @@ from benchmarks.machine import (
 from benchmarks.matmul_peak import measure, training_gflop
 
 TOOLS = {
-    # name -> (program, options beside network, size, batch, epochs); {model} as each tool calls it
+    # name -> (program, options beside network, size, batch, epochs)
     "assay": ("assay", ""),
     "assay, fp32": ("assay", "--precision fp32"),
     "ultralytics": ("ultralytics_classify", ""),
     "ultralytics, all threads, cached": ("ultralytics_classify", "--threads {cores} --cache"),
     "timm script": ("timm_script", ""),
     "timm script, channels_last, bf16": ("timm_script", "--channels-last --bf16"),
+    "torchvision script": ("timm_script", "--torchvision --optimiser sgd --lr 0.1 --no-trivial"),
 }
+TIMM_NAMES = {"mobilenet_v3_small": "mobilenetv3_small_100", "mobilenet_v3_large": "mobilenetv3_large_100"}
+"""As timm and Assay call a network that Ultralytics and torchvision know by the key."""
 CLASSES = 4
 VALIDATION = 8
 """Pictures a class: enough for every tool to validate, too few to matter."""
@@ -70,16 +74,9 @@ def make_pictures(out: Path, each: int, seed: int = 0) -> Path:
 def command_of(tool: str, args: argparse.Namespace, tree: Path, out: Path) -> list[str]:
     """The command line of one run."""
     program, options = TOOLS[tool]
-    shape = [
-        "--out",
-        str(out),
-        "--epochs",
-        str(args.epochs),
-        "--model",
-        args.model,
-        "--batch",
-        str(args.batch),
-    ]
+    is_theirs = program == "ultralytics_classify" or "--torchvision" in options
+    model = args.model if is_theirs else TIMM_NAMES.get(args.model, args.model)
+    shape = ["--out", str(out), "--epochs", str(args.epochs), "--model", model, "--batch", str(args.batch)]
     extra = options.format(cores=cores()).split()
     if program == "assay":
         front = [str(Path(sys.executable).with_name("assay")), "train", str(tree), "--no-progressive"]
@@ -178,7 +175,7 @@ def main() -> int:
     for tool in set(args.tools) - set(tools):
         print(f"{tool}: skipped, the peers are not installed: run benchmarks.peers.setup_peers")
     tree = make_pictures(args.runs / "pictures", args.pictures // CLASSES)
-    peak, cost = measure(0.5), training_gflop(args.model, args.size)
+    peak, cost = measure(0.5), training_gflop(TIMM_NAMES.get(args.model, args.model), args.size)
     print(f"peak {peak} GFLOP/s; {args.model} at {args.size} px costs {cost:.2f} GFLOP a training picture")
     failed = 0
     for number in range(args.rounds):

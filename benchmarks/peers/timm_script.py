@@ -1,4 +1,4 @@
-"""The training script that people write with timm, torchvision and a DataLoader; honest, and in no way held back.
+"""The training script that people write with timm or torchvision and a DataLoader; honest, and in no way held back.
 
 RandomResizedCrop, flip, TrivialAugment, AdamW with warm-up and cosine, label smoothing, two loading processes, best
 epoch by validation. Within ``--minutes`` the first epoch is timed, the number of epochs planned so that the cosine
@@ -22,6 +22,7 @@ from typing import Any
 
 import timm
 import torch
+import torchvision
 from PIL import Image
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
@@ -39,6 +40,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="budget, start-up counted")
     parser.add_argument("--epochs", type=int, help="instead of --minutes")
     parser.add_argument("--model", default="resnet18", help="a timm name")
+    parser.add_argument("--torchvision", action="store_true", help="--model is a name of torchvision's")
     parser.add_argument(
         "--model-option", action="append", default=[], metavar="KEY=VALUE", help="pad_type=same"
     )
@@ -91,7 +93,10 @@ def build_loaders(args: argparse.Namespace) -> tuple[DataLoader, DataLoader, T.C
 def build_model(args: argparse.Namespace, classes: int) -> nn.Module:
     """The network, with the trunk of a local weights file where one is given."""
     options = dict(pair.split("=", 1) for pair in args.model_option)
-    model = timm.create_model(args.model, num_classes=classes, **options)
+    if args.torchvision:
+        model = torchvision.models.get_model(args.model, weights=None, num_classes=classes)
+    else:
+        model = timm.create_model(args.model, num_classes=classes, **options)
     if args.weights:
         fit_weights(model, torch.load(args.weights, map_location="cpu", weights_only=True))
     return model.to(memory_format=torch.channels_last) if args.channels_last else model
@@ -230,7 +235,7 @@ def main() -> int:
         targets,
         answer(model, paths, plain),
         classes,
-        tool=f"timm {timm.__version__} script, torch {torch.__version__}",
+        tool=f"{'torchvision' if args.torchvision else f'timm {timm.__version__}'} script, torch {torch.__version__}",
         validation=best_score,
         minutes=round(used, 3),
         ready_s=round(ready_s, 2),

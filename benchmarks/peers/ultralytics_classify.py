@@ -24,14 +24,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-RESNET18 = """\
+OF_TORCHVISION = """\
 nc: 1000
 backbone:
-  - [-1, 1, TorchVision, [512, resnet18, null, True, 2]]
+  - [-1, 1, TorchVision, [{width}, {name}, null, True, 2]]
 head:
   - [-1, 1, Classify, [nc]]
 """
-"""torchvision's ResNet-18 without weights as Ultralytics takes it: its own head (1x1 convolution to 1280) on top."""
+"""A network of torchvision's without weights as Ultralytics takes it: its own head (1x1 convolution to 1280) on top."""
+WIDTHS = {"resnet18": 512, "mobilenet_v3_small": 576, "mobilenet_v3_large": 960}
 
 
 def parse() -> argparse.Namespace:
@@ -42,7 +43,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, help="budget, start-up counted")
     parser.add_argument("--epochs", type=int, help="instead of --minutes")
-    parser.add_argument("--model", default="yolo11n-cls.yaml", help="an Ultralytics yaml, or resnet18")
+    parser.add_argument("--model", default="yolo11n-cls.yaml", help="an Ultralytics yaml, or one of WIDTHS")
     parser.add_argument("--imgsz", type=int, default=224)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
@@ -94,9 +95,9 @@ def train(args: argparse.Namespace, clock: Clock) -> tuple[Path, float]:
 
     settings.update({"sync": False, "runs_dir": str(args.out), "weights_dir": str(args.out)})
     model_file = args.model
-    if args.model == "resnet18":
-        model_file = args.out / "resnet18-cls.yaml"
-        model_file.write_text(RESNET18, "utf-8")
+    if args.model in WIDTHS:
+        model_file = args.out / f"{args.model}-cls.yaml"
+        model_file.write_text(OF_TORCHVISION.format(name=args.model, width=WIDTHS[args.model]), "utf-8")
     model = YOLO(str(model_file), task="classify")
     for name in ("on_train_start", "on_train_epoch_start", "on_train_batch_end", "on_train_epoch_end"):
         model.add_callback(name, getattr(clock, name))

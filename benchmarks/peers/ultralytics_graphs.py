@@ -24,7 +24,7 @@ NETWORKS = {
     "yolo11n": ("yolo11n.yaml", "detect", 640),
     "yolo11n-seg": ("yolo11n-seg.yaml", "segment", 640),
 }
-CANDIDATES, SCORE, SPREAD = 60, 0.25, 2.0
+CANDIDATES, SCORE, SPREAD = 14, 0.25, 2.0
 """Pairs of a point and a class above this probability, before suppression; the standard deviation of logits."""
 AWAKE = 8
 """Pictures that the statistics are of."""

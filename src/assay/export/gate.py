@@ -137,7 +137,7 @@ class Judge:
                 got=f"{self.before.n - after.n} of {self.before.n} ({self.part} part)",
                 fix="export without it",
             )
-        scores = tuple(one for one in _scores(self.before, after) if np.isfinite(one.difference.value))
+        scores = tuple(one for one in paired_scores(self.before, after) if np.isfinite(one.difference.value))
         if not scores:
             raise ExportError(f"{way}: what it costs cannot be measured", got="no score is defined here")
         return Gate(way, self.before.n, f"{self.part} part", scores, most_loss, facts or {})
@@ -192,7 +192,8 @@ def _spread(dataset: Dataset) -> Dataset:
     return dataset.take(np.linspace(0, len(dataset) - 1, MOST_PICTURES).astype(np.int64))
 
 
-def _scores(before: AnyEvaluation, after: AnyEvaluation) -> tuple[Score, ...]:
+def paired_scores(before: AnyEvaluation, after: AnyEvaluation) -> tuple[Score, ...]:
+    """The main score of each head both ways on the same pictures, with the interval of its difference."""
     if isinstance(before, Evaluation) and isinstance(after, Evaluation):
         found = compare(after, before, draws=1000)
         return (Score("accuracy", found.accuracy_b.value, found.accuracy_a.value, found.difference),)
