@@ -36,7 +36,7 @@ def test_a_classifier(tiny_run, tmp_path, kind, batch):
     assert report.outputs == ("logits", "embedding")
     assert report.difference < 1e-4
     assert all(path.stat().st_size > 100 for path in report.files)
-    card = Card.load(out.with_suffix(".json"))
+    card = Card.load(out.with_name(f"{out.name}.json"))
     assert card.parity[kind]["pictures"] == 6
     assert list(card.classes) == sorted(card.classes)
     if kind == "onnx":
@@ -151,12 +151,12 @@ def test_the_command(cli, tiny_run, tmp_path):
     out = tmp_path / "shapes.onnx"
     done = cli("export", tiny_run, "--format", "onnx", "--out", out)
     assert done.code == 0
-    assert done.out.startswith(f"{out}, {out.with_suffix('.json')}: outputs logits, embedding\n")
+    assert done.out.startswith(f"{out}, {out}.json: outputs logits, embedding\n")
     assert "differs by at most" in done.out
     told = json.loads(
         cli("export", tiny_run, "--format", "openvino", "--out", tmp_path / "s.xml", "--json").out
     )
-    assert told["files"] == [str(tmp_path / name) for name in ("s.xml", "s.bin", "s.json")]
+    assert told["files"] == [str(tmp_path / name) for name in ("s.xml", "s.bin", "s.xml.json")]
     for words, told in (
         (("--format", "onnx", "--precision", "int8"), "--precision is not for --format onnx"),
         (("--nms",), "--nms is not for --format bundle"),
@@ -168,6 +168,6 @@ def test_the_command(cli, tiny_run, tmp_path):
 
 def test_the_card_says_how_pictures_are_prepared(tiny_run, tmp_path):
     export_plain(tiny_run, tmp_path / "x.onnx", format="onnx")
-    card = Card.load(tmp_path / "x.json")
+    card = Card.load(tmp_path / "x.onnx.json")
     assert card.preprocess == PreprocessConfig(size=32)
     assert isinstance(card.classes, ClassNames)

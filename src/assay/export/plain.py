@@ -1,7 +1,7 @@
 """A run's network for other programs: ONNX, OpenVINO's IR, or a program of torch.export, with its card beside it.
 
 A Bundle is what Assay itself answers from. These files are for those who deploy by other means: the network alone, that
-takes prepared pictures, and ``NAME.json``, the card, which says how pictures are prepared and what the outputs mean.
+takes prepared pictures, and ``FILE.json``, the card, which says how pictures are prepared and what the outputs mean.
 Each is checked against the checkpoint before it is written, as a Bundle is.
 """
 
@@ -144,7 +144,7 @@ def export_plain(
             require_same_things(found, raw, card.preprocess.size, score, allowed)
     graph = asked.graph
     card = replace(card, parity={**card.parity, format: {"difference": difference, "pictures": len(x)}})
-    beside = out.with_suffix(".json")
+    beside = out.with_name(f"{out.name}.json")  # x.onnx and x.xml may lie side by side
     _require_own(beside)
     # the file that was asked for comes last: until then nobody takes the others for a whole
     files = {beside: (card.to_json() + "\n").encode(), **dict(reversed(written.files.items()))}

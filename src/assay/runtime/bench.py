@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     Predictor = BundlePredictor | BundleScenePredictor
 
 Progress = Callable[[str, int, int], None]
-_ALONE = 60
-"""Single pictures for the latency."""
+_ALONE, _ALONE_S = 300, 5.0
+"""Single pictures for the latency, and the seconds after which fewer will do."""
 
 
 @dataclass(frozen=True)
@@ -239,8 +239,10 @@ def _whole_rate(predictor: Predictor, sources: Sequence[Any], batch: int, second
 
 def _latencies(predictor: Predictor, sources: Sequence[Any]) -> list[float]:
     """Seconds from file to Prediction, a picture at a time."""
-    found = []
+    found: list[float] = []
     for number, source in enumerate(islice(cycle(sources), _ALONE + 5)):
+        if len(found) >= _ALONE // 5 and sum(found) >= _ALONE_S:
+            break
         given = source if isinstance(source, str | Path) else source.read()
         begun = time.perf_counter()
         predictor(given)
