@@ -56,3 +56,9 @@ class ExportError(AssayError):
 
 class BundleError(AssayError):
     """A Bundle is damaged, unknown or newer than this program."""
+
+
+class PolicyError(AssayError):
+    """A policy, its thresholds or a record of a decision contradicts itself or cannot be read."""
+
+    exit_code = 2

@@ -169,6 +169,7 @@ COMMANDS = Table(
         "evaluate": "assay.cli.commands.evaluate:COMMAND",
         "export": "assay.cli.commands.export:COMMAND",
         "predict": "assay.cli.commands.predict:COMMAND",
+        "screen": "assay.cli.commands.screen:COMMAND",
         "bench": "assay.cli.commands.bench:COMMAND",
         "report": "assay.cli.commands.report:COMMAND",
         "calibrate": "assay.cli.commands.calibrate:COMMAND",

@@ -13,6 +13,7 @@ VERBS = {
     "evaluate": "measure a run or a Bundle on labelled pictures, with intervals",
     "export": "pack a run into one Bundle file for prediction without torch",
     "predict": "say what is in pictures: text, JSON lines, CSV, Parquet, COCO or annotated copies",
+    "screen": "decide on photos by a shop's policy: accept, reject, another photo, or a person",
     "bench": "measure how fast a Bundle answers here, in every engine and precision",
     "report": "write one HTML page about a run",
     "calibrate": "set when a run holds its answer back: promised risk, sets of classes, unknown pictures",

@@ -139,6 +139,38 @@ def fit_threshold(
     return RiskThreshold(GRID[chosen], risk, level, accepted, found, least)
 
 
+def labels_missing(confidence: Any, right: Any, *, risk: float, level: float) -> int | None:
+    """How many more pictures are needed for a promise if no further one is wrong; 0 where it can be given.
+
+    New pictures are taken to reach the starts as often as these do. None where no picture reaches one, or where more
+    than a hundred million would be needed.
+    """
+    sure, hit = _answers(confidence, right)
+    shares = _Shares(sure, hit, np.ones(len(sure), bool), None)
+    wanted = []
+    for row, part in _starts(STARTS).items():
+        n, wrong = int(shares.accepted[row, 0]), int(shares.wrong[row, 0])
+        needed = least_labels(wrong, risk, part * (1 - level))
+        if n and needed is not None:
+            wanted.append(math.ceil(max(0, needed - n) * len(sure) / n))
+    if not len(sure):
+        return least_labels(0, risk, (1 - level) / len(STARTS))
+    return min(wanted, default=None)
+
+
+def least_labels(wrong: int, risk: float, error: float) -> int | None:
+    """The least n with P(Binomial(n, risk) <= wrong) <= error: 299 for none wrong, 1 % and 5 %."""
+    low, high = wrong, 64
+    while binomial_tail(wrong, high, risk) > error:
+        low, high = high, 2 * high
+        if high > 10**8:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if binomial_tail(wrong, middle, risk) > error else (low, middle)
+    return high
+
+
 def binomial_tail(k: int, n: int, p: float) -> float:
     """P(Binomial(n, p) <= k) for 0 < p < 1."""
     if k >= n:

@@ -1,4 +1,4 @@
-"""``assay calibrate``: set when a run holds its answers back, and say what is promised."""
+"""``assay calibrate``: set when a run holds its answers back, or a policy asks a person, and say what is promised."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ examples:
   assay calibrate runs/first                             with the run's own validation pictures
   assay calibrate runs/first --risk 0.02 --confidence 0.95
   assay calibrate runs/first --data fresh-photos         pictures that nothing was chosen with: an honest promise
+  assay calibrate shop.yaml --data labelled.csv          the thresholds of a policy, one for each kind of verdict
   assay calibrate runs/cells --target precision --value 0.95   a run that finds things: from which score on it tells
 
 The thresholds are written into the run folder; `assay export` packs them into the Bundle, and
@@ -35,7 +36,7 @@ The thresholds are written into the run folder; `assay export` packs them into t
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="the folder of a finished run")
+    parser.add_argument("run", metavar="RUN", help="the folder of a finished run, or a policy (.yaml)")
     parser.add_argument(
         "--data", metavar="DATA", help="labelled pictures that it was not trained on (default: the run's own)"
     )
@@ -51,6 +52,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from assay.cli.policy_calibration import ENDINGS, calibrate_policy_file  # noqa: PLC0415
+
+    if Path(args.run).suffix.lower() in ENDINGS:
+        return calibrate_policy_file(args)
     if args.data is None and given_options(args, ReadConfig):
         name = next(iter(given_options(args, ReadConfig)))
         raise ConfigError(f"--{name.replace('_', '-')} is about pictures of --data", fix="give --data")
@@ -154,7 +159,7 @@ COMMAND = Command(
     "calibrate",
     "Set when a run holds its answers back: from which probability on, with a promised share of wrong answers; "
     "which classes remain possible; which pictures are unlike those it knows. Or, of a run that finds things, from "
-    "which score on they are told.",
+    "which score on they are told. Or, of a policy, from which score on each automatic verdict keeps its promise.",
     _add_arguments,
     _run,
     _EPILOG,

@@ -20,10 +20,23 @@ from typing import Any, Protocol, Self
 from assay.errors import AssayError, ConfigError
 from assay.files import explain_write
 from assay.photos import Source, name_of
-from assay.types import Prediction
 
 _EVERY_S = 1.0
 _FORMAT = 1
+
+
+class Answer(Protocol):
+    """What is written down of a picture: a Prediction, or a Decision."""
+
+    @property
+    def path(self) -> str:
+        """What the picture is called."""
+        ...
+
+    @property
+    def error(self) -> str | None:
+        """Why it could not be read, where it could not."""
+        ...
 
 
 class Output(Protocol):
@@ -41,7 +54,7 @@ class Output(Protocol):
         """Begin anew, or go on from where ``position`` said it was."""
         ...
 
-    def write(self, prediction: Prediction) -> None:
+    def write(self, answer: Any, /) -> None:
         """Add one picture."""
         ...
 
@@ -208,17 +221,17 @@ class Ledger:
         except OSError as error:
             raise explain_write(self._outputs[0].path, error) from error
 
-    def write(self, prediction: Prediction) -> None:
+    def write(self, answer: Answer) -> None:
         """Add one picture to every file."""
         if not self._outputs:
             return
         for output in self._outputs:
-            output.write(prediction)
-        self._newest = prediction.path
-        self.failed += prediction.error is not None
+            output.write(answer)
+        self._newest = answer.path
+        self.failed += answer.error is not None
         self._written += 1
         if self._written % self._batch == 0 and time.monotonic() - self._noted_at >= _EVERY_S:
-            self._keep(prediction.path)
+            self._keep(answer.path)
 
     def _keep(self, last: str, *, whole: bool = False) -> None:
         at = [output.position() for output in self._outputs]

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from assay.types import Prediction
 
 
-class _Csv(OnePart, ABC):
-    """What both tables share: rows under the names of their columns."""
+class CsvTable(OnePart, ABC):
+    """What all tables share: rows under the names of their columns."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
-        self._rows: Any = csv.writer(_Encoded(self._file), lineterminator="\n")
+        self.rows: Any = csv.writer(_Encoded(self._file), lineterminator="\n")
 
     @property
     @abstractmethod
@@ -34,10 +34,10 @@ class _Csv(OnePart, ABC):
         """As ``ledger.Output``."""
         super().open(at)
         if at is None:
-            self._rows.writerow(self.names)
+            self.rows.writerow(self.names)
 
 
-class AnswerTable(_Csv):
+class AnswerTable(CsvTable):
     """A row a picture: path, label, confidence, further classes, height, width, error.
 
     With ``abstain`` further columns: answer (the label, empty where it is held back), abstains (yes or no), reasons
@@ -50,7 +50,7 @@ class AnswerTable(_Csv):
 
     @property
     def names(self) -> list[str]:
-        """As ``_Csv``."""
+        """As ``CsvTable``."""
         further = [f"{name}_{i}" for i in range(2, self._top + 1) for name in ("label", "confidence")]
         held = ["answer", "abstains", "reasons", "set"] if self._abstain else []
         return ["path", "label", "confidence", *further, *held, "height", "width", "error"]
@@ -62,10 +62,10 @@ class AnswerTable(_Csv):
         cells += [""] * (2 * self._top - len(cells))
         size = ["", ""] if prediction.error is not None else [str(n) for n in prediction.size_hw]
         cells += _held_back(prediction) if self._abstain else []
-        self._rows.writerow([prediction.path, *cells, *size, prediction.error or ""])
+        self.rows.writerow([prediction.path, *cells, *size, prediction.error or ""])
 
 
-class ThingTable(_Csv):
+class ThingTable(CsvTable):
     """A row a thing; a picture without things, or one that could not be read, has one row.
 
     Columns, as far as the network tells them: path; label, confidence and tags of the picture; thing (from 1, the best
@@ -87,7 +87,7 @@ class ThingTable(_Csv):
 
     @property
     def names(self) -> list[str]:
-        """As ``_Csv``."""
+        """As ``CsvTable``."""
         heads = self._heads
         of_picture = ["label", "confidence"] * ("class" in heads) + ["tags"] * ("tags" in heads)
         pixels = ["pixels"] * ("pixels" in heads)
@@ -105,13 +105,13 @@ class ThingTable(_Csv):
         """As ``ledger.Output``."""
         if prediction.error is not None:
             empty = [""] * (len(self.names) - 2)
-            self._rows.writerow([prediction.path, *empty, prediction.error])
+            self.rows.writerow([prediction.path, *empty, prediction.error])
             return
         before, behind = self._of_picture(prediction)
         count = 0 if prediction.boxes is None else len(prediction.boxes)
         things = [self._of_thing(prediction, i) for i in range(count)] or [[""] * len(self._of_things)]
         for cells in things:
-            self._rows.writerow([*before, *cells, *behind])
+            self.rows.writerow([*before, *cells, *behind])
 
     def _of_picture(self, prediction: Prediction) -> tuple[list[str], list[str]]:
         """The cells before and behind those of a thing."""
