@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import yaml
@@ -115,3 +116,10 @@ def test_files_that_are_no_policy(tmp_path):
     (tmp_path / "large.yaml").write_bytes(b"#" * (1 << 20) + b"\n")
     with pytest.raises(PolicyError, match="too large"):
         read_policy(tmp_path / "large.yaml")
+
+
+@pytest.mark.parametrize("page", ["screening.md", "screening.zh-CN.md"])
+def test_the_guides_policy_can_be_read(page, tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "guides" / page).read_text("utf-8")
+    (tmp_path / "shop.yaml").write_text(text.split("```yaml\n")[1].split("```")[0], "utf-8")
+    assert len(read_policy(tmp_path / "shop.yaml").examples) == 2
