@@ -170,13 +170,13 @@ def test_weights_that_layers_share_get_a_copy_each():
 
 
 def test_what_costs_too_much_is_refused_and_nothing_is_written(home, tmp_path, monkeypatch):
-    fine = gates._scores
+    fine = gates.paired_scores
 
     def worse(before, after):
         (score,) = fine(before, after)
         return (replace(score, after=0.2, difference=Estimate(-0.4, -0.5, -0.3)),)
 
-    monkeypatch.setattr(gates, "_scores", worse)
+    monkeypatch.setattr(gates, "paired_scores", worse)
     with pytest.raises(
         ExportError, match="8-bit integers costs too much accuracy, so nothing was written"
     ) as told:
