@@ -100,15 +100,42 @@ def test_broken_and_small_photos_are_sent_back(policy, tmp_path, cli):
     assert (small["verdict"], small["clause"]) == ("resubmit", "too-small")
 
 
-def test_an_unfinished_record_is_gone_on_with(policy, photos, tmp_path, cli):
+def test_an_unfinished_record_is_gone_on_with(policy, many, tmp_path, cli, monkeypatch):
+    from assay.runtime.screening import Screener
+
     whole, record = tmp_path / "whole.jsonl", tmp_path / "part.jsonl"
-    assert cli("screen", policy, photos, "--jsonl", whole, "--quiet").code == 0
-    assert cli("screen", policy, photos, "--jsonl", record, "--quiet").code == 0
-    assert whole.read_bytes() == record.read_bytes()
-    again = cli("screen", policy, photos, "--jsonl", record, "--quiet")
+    monkeypatch.setattr("assay.runtime.screening.AT_ONCE", 8)
+    monkeypatch.setattr("assay.cli.outputs.ledger._EVERY_S", 0.0)
+    assert cli("screen", policy, many, "--jsonl", whole, "--quiet").code == 0
+    screen = Screener.screen
+
+    def stopped(self, sources):
+        for number, decision in enumerate(screen(self, sources)):
+            if number == 43:
+                raise KeyboardInterrupt
+            yield decision
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Screener, "screen", stopped)
+        first = cli("screen", policy, many, "--jsonl", record, "--quiet")
+    assert first.code == 130
+    assert "40 pictures are kept; go on with the same command and --resume" in first.err
+    assert not record.exists()
+    again = cli("screen", policy, many, "--jsonl", record, "--quiet")
     assert again.code == 2
-    assert "is there already" in again.err
-    assert cli("screen", policy, photos, "--jsonl", record, "--quiet", "--overwrite").code == 0
+    assert "an unfinished run lies beside" in again.err
+    assert cli("screen", policy, many, "--jsonl", record, "--quiet", "--resume").code == 0
+    assert record.read_bytes() == whole.read_bytes()
+
+
+def test_thresholds_do_not_hold_in_another_precision(policy, many, cli, monkeypatch):
+    assert cli("calibrate", policy, "--data", many).code == 0
+    from assay.runtime.screening import Screener
+
+    monkeypatch.setattr(Screener, "digests", {"shape": "0 int8"})
+    done = cli("screen", policy, many)
+    assert done.code == 2
+    assert "in another precision" in done.err
 
 
 def test_thresholds_of_another_policy_are_refused(policy, many, cli):

@@ -118,7 +118,7 @@ def test_they_are_kept_and_held_to_their_policy(tmp_path):
     assert again == budgets
     assert again.digest == budgets.digest
     again.require_for(POLICY, {"product": "abc"})
-    with pytest.raises(PolicyError, match="another network answers product"):
+    with pytest.raises(PolicyError, match="in another precision, answers product"):
         again.require_for(POLICY, {"product": "abd"})
     told = copy.deepcopy(ONE)
     told["automatic"]["accept"]["risk"] = 0.04

@@ -113,6 +113,9 @@ def test_files_that_are_no_policy(tmp_path):
     (tmp_path / "code.yaml").write_text("!!python/object/apply:os.system ['true']", "utf-8")
     with pytest.raises(PolicyError, match="is no YAML"):
         read_policy(tmp_path / "code.yaml")
+    (tmp_path / "twice.yaml").write_text("name: a\nversion: 1\nname: b\n", "utf-8")
+    with pytest.raises(PolicyError, match="the key 'name' stands twice"):
+        read_policy(tmp_path / "twice.yaml")
     (tmp_path / "large.yaml").write_bytes(b"#" * (1 << 20) + b"\n")
     with pytest.raises(PolicyError, match="too large"):
         read_policy(tmp_path / "large.yaml")

@@ -63,7 +63,8 @@ class Kind:
 
 @dataclass(frozen=True)
 class Budgets:
-    """All thresholds of a policy. ``rules`` is ``Policy.rules``; ``models``: question -> SHA-256 of its Bundle.
+    """All thresholds of a policy. ``rules`` is ``Policy.rules``; ``models``: question -> SHA-256 of its Bundle and the
+    precision it answered in.
 
     ``photos`` were labelled, of which ``used`` count; ``unit`` is "photo", or "group" where whole groups are
     exchangeable.
@@ -105,7 +106,7 @@ class Budgets:
         changed = [name for name in models if self.models.get(name) != models[name]]
         raise PolicyError(
             f"the thresholds of {policy.path or policy.name} are for another policy",
-            got=f"another network answers {', '.join(changed)}"
+            got=f"another network, or one in another precision, answers {', '.join(changed)}"
             if changed
             else "its rules or risks have changed",
             fix=f"find them anew: assay calibrate {policy.path or 'POLICY'} --data LABELLED",
@@ -161,7 +162,7 @@ def fit_budgets(
     evidence, truths : of N photos that no network of the policy was trained on.
     groups : N names of senders, None for a photo on its own; None where there are no groups.
     classes : question -> what its network can answer, so that kinds without any photo are listed too.
-    models : question -> SHA-256 of its Bundle.
+    models : question -> SHA-256 of its Bundle, and the precision.
 
     Raises
     ------

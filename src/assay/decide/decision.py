@@ -107,16 +107,8 @@ def propose(policy: Policy, evidence: Evidence) -> Proposal:
         answer, score = evidence.best(question.name)
         effect = question.effect(answer)
         if effect.verdict != "pass":
-            asked.append(
-                Proposal(
-                    effect.verdict,
-                    effect.clause or "rule",
-                    score,
-                    effect.clause or "rule",
-                    question.name,
-                    answer,
-                )
-            )
+            clause = effect.clause or "rule"
+            asked.append(Proposal(effect.verdict, clause, score, clause, question.name, answer))
     if asked:
         return min(asked, key=lambda one: (_ORDER.index(one.verdict), -one.score))
     kind = ALL if policy.by is None else evidence.best(policy.by)[0]

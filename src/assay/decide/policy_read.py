@@ -88,12 +88,33 @@ def _load(place: Path) -> Any:
     if place.stat().st_size > _MOST_BYTES:
         raise PolicyError(f"{place} is too large for a policy", got=f"{place.stat().st_size:,} bytes")
     try:
-        return yaml.safe_load(place.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        return yaml.load(place.read_text("utf-8"), _strict_loader())
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f", line {mark.line + 1}"
         told = getattr(error, "problem", None) or type(error).__name__
         raise PolicyError(f"{place}{where} is no YAML", got=str(told)) from error
+
+
+def _strict_loader() -> Any:
+    """YAML's safe loader, which refuses a key that stands twice: the last one would win unseen."""
+    import yaml  # noqa: PLC0415 - as above
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    def mapping(loader: Any, node: Any) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return loader.construct_mapping(node, deep=True)
+
+    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    return Loader
 
 
 def _clauses(top: _Part) -> dict[str, dict[str, str]]:

@@ -71,8 +71,9 @@ class Screener:
 
     @cached_property
     def digests(self) -> dict[str, str]:
-        """Question -> SHA-256 of the Bundle that answers it."""
-        return {one.name: self.model(one).digest for one in self.policy}
+        """Question -> SHA-256 of the Bundle that answers it, and the precision: others give other scores."""
+        models = {one.name: self.model(one) for one in self.policy}
+        return {name: f"{model.digest} {model.engine.precision}" for name, model in models.items()}
 
     @cached_property
     def classes(self) -> dict[str, tuple[str, ...]]:
