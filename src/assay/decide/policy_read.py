@@ -100,10 +100,9 @@ def _strict_loader() -> Any:
     """YAML's safe loader, which refuses a key that stands twice: the last one would win unseen."""
     import yaml  # noqa: PLC0415 - as above
 
-    class Loader(yaml.SafeLoader):
-        pass
+    loader: Any = type("StrictLoader", (yaml.SafeLoader,), {})
 
-    def mapping(loader: Any, node: Any) -> Any:
+    def mapping(reading: Any, node: Any) -> Any:
         seen: set[str] = set()
         for key, _ in node.value:
             if str(key.value) in seen:
@@ -111,10 +110,10 @@ def _strict_loader() -> Any:
                     None, None, f"the key {key.value!r} stands twice", key.start_mark
                 )
             seen.add(str(key.value))
-        return loader.construct_mapping(node, deep=True)
+        return reading.construct_mapping(node, deep=True)
 
-    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
-    return Loader
+    loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    return loader
 
 
 def _clauses(top: _Part) -> dict[str, dict[str, str]]:
