@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from assay.decide.match import Match
 from assay.decide.policy import NOTHING, Question
 from assay.errors import PolicyError
 from assay.types import Prediction
@@ -22,7 +23,7 @@ class Evidence:
     """``photo`` is the SHA-256 of its bytes; ``answers``: question -> answer -> probability, the best answers alone.
 
     ``unknown`` names the questions whose network does not know photos like this. ``error`` says why it could not be
-    read; then nothing else is known.
+    read; then nothing else is known. ``matches`` is what it has in common with enrolled photos.
     """
 
     path: str
@@ -31,6 +32,7 @@ class Evidence:
     answers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     error: str | None = None
+    matches: tuple[Match, ...] = ()
 
     def best(self, question: str) -> tuple[str, float]:
         """The most probable answer to a question, and its probability; of equal ones the first by name."""
@@ -45,6 +47,7 @@ class Evidence:
             "answers": {name: dict(values) for name, values in self.answers.items()},
             "unknown": list(self.unknown),
             "error": self.error,
+            "matches": [match.to_dict() for match in self.matches],
         }
 
     @classmethod
@@ -62,7 +65,12 @@ class Evidence:
             }
             unknown = tuple(str(name) for name in told["unknown"])
             error = None if told["error"] is None else str(told["error"])
-            return cls(str(told["path"]), str(told["photo"]), (height, width), answers, unknown, error)
+            matches = tuple(
+                Match.from_dict(one) for one in told.get("matches", ())
+            )  # older records have none
+            return cls(
+                str(told["path"]), str(told["photo"]), (height, width), answers, unknown, error, matches
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as fault:
             raise PolicyError(
                 "the evidence of a decision cannot be read", got=f"{type(fault).__name__}: {fault}"[:200]
