@@ -1,0 +1,225 @@
+"""The database behind the service: SQLite in a folder, or PostgreSQL by an address; the same words for both.
+
+Writing goes through one thread (``Writer``): what waits at the same time shares one transaction, so that a disk that
+is flushed 200 times a second keeps up with thousands of writes. A work is told done after its commit, never before.
+Reading has connections of its own and waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sql
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from assay.errors import AssayError, ConfigError
+
+T = TypeVar("T")
+Work = Callable[[sql.Connection], T]
+"""What is done inside of a transaction. It may be done again, so it touches nothing but the connection."""
+
+PATIENCE_S = 30.0
+"""How long a write is tried again while the database is busy or away."""
+_MOST = 256
+_LOCK = 7_241_106_412
+"""PostgreSQL's advisory lock of the record: one chain, however many servers."""
+
+
+class Busy(AssayError):
+    """The database did not take a write in time; nothing was changed."""
+
+
+def open_engine(address: str | None, folder: Path) -> sql.Engine:
+    """An engine for an address (``postgresql://user:word@host/name``), or for SQLite in ``folder``.
+
+    Raises
+    ------
+    ConfigError : an address of another kind.
+    """
+    if address is None:
+        return _sqlite(folder / "assay.db")
+    url = _url(address)
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(Path(url.database or folder / "assay.db"))
+    return sql.create_engine(
+        url.set(drivername="postgresql+pg8000"),
+        pool_size=8,
+        max_overflow=8,
+        pool_pre_ping=True,
+        pool_timeout=10,
+    )
+
+
+def _url(address: str) -> sql.URL:
+    try:
+        url = sql.make_url(address)
+    except sql.exc.ArgumentError as error:
+        raise ConfigError(
+            "--database is no address",
+            got=repr(address)[:80],
+            fix="write postgresql://user:password@host/name",
+        ) from error
+    if url.get_backend_name() not in ("postgresql", "sqlite"):
+        raise ConfigError(
+            f"no database of kind {url.get_backend_name()!r}",
+            fix="use postgresql://..., or SQLite by leaving it out",
+        )
+    return url
+
+
+def _sqlite(path: Path) -> sql.Engine:
+    engine = sql.create_engine(
+        f"sqlite:///{path}", connect_args={"timeout": PATIENCE_S, "check_same_thread": False}
+    )
+
+    @sql.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"busy_timeout={PATIENCE_S * 1000:.0f}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sql.event.listens_for(engine, "begin")
+    def begin(connection: sql.Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def is_postgres(connection: sql.Connection) -> bool:
+    """Whether this is PostgreSQL; else it is SQLite."""
+    return connection.dialect.name == "postgresql"
+
+
+def lock_record(connection: sql.Connection) -> None:
+    """Nobody else adds to the record until this transaction ends; on SQLite nobody writes at all anyway."""
+    if is_postgres(connection):
+        connection.execute(sql.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+class Database:
+    """Reading and writing. ``close`` ends the thread and all connections."""
+
+    def __init__(self, engine: sql.Engine) -> None:
+        self.engine = engine
+        self._works: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_all, name="assay-writer", daemon=True)
+        self._closed = False
+        self._thread.start()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sql.Connection]:
+        """A connection for reading; from any thread."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    async def read(self, work: Work[T]) -> T:
+        """Read in a thread, without holding up the loop."""
+        return await asyncio.to_thread(self.read_now, work)
+
+    def read_now(self, work: Work[T]) -> T:
+        """Read on this thread."""
+        with self.reading() as connection:
+            return work(connection)
+
+    async def write(self, work: Work[T]) -> T:
+        """Done and on the disk when this returns. Raises what ``work`` raises, or Busy."""
+        return await asyncio.wrap_future(self.submit(work))
+
+    def write_now(self, work: Work[T]) -> T:
+        """As ``write``, from a thread that may wait."""
+        return self.submit(work).result()
+
+    def submit(self, work: Work[T]) -> Future[T]:
+        """As ``write``, for who waits otherwise."""
+        future: Future[T] = Future()
+        if self._closed:
+            future.set_exception(Busy("the database is closed"))
+        else:
+            self._works.put((work, future))
+        return future
+
+    def close(self) -> None:
+        """Finish what waits, then close everything."""
+        if not self._closed:
+            self._closed = True
+            self._works.put(None)
+            self._thread.join()
+            self.engine.dispose()
+
+    def _write_all(self) -> None:
+        while (first := self._works.get()) is not None:
+            batch, last = [first], False
+            while len(batch) < _MOST:
+                try:
+                    item = self._works.get_nowait()
+                except queue.Empty:
+                    break
+                if item is None:
+                    last = True
+                    break
+                batch.append(item)
+            self._write_batch([item for item in batch if item[1].set_running_or_notify_cancel()])
+            if last:
+                return
+
+    def _write_batch(self, batch: list[tuple[Work[Any], Future[Any]]]) -> None:
+        """All in one transaction; where one of them fails, each in one of its own."""
+        try:
+            results = self._patiently([work for work, _ in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0][1].set_exception(error)
+                return
+            for item in batch:
+                self._write_batch([item])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            future.set_result(result)
+
+    def _patiently(self, works: list[Work[Any]]) -> list[Any]:
+        """Try again while the database is busy or away."""
+        until, pause = time.monotonic() + PATIENCE_S, 0.01
+        while True:
+            try:
+                with self.engine.connect() as raw:
+                    connection = raw.execution_options(writes=True)
+                    with connection.begin():
+                        return [work(connection) for work in works]
+            except (OperationalError, InterfaceError, DBAPIError) as error:
+                if not _may_pass(error):
+                    raise
+                if time.monotonic() > until:
+                    raise Busy("the database did not take a write", got=str(error.orig)[:200]) from error
+                time.sleep(pause)
+                pause = min(1.0, 2 * pause)
+
+
+def _may_pass(error: DBAPIError) -> bool:
+    """Whether trying again may help: locked, away, or in another one's way."""
+    told = str(error.orig).lower()
+    words = (
+        "locked",
+        "busy",
+        "deadlock",
+        "serializ",
+        "closed",
+        "connection",
+        "network",
+        "terminat",
+        "shutting",
+    )
+    return error.connection_invalidated or any(word in told for word in words)
