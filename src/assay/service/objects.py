@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from assay.errors import AssayError, ConfigError
 
 
-class ObjectMissing(AssayError):
+class ObjectMissingError(AssayError):
     """No bytes under this digest."""
 
 
@@ -27,7 +27,7 @@ class Objects(Protocol):
         ...
 
     def get(self, digest: str) -> bytes:
-        """What was kept. Raises ObjectMissing."""
+        """What was kept. Raises ObjectMissingError."""
         ...
 
     def delete(self, digest: str) -> None:
@@ -84,7 +84,7 @@ class Folder:
         try:
             return self._place(digest).read_bytes()
         except OSError as error:
-            raise ObjectMissing("the photo's bytes are gone", got=error.strerror or str(error)) from error
+            raise ObjectMissingError("the photo's bytes are gone", got=error.strerror or str(error)) from error
 
     def delete(self, digest: str) -> None:
         """As ``Objects``."""
@@ -136,7 +136,7 @@ class Cloud:
         try:
             return bytes(self._lib.get(self._store, _name(digest)).bytes())
         except Exception as error:
-            raise ObjectMissing("the photo's bytes are gone", got=str(error).splitlines()[0][:200]) from error
+            raise ObjectMissingError("the photo's bytes are gone", got=str(error).splitlines()[0][:200]) from error
 
     def delete(self, digest: str) -> None:
         """As ``Objects``."""

@@ -15,7 +15,7 @@ from assay.service.store.schema import APPEALS
 MOST_LETTERS = 2000
 
 
-class NoAppeal(AssayError):
+class NoAppealError(AssayError):
     """There is nothing to appeal against, or it was done before."""
 
 
@@ -24,19 +24,19 @@ def appeal(connection: sql.Connection, key: bytes, photo_id: str, text: str, at:
 
     Raises
     ------
-    NoAppeal : the photo has no decision yet, was accepted, or this decision was appealed against before.
+    NoAppealError : the photo has no decision yet, was accepted, or this decision was appealed against before.
     """
     live = live_decision(connection, photo_id)
     if live is None:
-        raise NoAppeal("there is no decision on this photo yet", fix="wait for it")
+        raise NoAppealError("there is no decision on this photo yet", fix="wait for it")
     if live["verdict"] in ("accept", "review"):
-        raise NoAppeal(
+        raise NoAppealError(
             f"the photo's verdict is {live['verdict']}",
             fix="only reject and resubmit can be appealed against",
         )
     asked = sql.select(APPEALS.c.id).where(APPEALS.c.decision_id == live["id"])
     if connection.execute(asked).first() is not None:
-        raise NoAppeal("this decision was appealed against before", fix="wait for the answer")
+        raise NoAppealError("this decision was appealed against before", fix="wait for the answer")
     name = new_id("ap")
     connection.execute(
         sql.insert(APPEALS).values(

@@ -33,7 +33,7 @@ _LOCK = 7_241_106_412
 """PostgreSQL's advisory lock of the record: one chain, however many servers."""
 
 
-class Busy(AssayError):
+class BusyError(AssayError):
     """The database did not take a write in time; nothing was changed."""
 
 
@@ -136,7 +136,7 @@ class Database:
             return work(connection)
 
     async def write(self, work: Work[T]) -> T:
-        """Done and on the disk when this returns. Raises what ``work`` raises, or Busy."""
+        """Done and on the disk when this returns. Raises what ``work`` raises, or BusyError."""
         return await asyncio.wrap_future(self.submit(work))
 
     def write_now(self, work: Work[T]) -> T:
@@ -147,7 +147,7 @@ class Database:
         """As ``write``, for who waits otherwise."""
         future: Future[T] = Future()
         if self._closed:
-            future.set_exception(Busy("the database is closed"))
+            future.set_exception(BusyError("the database is closed"))
         else:
             self._works.put((work, future))
         return future
@@ -203,7 +203,7 @@ class Database:
                 if not _may_pass(error):
                     raise
                 if time.monotonic() > until:
-                    raise Busy("the database did not take a write", got=str(error.orig)[:200]) from error
+                    raise BusyError("the database did not take a write", got=str(error.orig)[:200]) from error
                 time.sleep(pause)
                 pause = min(1.0, 2 * pause)
 

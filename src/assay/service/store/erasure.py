@@ -26,7 +26,7 @@ from assay.service.store.schema import (
 )
 
 
-class NothingThere(AssayError):
+class NothingThereError(AssayError):
     """No such photo, or it was erased before."""
 
 
@@ -38,11 +38,11 @@ def erase(connection: sql.Connection, key: bytes, photo_id: str, at: float, why:
 
     Raises
     ------
-    NothingThere : no such photo, or erased before.
+    NothingThereError : no such photo, or erased before.
     """
     photo = photo_row(connection, photo_id)
     if photo is None or photo["erased_at"] is not None:
-        raise NothingThere(f"there is no photo {photo_id}", fix="it may have been erased before")
+        raise NothingThereError(f"there is no photo {photo_id}", fix="it may have been erased before")
     blank = {"sender": "", "name": "", "item": "", "erased_at": at}
     connection.execute(sql.update(PHOTOS).where(PHOTOS.c.id == photo_id).values(**blank))
     connection.execute(sql.update(DECISIONS).where(DECISIONS.c.photo_id == photo_id).values(body=""))

@@ -12,7 +12,7 @@ from assay.errors import AssayError
 from assay.service.store.schema import DECISIONS, JOBS, PHOTOS, REPEATS
 
 
-class Conflict(AssayError):
+class ConflictError(AssayError):
     """The same idempotency key came with another photo."""
 
 
@@ -43,7 +43,7 @@ def take_in(connection: sql.Connection, upload: Upload, owner: str, lease_until:
 
     Raises
     ------
-    Conflict : the key was used for other bytes.
+    ConflictError : the key was used for other bytes.
     """
     if upload.repeat:
         earlier = connection.execute(
@@ -53,7 +53,7 @@ def take_in(connection: sql.Connection, upload: Upload, owner: str, lease_until:
         ).one_or_none()
         if earlier is not None:
             if earlier.digest != upload.digest:
-                raise Conflict(
+                raise ConflictError(
                     "this Idempotency-Key came with another photo", fix="use a new key for a new photo"
                 )
             return earlier.photo_id, False

@@ -26,7 +26,7 @@ AGEING_PER_HOUR = 0.5
 ANSWERS_GIVEN = ("accept", "reject", "resubmit")
 
 
-class NotYours(AssayError):
+class NotYoursError(AssayError):
     """The task is somebody else's, was answered, or there is none."""
 
 
@@ -118,11 +118,11 @@ def answer(
 
     Raises
     ------
-    NotYours : the task is not leased to this reviewer.
+    NotYoursError : the task is not leased to this reviewer.
     """
     row = connection.execute(sql.select(TASKS).where(TASKS.c.id == task_id)).one_or_none()
     if row is None or row.state != "open" or row.leased_by != reviewer or row.lease_until <= now:
-        raise NotYours(
+        raise NotYoursError(
             "this photo is no longer yours",
             got="the lease ran out, or it was answered",
             fix="take the next one",
