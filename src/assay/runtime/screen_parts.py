@@ -1,0 +1,242 @@
+"""Screening in two halves that can live in two processes: bytes -> pixels, and pixels -> evidence.
+
+The first half sees a photo's bytes and neither policy nor network; the second has both and never sees the bytes. What
+passes between them is ``Decoded``. Together they give what ``Screener.evidence`` gives, bit for bit where the engine's
+answer does not depend on which photos share a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assay.configs import PreprocessConfig
+from assay.errors import ConfigError, ImageError
+from assay.image import ImageLimits
+from assay.pipeline import NOT_FINITE, Prepared, one_line
+from assay.postprocess import probabilities
+from assay.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from assay.decide.abstention import Abstention
+    from assay.decide.evidence import Evidence
+    from assay.runtime.engines.engine import Engine
+    from assay.runtime.predictor import BundlePredictor
+    from assay.runtime.screening import Model, Screener
+    from assay.types import Doubt, Prediction
+
+SERVICE_LIMITS = ImageLimits(max_pixels=40_000_000, max_bytes=32 * 1024 * 1024)
+"""What one uploaded photo may cost."""
+
+OUT_OF_MEMORY = "the decoder ran out of memory"
+NAMELESS = "the photo"
+"""How errors call a photo whose name the decoder is not told."""
+
+
+@dataclass(frozen=True)
+class DecodePlan:
+    """What the networks of a policy need of a photo.
+
+    ``preprocess`` holds each way of preparing pixels once; ``prints`` asks for the photo's prints too.
+    """
+
+    preprocess: tuple[PreprocessConfig, ...]
+    prints: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"preprocess": [one.to_dict() for one in self.preprocess], "prints": self.prints}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> DecodePlan:
+        """The inverse of ``to_dict``.
+
+        Raises
+        ------
+        ConfigError : a field is missing or of another kind.
+        """
+        try:
+            prepared = tuple(PreprocessConfig.from_dict(one) for one in told["preprocess"])
+            return cls(prepared, bool(told["prints"]))
+        except (KeyError, TypeError) as fault:
+            raise ConfigError("a plan of decoding cannot be read", got=f"{fault!r}"[:200]) from fault
+
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """(S, S, C) of each array of ``Decoded.pixels``."""
+        return [(one.size, one.size, 1 if one.colour == "gray" else 3) for one in self.preprocess]
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A photo after its decoder.
+
+    ``size_hw`` is its own size in px, upright; ``pixels`` one (S, S, C) uint8 for each ``preprocess`` of the plan;
+    ``prints`` (n,) uint8 is ``Prints.to_bytes``, where the plan asks for it. ``error`` says in one line why there are
+    none of these; it begins with ``NAMELESS`` where the photo's name belongs.
+    """
+
+    size_hw: tuple[int, int] = (0, 0)
+    pixels: tuple[NDArray[np.uint8], ...] = ()
+    prints: NDArray[np.uint8] | None = None
+    error: str | None = None
+
+
+def decode_plan(screener: Screener) -> DecodePlan:
+    """What a policy's networks need; the order is that of ``screener.models``."""
+    wanted = dict.fromkeys(model.card.preprocess for model in screener.models.values())
+    return DecodePlan(tuple(wanted))
+
+
+def decode(data: bytes, plan: DecodePlan, limits: ImageLimits = SERVICE_LIMITS) -> Decoded:
+    """The bytes of a picture file -> what the plan asks for. Content of any kind is answered, never raised."""
+    try:
+        return _decode(data, plan, limits)
+    except MemoryError:
+        return Decoded(error=OUT_OF_MEMORY)
+    except ImageError as error:
+        if isinstance(error.__cause__, MemoryError):
+            return Decoded(error=OUT_OF_MEMORY)
+        return Decoded(error=one_line(error))
+    except Exception as error:  # a codec may throw anything; RecursionError comes from nested metadata
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return Decoded(error=f"{NAMELESS} is damaged; got: {words}")
+
+
+def answer_decoded(
+    screener: Screener,
+    decoded: Sequence[Decoded],
+    names: Sequence[str],
+    digests: Sequence[str],
+    *,
+    lanes: int = 1,
+) -> list[Evidence]:
+    """What the networks say of photos that were decoded by ``decode_plan(screener)``.
+
+    Parameters
+    ----------
+    decoded, names, digests : of each photo: what its decoder gave, what it is called, and the SHA-256 of its bytes.
+    lanes : threads that compute at once, each on one core.
+
+    Raises
+    ------
+    ConfigError : the pixels are not those of the plan. ModelError : a network failed.
+    """
+    plan = decode_plan(screener)
+    shapes = plan.shapes()
+    for one in decoded:
+        if one.error is None and [pixels.shape for pixels in one.pixels] != shapes:
+            raise ConfigError(
+                "decoded photos do not fit the policy's networks",
+                got=f"pixels of {[pixels.shape for pixels in one.pixels]}; they take {shapes}",
+                fix="decode them by the plan of the same policy",
+            )
+    whole = [place for place, one in enumerate(decoded) if one.error is None]
+    found: dict[Any, dict[int, Prediction]] = {}
+    for path, model in screener.models.items():
+        which = plan.preprocess.index(model.card.preprocess)
+        items = [Prepared(names[i], decoded[i].pixels[which], decoded[i].size_hw) for i in whole]
+        found[path] = dict(zip(whole, _answers(model, items, lanes), strict=True))
+    return [
+        _evidence(screener, one, name, digest, {path: rows.get(place) for path, rows in found.items()})
+        for place, (one, name, digest) in enumerate(zip(decoded, names, digests, strict=True))
+    ]
+
+
+def _decode(data: bytes, plan: DecodePlan, limits: ImageLimits) -> Decoded:
+    found, size_hw = [], (0, 0)
+    for config in plan.preprocess:
+        pixels, size_hw = _preprocess(config).read(data, limits, name=NAMELESS)
+        found.append(pixels)
+    return Decoded(size_hw, tuple(found))
+
+
+@lru_cache(maxsize=64)
+def _preprocess(config: PreprocessConfig) -> Preprocess:
+    return Preprocess(config)
+
+
+def _answers(model: Model, items: Sequence[Prepared], lanes: int) -> list[Prediction]:
+    """One Prediction for each photo, in batches of the model's own size on ``lanes`` threads."""
+    if not items:
+        return []
+    read = _reader(model, lanes)
+    size = min(model.batch, -(-len(items) // lanes))
+    parts = [list(items[start : start + size]) for start in range(0, len(items), size)]
+    if lanes == 1 or len(parts) == 1:
+        return [one for part in parts for one in read(part)]
+    with ThreadPoolExecutor(lanes, thread_name_prefix="assay-lane") as pool:
+        return [one for rows in pool.map(read, parts) for one in rows]
+
+
+def _reader(model: Any, lanes: int) -> Callable[[list[Prepared]], list[Prediction]]:
+    """The part of the answer corridor behind decoding, as ``Screener`` walks it."""
+    engine = model.engine.alone(lanes)
+    if model.card.task == "classify":
+        return lambda items: _classes(model, engine, items)
+    from assay.pipeline_scene import SceneCorridor, told_from  # noqa: PLC0415 - no need of it where bytes are read
+
+    card = model.card
+    corridor = SceneCorridor(
+        engine.scene, card, model.preprocess, SERVICE_LIMITS, card, told_from(card), False, False
+    )
+    return corridor.predict
+
+
+def _classes(model: BundlePredictor, engine: Engine, items: list[Prepared]) -> list[Prediction]:
+    """The class of each photo, and whether the network knows photos like it."""
+    from assay.types import Prediction  # noqa: PLC0415 - as above
+
+    x = model.preprocess.normalise(np.stack([item.pixels for item in items]))  # type: ignore[misc]
+    doubts: Iterator[Doubt | None] = repeat(None)
+    if (doubter := _doubter(model)) is not None:
+        logits, embedding = engine.outputs(x)
+        probs = probabilities(logits, model.card.temperature)
+        finite = np.isfinite(probs).all(axis=1)
+        doubts = iter(doubter.doubt(probs[finite], logits[finite], embedding[finite]))
+    else:
+        probs = probabilities(engine(x), model.card.temperature)
+    return [
+        Prediction(item.path, model.classes, row, item.size_hw, doubt=next(doubts))
+        if np.isfinite(row).all()
+        else Prediction(item.path, model.classes, np.empty(0, np.float32), item.size_hw, error=NOT_FINITE)
+        for item, row in zip(items, probs, strict=True)
+    ]
+
+
+def _doubter(model: BundlePredictor) -> Abstention | None:
+    """As ``Screener``: what says "unknown", where it is there and holds in this precision."""
+    found = model.abstention
+    return found if found is not None and found.can_alarm and model.engine.precision == "fp32" else None
+
+
+def _evidence(
+    screener: Screener, one: Decoded, name: str, digest: str, found: Mapping[Any, Prediction | None]
+) -> Evidence:
+    from assay.decide.evidence import Evidence, answers_of  # noqa: PLC0415 - as above
+
+    if one.error is not None:
+        return Evidence(name, digest, error=named(one.error, name))
+    told = {path: prediction for path, prediction in found.items() if prediction is not None}
+    broken = next((prediction.error for prediction in told.values() if prediction.error is not None), None)
+    if broken is not None:
+        return Evidence(name, digest, error=broken)
+    answers, unknown = {}, []
+    for question in screener.policy:
+        prediction = told[screener.policy.model_path(question)]
+        answers[question.name] = answers_of(question, prediction)
+        if prediction.doubt is not None and "unknown" in prediction.doubt.reasons:
+            unknown.append(question.name)
+    return Evidence(name, digest, one.size_hw, answers, tuple(unknown))
+
+
+def named(error: str, name: str) -> str:
+    """The error of a ``Decoded`` with the photo's name in it."""
+    return name + error.removeprefix(NAMELESS) if error.startswith(NAMELESS) else f"{name}: {error}"
