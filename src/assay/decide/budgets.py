@@ -81,6 +81,11 @@ class Budgets:
         """As ``decision.Thresholds``."""
         return self._by_kind.get((verdict, kind))
 
+    def clause(self, verdict: str, kind: str) -> str:
+        """As ``decision.Thresholds``."""
+        del verdict, kind
+        return "no-promise"
+
     @cached_property
     def _by_kind(self) -> dict[tuple[str, str], float | None]:
         return {(one.verdict, one.name): one.threshold for one in self.kinds}

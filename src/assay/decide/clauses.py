@@ -29,6 +29,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "en": "Too few photos of this kind were reviewed for an automatic answer, so a person looks at it.",
         "zh": "此类照片的审核样本还不够多，不能自动判定，将由人工查看。",
     },
+    "withdrawn": {
+        "en": "Checks found too many wrong automatic answers of this kind, so a person looks at it.",
+        "zh": "抽查发现此类自动判定的错误过多，现由人工查看。",
+    },
     "rule": {
         "en": "The shop's rules ask a person to look at photos like this.",
         "zh": "根据店铺规则，此类照片须由人工查看。",

@@ -31,6 +31,10 @@ class Thresholds(Protocol):
         """Of one verdict and class."""
         ...
 
+    def clause(self, verdict: str, kind: str) -> str:
+        """Why people decide where there is none: "no-promise", or "withdrawn"."""
+        ...
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -125,7 +129,8 @@ def decide(policy: Policy, thresholds: Thresholds, evidence: Evidence) -> Decisi
     else:
         proposed = propose(policy, evidence)
         threshold = thresholds.threshold(proposed.verdict, proposed.kind)
-        doubt = _doubt(proposed, evidence, threshold)
+        none = thresholds.clause(proposed.verdict, proposed.kind)
+        doubt = _doubt(proposed, evidence, threshold, none)
         verdict, clause = (proposed.verdict, proposed.clause) if doubt is None else ("review", doubt)
     audited = verdict in ("accept", "reject") and is_audited(evidence.photo, policy.audit)
     return Decision(verdict, clause, evidence, policy.digest, thresholds.digest, proposed, threshold, audited)
@@ -138,14 +143,14 @@ def _unfit(policy: Policy, evidence: Evidence) -> str | None:
     return "too-small" if min(evidence.size_hw) < policy.least_side_px else None
 
 
-def _doubt(proposed: Proposal, evidence: Evidence, threshold: float | None) -> str | None:
-    """The clause by which a person decides; None where none has to."""
+def _doubt(proposed: Proposal, evidence: Evidence, threshold: float | None, none: str) -> str | None:
+    """The clause by which a person decides, ``none`` where there is no threshold; None where none has to."""
     if proposed.verdict == "review":
         return proposed.clause
     if evidence.unknown:
         return "unknown"
     if threshold is None:
-        return "no-promise"
+        return none
     return "unsure" if proposed.score < threshold else None
 
 
@@ -165,6 +170,11 @@ class Fixed:
         """As ``Thresholds``."""
         del verdict, kind
         return self.value
+
+    def clause(self, verdict: str, kind: str) -> str:
+        """As ``Thresholds``."""
+        del verdict, kind
+        return "no-promise"
 
 
 def differences(record: Mapping[str, Any], policy: Policy, thresholds: Thresholds) -> list[str]:
