@@ -18,7 +18,6 @@ from assay.files import explain_write, write_file
 
 ENDING = ".service"
 """Beside the policy: shop.yaml has its service in shop.service/."""
-_MOST_ANCHORS = 10_000
 
 
 @dataclass
@@ -29,6 +28,7 @@ class Home:
     key: bytes
     session_key: bytes
     _lock: IO[str] | None = None
+    last_anchor: int = 0
 
     def close(self) -> None:
         """Let another server in."""
@@ -47,6 +47,7 @@ class Home:
             file.write(json.dumps([seq, mac]) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        self.last_anchor = seq
 
     def anchors(self) -> dict[int, str]:
         """All that was remembered."""
@@ -95,7 +96,9 @@ def _secret(path: Path) -> bytes:
     found = path.read_bytes()
     if len(found) != 32:
         raise AssayError(
-            f"{path} is no key", got=f"{len(found)} bytes", fix="put the right file back: without it the record cannot be verified"
+            f"{path} is no key",
+            got=f"{len(found)} bytes",
+            fix="put the right file back: without it the record cannot be verified",
         )
     return found
 

@@ -84,7 +84,9 @@ class Folder:
         try:
             return self._place(digest).read_bytes()
         except OSError as error:
-            raise ObjectMissingError("the photo's bytes are gone", got=error.strerror or str(error)) from error
+            raise ObjectMissingError(
+                "the photo's bytes are gone", got=error.strerror or str(error)
+            ) from error
 
     def delete(self, digest: str) -> None:
         """As ``Objects``."""
@@ -136,7 +138,9 @@ class Cloud:
         try:
             return bytes(self._lib.get(self._store, _name(digest)).bytes())
         except Exception as error:
-            raise ObjectMissingError("the photo's bytes are gone", got=str(error).splitlines()[0][:200]) from error
+            raise ObjectMissingError(
+                "the photo's bytes are gone", got=str(error).splitlines()[0][:200]
+            ) from error
 
     def delete(self, digest: str) -> None:
         """As ``Objects``."""

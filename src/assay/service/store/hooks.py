@@ -80,6 +80,21 @@ def sent(connection: sql.Connection, letter: Letter, failure: str, now: float) -
     )
 
 
+def hook_rows(connection: sql.Connection) -> list[dict[str, Any]]:
+    """All webhooks that are not stopped, without their secrets, with how many letters wait and were given up."""
+    count = sql.func.count
+    waits = count(sql.case((OUTBOX.c.state == "waiting", 1))).label("waiting")
+    lost = count(sql.case((OUTBOX.c.state == "given up", 1))).label("given_up")
+    rows = connection.execute(
+        sql.select(HOOKS.c.id, HOOKS.c.url, HOOKS.c.created_at, waits, lost)
+        .select_from(HOOKS.outerjoin(OUTBOX, OUTBOX.c.hook_id == HOOKS.c.id))
+        .where(HOOKS.c.stopped_at.is_(None))
+        .group_by(HOOKS.c.id, HOOKS.c.url, HOOKS.c.created_at)
+        .order_by(HOOKS.c.created_at)
+    )
+    return [dict(row._mapping) for row in rows]
+
+
 def signature(secret: str, at: int, body: str) -> str:
     """The header ``Assay-Signature``: the time, and HMAC-SHA256 over time and body, in hex."""
     mac = hmac.new(secret.encode(), f"{at}.{body}".encode(), hashlib.sha256).hexdigest()

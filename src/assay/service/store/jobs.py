@@ -63,3 +63,8 @@ def waiting(connection: sql.Connection) -> tuple[int, float | None]:
     """(how many jobs there are, when the oldest came)."""
     row = connection.execute(sql.select(sql.func.count(), sql.func.min(JOBS.c.created_at))).one()
     return int(row[0]), row[1]
+
+
+def free_all(connection: sql.Connection) -> int:
+    """A folder's only server starts: whatever an earlier one had is free at once."""
+    return connection.execute(sql.update(JOBS).values(owner="", lease_until=0.0)).rowcount

@@ -32,7 +32,7 @@ class NotYoursError(AssayError):
 
 @dataclass(frozen=True)
 class Task:
-    """A photo for a reviewer. ``blind``: the machine's scores and verdict must not be shown. ``copies`` of it wait too."""
+    """A photo for a reviewer. ``blind``: what the machine said must not be shown. ``copies`` of it wait too."""
 
     id: str
     photo_id: str

@@ -1,0 +1,279 @@
+"""The work: photos that were taken in are decoded, answered, matched, decided and kept, in this order, many at a time.
+
+The database holds every job, so what is in memory here may be lost at any moment: a job whose lease runs out is taken
+up again, and one that two servers finish is kept once. Nothing is told to anybody before its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from assay.decide.decision import Decision, decide
+from assay.decide.evidence import Evidence
+from assay.errors import AssayError
+from assay.service.load import Load
+from assay.service.objects import ObjectMissingError
+from assay.service.store.decisions import Decided, keep
+from assay.service.store.ids import new_id
+from assay.service.store.jobs import Job, claim, release, renew, waiting
+from assay.service.workers.facts import Failed
+
+if TYPE_CHECKING:
+    from assay.runtime.screen_parts import Decoded
+    from assay.service.home import Home
+    from assay.service.library import Library
+    from assay.service.live import Live
+    from assay.service.meters import Meters
+    from assay.service.objects import Objects
+    from assay.service.store.database import Database
+    from assay.service.workers.pool import Decoders
+
+LEASE_S = 4.0
+"""A job of a server that died is taken up by another one after this."""
+MOST_BATCH = 16
+_STOP_S = 10.0
+_LOG = logging.getLogger("assay.service")
+
+
+@dataclass(eq=False)
+class Item:
+    """A job on its way. ``data`` is let go once it is decoded."""
+
+    job: Job
+    at: float
+    data: bytes | None = None
+    live: Live | None = None
+    decoded: Decoded | None = None
+    waiters: list[asyncio.Future[Decision]] = field(default_factory=list)
+
+
+class Foreman:
+    """Keeps decoders and answerers busy. ``live`` may be replaced at any time.
+
+    ``library`` knows enrolled photos; ``value`` says what a person's look at a decision is worth; ``double`` is the
+    share of reviews that two people do.
+    """
+
+    def __init__(
+        self, *, database: Database, objects: Objects, home: Home, decoders: Decoders, live: Live, library: Library,
+        meters: Meters, double: float = 0.0, max_wait_s: float = 4.0,
+        shadow: Callable[[list[Item]], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.owner = new_id("s")
+        self.live = live
+        self.library = library
+        self._database, self._objects, self._home, self._decoders = database, objects, home, decoders
+        self._meters, self._double, self._shadow = meters, double, shadow
+        self.load = Load(max_wait_s)
+        self._items: dict[str, Item] = {}
+        self._to_decode: asyncio.Queue[Item] = asyncio.Queue()
+        self._decoded: deque[Item] = deque()
+        self._ready = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, lanes: int) -> None:
+        """Begin, with ``lanes`` photos being decoded at once."""
+        loops = [self._decode_all() for _ in range(lanes)] + [self._answer_all() for _ in range(2 * lanes)]
+        loops += [self._claim_all(), self._renew_all()]
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
+
+    async def stop(self) -> None:
+        """Finish what is in memory, for some seconds at most; give the rest back to the queue."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                while self._items:
+                    await asyncio.sleep(0.02)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(AssayError):
+            await self._database.write(lambda c: release(c, self.owner))
+        for item in self._items.values():
+            self._let_go(item)
+
+    @property
+    def can_work(self) -> bool:
+        """Whether there is a decoder and an answerer."""
+        return self._decoders.alive > 0 and self.live.answerers.alive > 0
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """Processes that are alive."""
+        return {"decoder": self._decoders.alive, "answerer": self.live.answerers.alive}
+
+    @property
+    def in_work(self) -> int:
+        """Photos in memory."""
+        return len(self._items)
+
+    def full_for(self) -> float:
+        """Seconds until a photo may be taken in; 0 where it may now."""
+        return self.load.full_for(len(self._items))
+
+    def lease_until(self) -> float:
+        """Until when a new job is this server's."""
+        return time.time() + LEASE_S
+
+    def offer(self, job: Job, data: bytes | None) -> None:
+        """Take a job up whose lease is this server's."""
+        if job.photo_id not in self._items:
+            item = self._items[job.photo_id] = Item(job, time.monotonic(), data)
+            self._to_decode.put_nowait(item)
+            self._meters.waiting.set(len(self._items))
+
+    async def wait(self, photo_id: str, seconds: float) -> Decision | None:
+        """The machine's decision, if it comes within so many seconds and from this server."""
+        item = self._items.get(photo_id)
+        if item is None or seconds <= 0:
+            return None
+        future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        item.waiters.append(future)
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            async with asyncio.timeout(seconds):
+                return await future
+        return None
+
+    async def _decode_all(self) -> None:
+        while True:
+            item = await self._to_decode.get()
+            item.live = self.live
+            item.live.in_work += 1
+            try:
+                data = item.data
+                if data is None:
+                    data = await asyncio.to_thread(self._objects.get, item.job.sha256)
+                item.decoded = await self._decoders.decode(data, item.live.facts.plan)
+            except ObjectMissingError as error:
+                item.decoded = _broken(error.what)
+            except AssayError:
+                self._drop(item)
+                continue
+            item.data = None
+            self._decoded.append(item)
+            self._ready.set()
+
+    async def _answer_all(self) -> None:
+        while True:
+            await self._ready.wait()
+            batch = self._take()
+            if not batch:
+                self._ready.clear()
+                continue
+            try:
+                await self._decide(batch)
+            except Exception:
+                _LOG.exception("photos could not be decided; they are tried again")
+                for item in batch:
+                    self._drop(item)
+
+    def _take(self) -> list[Item]:
+        """The photos that have waited longest, all under one policy."""
+        batch: list[Item] = []
+        while self._decoded and len(batch) < MOST_BATCH:
+            if batch and self._decoded[0].live is not batch[0].live:
+                break
+            batch.append(self._decoded.popleft())
+        return batch
+
+    async def _decide(self, batch: list[Item]) -> None:
+        live = batch[0].live
+        if live is None:
+            raise AssayError("a photo without a policy")
+        self._meters.batch.observe(len(batch))
+        found = await live.answerers.answer(
+            [item.decoded for item in batch],  # type: ignore[misc]
+            [item.job.photo_id for item in batch],
+            [item.job.sha256 for item in batch],
+        )
+        decided = [self._decided(live, item, one) for item, one in zip(batch, found, strict=True)]
+        key, at, models = self._home.key, time.time(), live.models
+        kept = await self._database.write(
+            lambda c: keep(c, self.owner, key, at, [replace(one, models=models) for one in decided])
+        )
+        for item, one, mine in zip(batch, decided, kept, strict=True):
+            self._items.pop(item.job.photo_id, None)
+            live.in_work -= 1
+            if mine:
+                seconds = time.monotonic() - item.at
+                self._meters.decided.labels(one.decision.verdict).inc()
+                self._meters.seconds.observe(seconds)
+                self.load.done(seconds)
+            for waiter in item.waiters:
+                if not waiter.done():
+                    waiter.set_result(one.decision)
+        self._meters.waiting.set(len(self._items))
+        if self._shadow is not None:
+            self._shadow(batch)
+
+    def _decided(self, live: Live, item: Item, found: Evidence | Failed) -> Decided:
+        job, prints = item.job, b""
+        if isinstance(found, Failed):
+            _LOG.error("the machine failed on photo %s: %s", job.photo_id, found.reason)
+            found = Evidence(job.photo_id, job.sha256, failure=found.reason)
+        elif item.decoded is not None and item.decoded.prints is not None:
+            prints = item.decoded.prints.tobytes()
+            found = self.library.matched(live, found, prints, job.item)
+        decision = decide(live.policy, live.thresholds, found)
+        double = self._double > 0 and int(job.sha256[-13:], 16) < self._double * 16**13
+        return Decided(job.photo_id, decision, {}, _worth(decision), job.sha256, double, prints)
+
+    def _drop(self, item: Item) -> None:
+        """Forget an item; its lease runs out and somebody takes it up again."""
+        if item.live is not None:
+            item.live.in_work -= 1
+        self._items.pop(item.job.photo_id, None)
+        self._let_go(item)
+
+    @staticmethod
+    def _let_go(item: Item) -> None:
+        for waiter in item.waiters:
+            waiter.cancel()
+
+    async def _claim_all(self) -> None:
+        """Jobs of servers that died, or that this one has dropped."""
+        while True:
+            try:
+                now = time.time()
+                jobs: list[Job] = []
+                if len(self._items) < MOST_BATCH and (await self._database.read(waiting))[0]:
+                    jobs = await self._database.write(
+                        lambda c, now=now: claim(c, self.owner, now, now + LEASE_S, 2 * MOST_BATCH)  # type: ignore[misc]
+                    )
+                for job in jobs:
+                    self.offer(job, None)
+            except AssayError as error:
+                _LOG.warning("the queue cannot be read: %s", error)
+            await asyncio.sleep(0.05 if self._items else 0.5)
+
+    async def _renew_all(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_S / 4)
+            names = list(self._items)
+            if names:
+                with contextlib.suppress(AssayError):
+                    until = time.time() + LEASE_S
+                    await self._database.write(lambda c, n=names, u=until: renew(c, self.owner, n, u))  # type: ignore[misc]
+            for kind, alive in self.workers.items():
+                self._meters.workers.labels(kind).set(alive)
+
+
+def _worth(decision: Decision) -> float:
+    """What a person's look is worth: doubtful genuineness first, then what nearly stood without a person."""
+    proposed: Any = decision.proposed
+    if proposed is None:
+        return 0.0
+    base = 2.0 if proposed.verdict == "review" else 1.0
+    return base + (1 - abs(2 * proposed.score - 1))
+
+
+def _broken(what: str) -> Decoded:
+    from assay.runtime.screen_parts import Decoded as Found  # noqa: PLC0415 - only for what is gone
+
+    return Found(error=what)

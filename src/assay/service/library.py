@@ -1,0 +1,115 @@
+"""Enrolled photos while the server runs: those of the policy's file, and the fakes that reviewers have confirmed.
+
+A fake is known to this server some seconds after it was confirmed. Copies that were accepted before are looked for at
+once, and go to people.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sqlalchemy as sql
+
+from assay.decide.prints import SIDE, Prints
+from assay.decide.references import Reference, References, read_references
+from assay.service.store.photos import live_decision
+from assay.service.store.record import append
+from assay.service.store.reviews import open_task
+from assay.service.store.schema import DECISIONS, PHOTOS, PRINTS, REFERENCES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assay.decide.evidence import Evidence
+    from assay.service.live import Live
+
+_LOG = logging.getLogger("assay.service")
+_AT_ONCE = 5000
+_FLAT = Prints(np.zeros((SIDE, SIDE), np.uint8))
+"""Of a photo whose prints are not known: without structure, so it is found by its digest alone."""
+
+
+class Library:
+    """References of the live policy. ``refresh`` reads what is new in the database."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, References] = {}
+        self._confirmed = References()
+        self._seen: dict[str, float] = {}
+
+    def open(self, live: Live) -> None:
+        """Read the policy's file of references. Raises PolicyError where it is damaged."""
+        place = live.policy.references_path
+        self._files[live.policy.digest] = (
+            read_references(place) if place is not None and place.exists() else References()
+        )
+
+    def matched(self, live: Live, evidence: Evidence, prints: bytes, item: str) -> Evidence:
+        """The evidence with what the photo has in common with enrolled ones."""
+        seen = Prints.from_bytes(prints)
+        kinds = (self._files.get(live.policy.digest), self._confirmed)
+        found = [
+            match
+            for references in kinds
+            if references is not None
+            for match in references.match(evidence.photo, seen, None, item or None)
+        ]
+        known = {(one.list, one.way, one.reference) for one in evidence.matches}
+        more = tuple(one for one in found if (one.list, one.way, one.reference) not in known)
+        return replace(evidence, matches=(*evidence.matches, *more)) if more else evidence
+
+    def refresh(self, connection: sql.Connection) -> list[Reference]:
+        """Take up what was confirmed or removed since; the new ones."""
+        rows = connection.execute(sql.select(REFERENCES)).all()
+        new: list[Reference] = []
+        for row in rows:
+            if row.removed_at is not None:
+                if self._seen.pop(row.sha256, None) is not None:
+                    self._confirmed.remove(row.sha256)
+            elif row.sha256 not in self._seen:
+                reference = Reference(row.sha256, row.list, row.item or None)
+                self._confirmed.add(reference, Prints.from_bytes(row.prints) if row.prints else _FLAT)
+                self._seen[row.sha256] = row.at
+                new.append(reference)
+        return new
+
+
+def copies_among_accepted(connection: sql.Connection, sha256: str) -> Iterator[Any]:
+    """Accepted photos that show the same as this confirmed fake: (photo_id, match)."""
+    fake = connection.execute(
+        sql.select(REFERENCES).where(REFERENCES.c.sha256 == sha256, REFERENCES.c.removed_at.is_(None))
+    ).first()
+    if fake is None or not fake.prints:
+        return
+    alone = References()
+    alone.add(Reference(fake.sha256, fake.list, fake.item or None), Prints.from_bytes(fake.prints))
+    both = PHOTOS.join(DECISIONS, sql.and_(DECISIONS.c.photo_id == PHOTOS.c.id, DECISIONS.c.live)).join(
+        PRINTS, PRINTS.c.photo_id == PHOTOS.c.id
+    )
+    after = ""
+    while True:
+        rows = connection.execute(
+            sql.select(PHOTOS.c.id, PHOTOS.c.sha256, PRINTS.c.prints)
+            .select_from(both)
+            .where(DECISIONS.c.verdict == "accept", PHOTOS.c.id > after, PHOTOS.c.id != fake.photo_id)
+            .order_by(PHOTOS.c.id)
+            .limit(_AT_ONCE)
+        ).all()
+        for row in rows:
+            after = row.id
+            for match in alone.match(row.sha256, Prints.from_bytes(row.prints), None, None)[:1]:
+                yield row.id, match
+        if len(rows) < _AT_ONCE:
+            return
+
+
+def recall(connection: sql.Connection, key: bytes, at: float, photo_id: str, match: Any) -> None:
+    """An accepted photo turns out to be a copy of a confirmed fake: a person decides anew."""
+    live = live_decision(connection, photo_id)
+    if live is None or live["verdict"] != "accept":
+        return
+    open_task(connection, photo_id, "tie", at, value=9.0)
+    append(connection, key, at, [("recall", photo_id, {"decision": live["id"], "match": match.to_dict()})])

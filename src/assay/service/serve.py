@@ -1,0 +1,199 @@
+"""``assay serve``: everything in one process and its workers; started in order, stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from assay.errors import AssayError, ConfigError
+from assay.image import ImageLimits
+from assay.runtime.screen_parts import SERVICE_LIMITS
+from assay.service.app import build_gated
+from assay.service.chores import Chores
+from assay.service.core import Service
+from assay.service.foreman import Foreman
+from assay.service.home import home_of, open_home
+from assay.service.library import Library
+from assay.service.live import open_live
+from assay.service.meters import Meters
+from assay.service.objects import open_objects
+from assay.service.settings import ServeConfig
+from assay.service.store.database import Database, open_engine
+from assay.service.store.jobs import free_all
+from assay.service.store.keys import Key, add_key, revoke_key
+from assay.service.store.migrate import migrate
+from assay.service.viewer import Viewer
+from assay.service.workers.pool import Decoders
+
+_LOG = logging.getLogger("assay.service")
+LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What is told once the server answers: its address, and a link that signs in once (empty where there is none)."""
+
+    address: str
+    link: str
+
+
+def serve(policy: Path, config: ServeConfig, folder: Path | None, on_open: Callable[[Opened], None]) -> None:
+    """Run until SIGTERM or Ctrl-C.
+
+    Raises
+    ------
+    AssayError : the policy, a Bundle, the database or the folder is not as it must be, or the port is taken.
+    """
+    log_as_json()
+    runner = asyncio.Runner(loop_factory=_fast_loop())
+    with runner:
+        runner.run(_serve(policy, config, folder, on_open))
+
+
+async def _serve(
+    policy: Path, config: ServeConfig, folder: Path | None, on_open: Callable[[Opened], None]
+) -> None:
+    listening = _listen(config)
+    try:
+        async with running(policy, config, folder) as service:
+            app, door = build_gated(service)
+            server = uvicorn.Server(_uvicorn(app))
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reload(service)))
+            host, port = listening.getsockname()[:2]
+            address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            key = await _open_door(service, config)
+            on_open(Opened(address, "" if key is None else f"{address}/open/{door.one_time(key.id)}"))
+            try:
+                await server.serve(sockets=[listening])
+            finally:
+                service.is_stopping = True
+                if key is not None:
+                    with contextlib.suppress(AssayError):
+                        await service.database.write(lambda c: revoke_key(c, key.id, time.time()))
+    finally:
+        listening.close()
+
+
+@contextlib.asynccontextmanager
+async def running(policy: Path, config: ServeConfig, folder: Path | None) -> AsyncIterator[Service]:
+    """Everything but the web server: for ``serve`` and for tests."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    async with contextlib.AsyncExitStack() as stack:
+        home = open_home(folder or home_of(policy), lock=config.database is None)
+        stack.callback(home.close)
+        engine = open_engine(config.database, home.folder)
+        await asyncio.to_thread(migrate, engine)
+        database = Database(engine)
+        stack.callback(database.close)
+        objects = open_objects(config.objects, home.folder)
+        meters = Meters()
+        limits = ImageLimits(SERVICE_LIMITS.max_pixels, int(config.max_mib * 1024 * 1024))
+        decoders = Decoders(config.decoders or cores, limits)
+        stack.push_async_callback(decoders.stop)
+        first, _ = await asyncio.gather(open_live(policy, config, cores), decoders.start())
+        library = Library()
+        foreman = Foreman(
+            database=database, objects=objects, home=home, decoders=decoders, live=first, library=library,
+            meters=meters, double=config.double, max_wait_s=config.max_wait_s,
+        )  # fmt: skip
+        service = Service(config, home, database, objects, foreman, Viewer(decoders), meters, cores=cores)
+        stack.push_async_callback(_stop_live, service)
+        library.open(first)
+        await service.take_up(first)
+        if config.database is None:
+            await database.write(free_all)
+        await foreman.start(config.decoders or cores)
+        stack.push_async_callback(foreman.stop)
+        chores = Chores(service)
+        await chores.learn()
+        chores.start()
+        stack.push_async_callback(chores.stop)
+        yield service
+        service.is_stopping = True
+
+
+async def _stop_live(service: Service) -> None:
+    await service.live.answerers.stop()
+
+
+def _uvicorn(app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", server_header=False, date_header=False,
+        timeout_keep_alive=30, timeout_graceful_shutdown=10, http="httptools", ws="none", backlog=512,
+    )  # fmt: skip
+
+
+def _fast_loop() -> Any:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _listen(config: ServeConfig) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        listening = socket.create_server((config.host, config.port), family=family, backlog=512)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen at {config.host} port {config.port}",
+            got=error.strerror or str(error),
+            fix="stop what listens there, or choose another --port",
+        ) from error
+    listening.setblocking(False)
+    return listening
+
+
+async def _open_door(service: Service, config: ServeConfig) -> Key | None:
+    """A key for the pages on this machine, for as long as the server runs."""
+    if not config.open_door or config.host not in LOCAL:
+        return None
+    made, _ = await service.database.write(
+        lambda c: add_key(c, "this machine", ("submit", "review", "operate"), time.time())
+    )
+    return made
+
+
+async def _reload(service: Service) -> None:
+    try:
+        live = await service.reload()
+        _LOG.info("policy %s version %s took over", live.policy.name, live.policy.version)
+    except AssayError as error:
+        _LOG.error("the new policy was not taken up: %s", error)
+
+
+def log_as_json() -> None:
+    """One JSON object a line on stderr, for this process's own loggers."""
+
+    class Lines(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            told = {
+                "at": round(record.created, 3),
+                "level": record.levelname.lower(),
+                "says": record.getMessage(),
+            }
+            if record.exc_info:
+                told["trace"] = self.formatException(record.exc_info)
+            return json.dumps(told, ensure_ascii=False)
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Lines())
+    for name in ("assay", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO if name == "assay" else logging.WARNING)
