@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 from assay.decide.threshold import binomial_tail
 from assay.errors import ConfigError
@@ -42,7 +43,8 @@ def log_wealth(wrong: int, observed: int, risk: float, *, over: bool = True) -> 
     rises with it.
     """
     sign = 1 if over else -1
-    terms = [sign * g * wrong - observed * math.log1p(risk * math.expm1(sign * g)) for g in GAINS]
+    costs = _costs(risk, sign)
+    terms = [sign * g * wrong - observed * cost for g, cost in zip(GAINS, costs, strict=True)]
     top = max(terms)
     return top + math.log(math.fsum(math.exp(term - top) for term in terms) / len(terms))
 
@@ -66,10 +68,7 @@ def kept_aside(observed: int) -> float:
 def lay(stakes: Stakes, observed: int, wrong: bool, risk: float) -> Stakes:
     """The stakes after the answer number ``observed`` + 1; what is newly laid for it is shared alike."""
     new = (kept_aside(observed) - kept_aside(observed + 1)) / len(GAINS)
-    return tuple(
-        (stake + new) * (math.exp(g) if wrong else 1.0) / (1 + risk * math.expm1(g))
-        for stake, g in zip(stakes, GAINS, strict=True)
-    )
+    return tuple((stake + new) * factor for stake, factor in zip(stakes, _factors(risk, wrong), strict=True))
 
 
 def evidence(stakes: Stakes, wrong: int, observed: int, risk: float) -> float:
@@ -96,6 +95,18 @@ def clopper_pearson(wrong: int, observed: int, level: float = 0.95) -> Estimate:
     low = _crossing(lambda p: 1 - binomial_tail(wrong - 1, observed, p) < tail) if wrong else 0.0
     high = _crossing(lambda p: binomial_tail(wrong, observed, p) > tail) if wrong < observed else 1.0
     return Estimate(wrong / observed, low, high)
+
+
+@lru_cache(maxsize=256)
+def _factors(risk: float, wrong: bool) -> Stakes:
+    """What one answer makes of each stake."""
+    return tuple((math.exp(g) if wrong else 1.0) / (1 + risk * math.expm1(g)) for g in GAINS)
+
+
+@lru_cache(maxsize=256)
+def _costs(risk: float, sign: int) -> Stakes:
+    """What each answer takes from the logarithm of the wealth of each bet."""
+    return tuple(math.log1p(risk * math.expm1(sign * g)) for g in GAINS)
 
 
 def _crossing(holds: Callable[[float], bool]) -> float:
