@@ -1,10 +1,10 @@
 """Thresholds of a policy, found from labelled photos so that each kind of automatic verdict keeps its accepted risk.
 
 A *kind* is a verdict and a class: accepts of one answer to the policy's ``by`` question, rejections by one clause. For
-each, the photos whose answers ask for it (and that no network calls unknown) are a sample of all such photos, and Learn
-then Test (``threshold.fit_threshold``) finds the lowest score from which on at most the accepted share is wrong, with
-the stated confidence for each kind on its own. Where the labels are too few, there is no threshold, and all of that
-kind go to people; how many labels are missing is said.
+each, the photos whose answers ask for it (and that no network calls unknown, and no match decides) are a sample of all
+such photos, and Learn then Test (``threshold.fit_threshold``) finds the lowest score from which on at most the accepted
+share is wrong, with the stated confidence for each kind on its own. Where the labels are too few, there is no threshold,
+and all of that kind go to people; how many labels are missing is said.
 
 An accept is wrong where the truth of any question does not pass, or another class is true. A rejection is wrong where
 the truth of the question that decided does not lead to the same clause.
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.decide.decision import ALL, Proposal, decide, propose
+from assay.decide.decision import ALL, Proposal, by_matching, decide, propose
 from assay.decide.evidence import Evidence
 from assay.decide.policy import OTHERWISE, Policy
 from assay.decide.threshold import fit_threshold, labels_missing
@@ -178,7 +178,9 @@ def fit_budgets(
     for at, (one, truth) in enumerate(zip(evidence, truths, strict=True)):
         if one.error is not None or one.unknown:
             continue
-        proposed = propose(policy, one)
+        proposed, matched = propose(policy, one), by_matching(policy, one)
+        if matched is not None and (matched.verdict != "review" or proposed.verdict == "accept"):
+            continue
         right = is_right(policy, proposed, truth)
         if proposed.verdict in policy.risks and right is not None:
             rows[proposed.verdict, proposed.kind].append((proposed.score, right, at))

@@ -37,6 +37,22 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "en": "The shop's rules ask a person to look at photos like this.",
         "zh": "根据店铺规则，此类照片须由人工查看。",
     },
+    "known-fake": {
+        "en": "This is a photo of an item that was confirmed to be a counterfeit.",
+        "zh": "该照片所示商品此前已被确认为假冒商品。",
+    },
+    "like-fake": {
+        "en": "The photo resembles those of confirmed counterfeits, so a person looks at it.",
+        "zh": "该照片与已确认的假冒商品照片相似，将由人工查看。",
+    },
+    "unlike-genuine": {
+        "en": "The photo is inconsistent with the genuine references of this item, so a person looks at it.",
+        "zh": "该照片与此商品的正品参考照片不一致，将由人工查看。",
+    },
+    "copied": {
+        "en": "The photo is a copy of a reference photo. Please show the item itself.",
+        "zh": "该照片是参考照片的副本。请上传商品本身的照片。",
+    },
     "all-right": {
         "en": "Nothing speaks against the photo.",
         "zh": "未发现该照片存在问题。",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from assay.decide.evidence import Evidence
+from assay.decide.evidence import DIGITS, Evidence
 from assay.decide.policy import Policy
 
 ALL = "all"
@@ -120,17 +120,41 @@ def propose(policy: Policy, evidence: Evidence) -> Proposal:
     return Proposal("accept", kind, least, "all-right")
 
 
+def by_matching(policy: Policy, evidence: Evidence) -> Proposal | None:
+    """What enrolled photos ask for: the gravest effect, and of one kind the nearest; None where they ask for nothing.
+
+    ``answer`` is the reference's digest; ``score`` 1 less the distance, or less the p-value.
+    """
+    asked = []
+    for match in evidence.matches if policy.matching is not None else ():
+        finding = policy.matching.finding(match)
+        effect = None if finding is None else policy.matching.effect(finding)
+        if effect is not None and effect.verdict != "pass":
+            clause = effect.clause or "rule"
+            score = round(1 - (match.distance if match.p is None else match.p), DIGITS)
+            asked.append(Proposal(effect.verdict, clause, score, clause, None, match.reference))
+    return min(asked, key=lambda one: (_ORDER.index(one.verdict), -one.score), default=None)
+
+
 def decide(policy: Policy, thresholds: Thresholds, evidence: Evidence) -> Decision:
-    """The decision on one photo."""
+    """The decision on one photo.
+
+    A match that rejects, or that asks for another photo, needs no threshold: a person has confirmed the reference. One
+    that asks for a look overrules an accept, and an automatic verdict of another kind stands.
+    """
     proposed, threshold = None, None
-    unfit = _unfit(policy, evidence)
-    if unfit is not None:
+    unfit, matched = _unfit(policy, evidence), by_matching(policy, evidence)
+    if evidence.error is None and matched is not None and matched.verdict != "review":
+        verdict, clause, proposed = matched.verdict, matched.clause, matched
+    elif unfit is not None:
         verdict, clause = "resubmit", unfit
     else:
         proposed = propose(policy, evidence)
         threshold = thresholds.threshold(proposed.verdict, proposed.kind)
         none = thresholds.clause(proposed.verdict, proposed.kind)
         doubt = _doubt(proposed, evidence, threshold, none)
+        if matched is not None and (doubt is not None or proposed.verdict == "accept"):
+            doubt = matched.clause
         verdict, clause = (proposed.verdict, proposed.clause) if doubt is None else ("review", doubt)
     audited = verdict in ("accept", "reject") and is_audited(evidence.photo, policy.audit)
     return Decision(verdict, clause, evidence, policy.digest, thresholds.digest, proposed, threshold, audited)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.decide.clauses import BUILT_IN
+from assay.decide.match import EMBEDDING, FAKE, Match
 
 VERDICTS = ("accept", "reject", "resubmit", "review")
 """What becomes of a photo; the first three without a person."""
@@ -23,6 +24,10 @@ EFFECTS = ("pass", "reject", "resubmit", "review")
 OTHERWISE, NOTHING = "*", "nothing"
 """Every answer that is not named; the answer where no tag applies and no thing is found."""
 HEADS = ("class", "tags", "boxes")
+KNOWN_FAKE, LIKE_FAKE, UNLIKE_GENUINE, COPIED = "known-fake", "like-fake", "unlike-genuine", "copied"
+FINDINGS = (KNOWN_FAKE, LIKE_FAKE, UNLIKE_GENUINE, COPIED)
+"""What matching finds: the photo of a confirmed fake, perhaps edited; a photo that a network sees near to one; one that
+is inconsistent with the genuine references; a copy of a genuine reference, which is somebody else's photo."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,36 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Matching:
+    """How photos are compared with enrolled ones.
+
+    ``references`` is the file of enrolled photos, relative to the policy's folder. ``effects``: finding -> Effect; the
+    photo of a confirmed fake may be rejected, all else that speaks of counterfeits goes to people. ``embedding`` names
+    the question whose network compares photos, ``item`` the question whose answer is what they show (all are one item
+    without it), ``false_alarm`` the share of genuine photos that may be called unlike the references, or like a fake.
+    """
+
+    references: str
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    embedding: str | None = None
+    item: str | None = None
+    false_alarm: float = 0.01
+
+    def finding(self, match: Match) -> str | None:
+        """Which of ``FINDINGS`` it is; None where it says nothing at this rate of false alarms."""
+        if match.way != EMBEDDING:
+            return KNOWN_FAKE if match.list == FAKE else COPIED
+        if match.p is None or match.p > self.false_alarm:
+            return None
+        return LIKE_FAKE if match.list == FAKE else UNLIKE_GENUINE
+
+    def effect(self, finding: str) -> Effect:
+        """What it leads to; a person looks where the policy does not say, but at copies of genuine references."""
+        usual = Effect("pass") if finding == COPIED else Effect("review", finding)
+        return self.effects.get(finding, usual)
+
+
+@dataclass(frozen=True)
 class Risk:
     """At most ``share`` of the automatic verdicts of one kind and class are wrong, with this ``confidence``."""
 
@@ -65,7 +100,8 @@ class Risk:
 class Example:
     """A worked example that is decided anew whenever the policy is read.
 
-    ``answers``: question -> answer -> probability. ``threshold`` stands in the place of every calibrated one.
+    ``answers``: question -> answer -> probability. ``threshold`` stands in the place of every calibrated one. ``match``
+    is one of ``FINDINGS``, where the photo shall have one.
     """
 
     answers: Mapping[str, Mapping[str, float]]
@@ -74,6 +110,7 @@ class Example:
     threshold: float = 0.95
     unknown: bool = False
     size_hw: tuple[int, int] = (1000, 1000)
+    match: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +134,7 @@ class Policy:
     least_side_px: int = 0
     audit: float = 0.0
     path: Path | None = None
+    matching: Matching | None = None
 
     def __iter__(self) -> Iterator[Question]:
         return iter(self.questions)
@@ -112,22 +150,38 @@ class Policy:
 
     def model_path(self, question: Question) -> Path:
         """Where the question's Bundle lies."""
-        folder = Path() if self.path is None else self.path.parent
-        return folder / question.model
+        return self._folder / question.model
+
+    @property
+    def references_path(self) -> Path | None:
+        """Where the enrolled photos lie; None where nothing is matched."""
+        return None if self.matching is None else self._folder / self.matching.references
+
+    @property
+    def _folder(self) -> Path:
+        return Path() if self.path is None else self.path.parent
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all that the policy says, in hex: a changed word is another policy."""
-        return _digest({**asdict(self), "path": None})
+        told = {**asdict(self), "path": None}
+        if (
+            self.matching is None
+        ):  # what is not said changes no digest: records from before it can be replayed
+            del told["matching"]
+            told["examples"] = [{k: v for k, v in one.items() if k != "match"} for one in told["examples"]]
+        return _digest(told)
 
     @cached_property
     def rules(self) -> str:
-        """SHA-256 of what thresholds depend on: questions, risks, sizes; words and costs may change without them."""
-        questions = [{**asdict(one), "truth": None} for one in self.questions]
-        return _digest(
-            {"questions": questions, "risks": {k: asdict(v) for k, v in self.risks.items()},
-             "by": self.by, "least_side_px": self.least_side_px}
-        )  # fmt: skip
+        """SHA-256 of what thresholds depend on: questions, risks, sizes, matching; words and costs may change."""
+        told = {
+            "questions": [{**asdict(one), "truth": None} for one in self.questions],
+            "risks": {name: asdict(risk) for name, risk in self.risks.items()},
+            "by": self.by,
+            "least_side_px": self.least_side_px,
+        }
+        return _digest(told if self.matching is None else {**told, "matching": asdict(self.matching)})
 
 
 def _digest(value: Any) -> str:

@@ -12,17 +12,45 @@ from typing import Any
 from assay.decide.clauses import BUILT_IN, LANGUAGES
 from assay.decide.decision import Fixed, decide
 from assay.decide.evidence import Evidence
-from assay.decide.policy import EFFECTS, HEADS, OTHERWISE, VERDICTS, Effect, Example, Policy, Question, Risk
+from assay.decide.match import EMBEDDING, FAKE, GENUINE, NEAR, Match
+from assay.decide.policy import (
+    COPIED,
+    EFFECTS,
+    FINDINGS,
+    HEADS,
+    KNOWN_FAKE,
+    LIKE_FAKE,
+    OTHERWISE,
+    UNLIKE_GENUINE,
+    VERDICTS,
+    Effect,
+    Example,
+    Matching,
+    Policy,
+    Question,
+    Risk,
+)
+from assay.decide.policy_matching import read_matching
+from assay.decide.policy_part import Part, is_share
 from assay.errors import PolicyError
 from assay.tables import suggest
 
 FORMAT = 1
 _KEYS = (
     "format", "name", "version", "questions", "automatic", "by", "costs", "clauses", "examples", "least_side_px",
-    "audit",
+    "audit", "matching",
 )  # fmt: skip
+_QUESTION = ("model", "answers", "head", "truth", "counterfeit")
+_EXAMPLE = ("answers", "verdict", "clause", "threshold", "unknown", "size_px", "match")
 _COSTS = ("accept", "reject", "review")
 _MOST_BYTES = 1 << 20
+_MATCHES = {
+    KNOWN_FAKE: Match(FAKE, NEAR, "f" * 64),
+    LIKE_FAKE: Match(FAKE, EMBEDDING, "f" * 64, p=0.0, among=1),
+    UNLIKE_GENUINE: Match(GENUINE, EMBEDDING, "f" * 64, p=0.0, among=1),
+    COPIED: Match(GENUINE, NEAR, "f" * 64),
+}
+"""Finding -> a match by which a worked example has it."""
 
 
 def read_policy(path: str | Path) -> Policy:
@@ -41,13 +69,15 @@ def read_policy(path: str | Path) -> Policy:
 
 def parse_policy(told: Any, name: str, path: Path | None = None) -> Policy:
     """The policy in the values of a file that is called ``name`` in messages. Raises PolicyError."""
-    top = _Part(told, name, _KEYS)
+    top = Part(told, name, _KEYS)
     if top.get("format", int) != FORMAT:
         raise PolicyError(
             f"{name}: format is {top.get('format', int)}", fix=f"this program reads format {FORMAT}"
         )
     clauses = _clauses(top)
-    questions = tuple(_question(part, key, clauses) for key, part in top.parts("questions", Question).items())
+    questions = tuple(
+        _question(part, key, clauses) for key, part in top.parts("questions", _QUESTION).items()
+    )
     if not questions:
         raise PolicyError(
             f"{name}: questions has none", fix="ask at least one, e.g. product: {model: x.bundle, ...}"
@@ -63,6 +93,11 @@ def parse_policy(told: Any, name: str, path: Path | None = None) -> Policy:
     }
     top.require_known("automatic", risks, VERDICTS[:3])
     costs = top.numbers("costs", _COSTS)
+    matching = None
+    if top.has("matching"):
+        matching = read_matching(
+            top.mapping("matching"), f"{name}: matching", questions, lambda one, at: _effect(one, at, clauses)
+        )
     return Policy(
         name=top.get("name", str),
         version=str(top.get("version", (str, int, float))),
@@ -71,10 +106,13 @@ def parse_policy(told: Any, name: str, path: Path | None = None) -> Policy:
         by=by,
         costs=costs,
         clauses=clauses,
-        examples=tuple(_example(one, questions, name, i) for i, one in enumerate(top.list("examples"), 1)),
+        examples=tuple(
+            _example(one, questions, name, i, matching) for i, one in enumerate(top.list("examples"), 1)
+        ),
         least_side_px=top.get("least_side_px", int, 0),
         audit=top.share("audit", 0.0, open_end=False),
         path=path,
+        matching=matching,
     )
 
 
@@ -116,14 +154,14 @@ def _strict_loader() -> Any:
     return loader
 
 
-def _clauses(top: _Part) -> dict[str, dict[str, str]]:
+def _clauses(top: Part) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for key, part in top.parts("clauses", LANGUAGES).items():
         found[key] = {language: part.get(language, str) for language in LANGUAGES}
     return found
 
 
-def _question(part: _Part, name: str, clauses: Mapping[str, Any]) -> Question:
+def _question(part: Part, name: str, clauses: Mapping[str, Any]) -> Question:
     answers = {}
     for answer, effect in part.mapping("answers").items():
         answers[str(answer)] = _effect(effect, f"{part.where}.answers.{answer}", clauses)
@@ -146,7 +184,7 @@ def _question(part: _Part, name: str, clauses: Mapping[str, Any]) -> Question:
 
 
 def _effect(told: Any, where: str, clauses: Mapping[str, Any]) -> Effect:
-    part = _Part({"verdict": told} if isinstance(told, str) else told, where, ("verdict", "clause"))
+    part = Part({"verdict": told} if isinstance(told, str) else told, where, ("verdict", "clause"))
     verdict, clause = part.get("verdict", str), part.get("clause", str, None)
     if verdict not in EFFECTS:
         raise PolicyError(f"{where}: no verdict {verdict!r}", fix=suggest(verdict, list(EFFECTS)))
@@ -162,12 +200,14 @@ def _effect(told: Any, where: str, clauses: Mapping[str, Any]) -> Effect:
     return Effect(verdict, clause)
 
 
-def _example(told: Any, questions: tuple[Question, ...], name: str, number: int) -> Example:
+def _example(
+    told: Any, questions: tuple[Question, ...], name: str, number: int, matching: Matching | None
+) -> Example:
     where = f"{name}: examples, number {number}"
-    part = _Part(told, where, ("answers", "verdict", "clause", "threshold", "unknown", "size_px"))
+    part = Part(told, where, _EXAMPLE)
     answers: dict[str, dict[str, float]] = {}
     for key, values in part.mapping("answers").items():
-        if not isinstance(values, dict) or not values or not all(_is_share(v) for v in values.values()):
+        if not isinstance(values, dict) or not values or not all(is_share(v) for v in values.values()):
             raise PolicyError(f"{where}: {key} needs answers with probabilities", got=repr(values)[:80])
         answers[str(key)] = {str(answer): float(p) for answer, p in values.items()}
     wanted = {one.name for one in questions}
@@ -180,6 +220,15 @@ def _example(told: Any, questions: tuple[Question, ...], name: str, number: int)
     verdict = part.get("verdict", str)
     if verdict not in VERDICTS:
         raise PolicyError(f"{where}: no verdict {verdict!r}", fix=suggest(verdict, list(VERDICTS)))
+    match = part.get("match", str, None)
+    if match is not None and (matching is None or match not in FINDINGS):
+        raise PolicyError(
+            f"{where}: match is {match!r}",
+            got="the policy matches nothing" if matching is None else None,
+            fix="write matching: into the policy first"
+            if matching is None
+            else suggest(match, list(FINDINGS)),
+        )
     side = part.get("size_px", int, 1000)
     return Example(
         answers,
@@ -188,17 +237,16 @@ def _example(told: Any, questions: tuple[Question, ...], name: str, number: int)
         part.share("threshold", 0.95),
         part.get("unknown", bool, False),
         (side, side),
+        match,
     )
 
 
 def _try(policy: Policy, example: Example, where: str) -> None:
     """Raises PolicyError where the example comes out otherwise."""
     unknown = (policy.questions[0].name,) if example.unknown else ()
-    found = decide(
-        policy,
-        Fixed(example.threshold),
-        Evidence("example", "f" * 64, example.size_hw, example.answers, unknown),
-    )
+    matches = () if example.match is None else (_MATCHES[example.match],)
+    evidence = Evidence("example", "f" * 64, example.size_hw, example.answers, unknown, None, matches)
+    found = decide(policy, Fixed(example.threshold), evidence)
     if found.verdict != example.verdict or example.clause not in (None, found.clause):
         wanted = example.verdict if example.clause is None else f"{example.verdict} ({example.clause})"
         raise PolicyError(
@@ -206,79 +254,3 @@ def _try(policy: Policy, example: Example, where: str) -> None:
             got=f"{found.verdict} ({found.clause}); the example says {wanted}",
             fix="mend the rule or the example: one of them is not what the shop means",
         )
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-class _Part:
-    """A mapping of the file, and where it stands."""
-
-    def __init__(self, told: Any, where: str, known: Any) -> None:
-        self.where = where
-        if not isinstance(told, dict):
-            raise PolicyError(f"{where} is no mapping", got=repr(told)[:80], fix="write key: value lines")
-        self._told = {str(key): value for key, value in told.items()}
-        if known is Question:
-            known = ("model", "answers", "head", "truth", "counterfeit")
-        for key in self._told:
-            if key not in known:
-                raise PolicyError(f"{where}: unknown key {key!r}", fix=suggest(key, list(known)))
-
-    _NEEDED = object()
-
-    def get(self, key: str, kind: Any, default: Any = _NEEDED) -> Any:
-        """A value of this kind."""
-        if key not in self._told:
-            if default is self._NEEDED:
-                raise PolicyError(f"{self.where}: {key} is missing")
-            return default
-        value = self._told[key]
-        is_flag = isinstance(value, bool) and kind is not bool  # YAML's yes is no number and no text
-        if is_flag or not isinstance(value, kind) or (isinstance(value, int) and value < 0):
-            raise PolicyError(f"{self.where}: {key} has a wrong value", got=repr(value)[:80])
-        return value
-
-    def share(self, key: str, default: float | None = None, *, open_end: bool = True) -> float:
-        """A number between 0 and 1; 0 and 1 themselves only where ``open_end`` is False."""
-        value = self._told.get(key, default)
-        if value is None:
-            raise PolicyError(f"{self.where}: {key} is missing", fix="give a share, e.g. 0.01 for 1 in 100")
-        if not _is_share(value) or (open_end and not 0 < value < 1):
-            bounds = "above 0 and below 1" if open_end else "from 0 to 1"
-            raise PolicyError(f"{self.where}: {key} must be {bounds}", got=repr(value)[:80])
-        return float(value)
-
-    def mapping(self, key: str) -> dict[str, Any]:
-        """A mapping with keys of any name."""
-        value = self._told.get(key)
-        if not isinstance(value, dict):
-            raise PolicyError(f"{self.where}: {key} is no mapping", got=repr(value)[:80])
-        return value
-
-    def parts(self, key: str, known: Any) -> dict[str, _Part]:
-        """The mappings in a mapping; empty where there is none."""
-        if key not in self._told:
-            return {}
-        return {str(k): _Part(v, f"{self.where}: {key}.{k}", known) for k, v in self.mapping(key).items()}
-
-    def list(self, key: str) -> list[Any]:
-        """A list; empty where there is none."""
-        value = self._told.get(key, [])
-        if not isinstance(value, list):
-            raise PolicyError(f"{self.where}: {key} is no list", got=repr(value)[:80])
-        return value
-
-    def numbers(self, key: str, known: tuple[str, ...]) -> dict[str, float]:
-        """A mapping of names to numbers of 0 and above."""
-        if key not in self._told:
-            return {}
-        part = _Part(self.mapping(key), f"{self.where}: {key}", known)
-        return {name: float(part.get(name, (int, float))) for name in part._told}
-
-    def require_known(self, key: str, found: Any, known: tuple[str, ...]) -> None:
-        """Refuse names that are none of these."""
-        for name in found:
-            if name not in known:
-                raise PolicyError(f"{self.where}: {key}.{name} is no verdict", fix=suggest(name, list(known)))
