@@ -14,6 +14,9 @@ VERBS = {
     "export": "pack a run into one Bundle file for prediction without torch",
     "predict": "say what is in pictures: text, JSON lines, CSV, Parquet, COCO or annotated copies",
     "screen": "decide on photos by a shop's policy: accept, reject, another photo, or a person",
+    "serve": "run the screening service: photos over HTTP, pages for reviewers and operators",
+    "keys": "make, list and revoke keys of a service",
+    "verify-record": "check that no decision of a service was changed afterwards",
     "bench": "measure how fast a Bundle answers here, in every engine and precision",
     "report": "write one HTML page about a run",
     "calibrate": "set when a run holds its answer back: promised risk, sets of classes, unknown pictures",
@@ -67,7 +70,7 @@ def _run(words: list[str]) -> int:
 def _help(words: list[str]) -> int:
     if len(words) > 1 and words[0] == "help":
         return _run([words[1], "--help"])
-    verbs = "\n".join(f"  {name:<10}{summary}" for name, summary in VERBS.items())
+    verbs = "\n".join(f"  {name:<15}{summary}" for name, summary in VERBS.items())
     print(_HELP.format(verbs=verbs), end="", file=sys.stdout if words else sys.stderr)
     return 0 if words else 2
 
