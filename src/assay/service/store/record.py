@@ -145,14 +145,23 @@ def _decision_faults(connection: sql.Connection) -> Iterator[str]:
             if row.told is None:
                 yield f"decision {row.id} of photo {row.photo_id} has no entry in the record"
                 continue
-            told = json.loads(row.told)
+            told = _read(row.told)
             is_erased = row.body == "" and row.photo_id in erased
-            same_body = is_erased or told["body"] == body_digest(row.body)
-            known = [told[name] for name in ("decision", "photo", "verdict", "clause")]
+            same_body = is_erased or told.get("body") == body_digest(row.body)
+            known = [told.get(name) for name in ("decision", "photo", "verdict", "clause")]
             if not same_body or known != [row.id, row.photo_id, row.verdict, row.clause]:
                 yield f"decision {row.id} of photo {row.photo_id} is not what entry {row.seq} says"
         if len(rows) < _AT_ONCE:
             return
+
+
+def _read(body: str) -> dict[str, Any]:
+    """The words of an entry, which may have been changed to anything."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _gone_decisions(connection: sql.Connection) -> Iterator[str]:

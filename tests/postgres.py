@@ -1,0 +1,87 @@
+"""A PostgreSQL of the tests' own: Debian's package, a folder that goes again, one process for a test session."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WHY = "no PostgreSQL on this machine (Debian: apt-get install postgresql)"
+
+
+def _programs() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    here = shutil.which("initdb")
+    return None if here is None else Path(here).resolve().parent
+
+
+@contextlib.contextmanager
+def postgres_server(folder: Path) -> Iterator[str]:
+    """Its address, ``postgresql://...``; each test makes a database of its own in it."""
+    programs = _programs()
+    if programs is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(_WHY)
+        pytest.skip(_WHY)
+    data = folder / "postgres"
+    data.mkdir()
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        for place in (folder, *folder.parents):
+            with contextlib.suppress(PermissionError):
+                if place != Path("/") and not place.stat().st_mode & 0o001:
+                    place.chmod(place.stat().st_mode | 0o001)
+        shutil.chown(data, "postgres", "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
+    make = [*as_user, str(programs / "initdb"), "-D", str(data), "-A", "trust", "-U", "assay", "-E", "UTF8", "--no-sync"]
+    subprocess.run(make, check=True, **quiet)
+    options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}"]
+    server = subprocess.Popen([*as_user, str(programs / "postgres"), "-D", str(data), *options], **quiet)
+    try:
+        _wait(port)
+        yield f"postgresql://assay@127.0.0.1:{port}/postgres"
+    finally:
+        pid = int((data / "postmaster.pid").read_text().split()[0])
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 3)  # SIGQUIT: at once
+        server.wait(20)
+
+
+def _wait(port: int) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            time.sleep(0.2)
+            return
+        time.sleep(0.1)
+    raise TimeoutError("PostgreSQL did not start")
+
+
+def new_database(server: str) -> str:
+    """The address of an empty database."""
+    import secrets
+
+    import sqlalchemy as sql
+
+    name = f"t{secrets.token_hex(6)}"
+    engine = sql.create_engine(server.replace("postgresql://", "postgresql+pg8000://"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sql.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.rsplit("/", 1)[0] + f"/{name}"
