@@ -62,7 +62,7 @@ def promises_kept(
 ) -> dict[str, Any]:
     """What was promised and found over so many drawings; shares are over drawings that promised something."""
     rng = np.random.default_rng(seed)
-    rows = [_one(world, _draw(world, unit, how, rng), unit, risk) for _ in range(splits)]
+    rows = [_one(world, draw(world.groups, unit, how, rng), unit, risk) for _ in range(splits)]
     found = {key: np.array([row[key] for row in rows], dtype=float) for key in rows[0]}
     given = ~np.isnan(found["risk"])
     counted = found["risk_by_group"] if unit == "group" else found["risk"]
@@ -86,19 +86,19 @@ def promises_kept(
     }
 
 
-def _draw(world: World, unit: str, how: str, rng: np.random.Generator) -> Drawn:
+def draw(groups: NDArray[np.int64], unit: str, how: str, rng: np.random.Generator) -> Drawn:
     """(rows that calibrate, their groups, rows that measure, their groups); a group drawn twice is two groups."""
-    keys = np.arange(len(world.groups)) if unit == "picture" else world.groups
+    keys = np.arange(len(groups)) if unit == "picture" else groups
     count = int(keys.max()) + 1
     if how == "halves":
         mine = np.isin(keys, rng.permutation(count)[: count // 2])
         calibrating, measuring = np.flatnonzero(mine), np.flatnonzero(~mine)
-        return calibrating, _numbers(keys[calibrating]), measuring, world.groups[measuring]
+        return calibrating, _numbers(keys[calibrating]), measuring, groups[measuring]
     parts = None if unit == "picture" else [np.flatnonzero(keys == key) for key in range(count)]
     chosen = rng.integers(count, size=count // 2)
     rows = chosen if parts is None else np.concatenate([parts[int(key)] for key in chosen])
     sizes = [1] * len(chosen) if parts is None else [len(parts[int(key)]) for key in chosen]
-    return rows, np.repeat(np.arange(len(chosen)), sizes), np.arange(len(keys)), world.groups
+    return rows, np.repeat(np.arange(len(chosen)), sizes), np.arange(len(keys)), groups
 
 
 def _one(world: World, drawn: Drawn, unit: str, risk: float) -> dict[str, float]:
