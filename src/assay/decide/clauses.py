@@ -53,6 +53,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "en": "The photo is a copy of a reference photo. Please show the item itself.",
         "zh": "该照片是参考照片的副本。请上传商品本身的照片。",
     },
+    "failed": {
+        "en": "The machine could not answer for this photo, so a person looks at it.",
+        "zh": "机器未能对该照片作出判断，将由人工查看。",
+    },
     "all-right": {
         "en": "Nothing speaks against the photo.",
         "zh": "未发现该照片存在问题。",

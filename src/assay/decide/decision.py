@@ -140,11 +140,14 @@ def decide(policy: Policy, thresholds: Thresholds, evidence: Evidence) -> Decisi
     """The decision on one photo.
 
     A match that rejects, or that asks for another photo, needs no threshold: a person has confirmed the reference. One
-    that asks for a look overrules an accept, and an automatic verdict of another kind stands.
+    that asks for a look overrules an accept, and an automatic verdict of another kind stands. Where the machine itself
+    failed, a person decides.
     """
     proposed, threshold = None, None
     unfit, matched = _unfit(policy, evidence), by_matching(policy, evidence)
-    if evidence.error is None and matched is not None and matched.verdict != "review":
+    if evidence.failure is not None and evidence.error is None:
+        verdict, clause = "review", "failed"
+    elif evidence.error is None and matched is not None and matched.verdict != "review":
         verdict, clause, proposed = matched.verdict, matched.clause, matched
     elif unfit is not None:
         verdict, clause = "resubmit", unfit

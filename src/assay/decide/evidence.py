@@ -24,6 +24,7 @@ class Evidence:
 
     ``unknown`` names the questions whose network does not know photos like this. ``error`` says why it could not be
     read; then nothing else is known. ``matches`` is what it has in common with enrolled photos.
+    ``failure`` says why the machine itself failed on it, though the photo may be fine.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Evidence:
     unknown: tuple[str, ...] = ()
     error: str | None = None
     matches: tuple[Match, ...] = ()
+    failure: str | None = None
 
     def best(self, question: str) -> tuple[str, float]:
         """The most probable answer to a question, and its probability; of equal ones the first by name."""
@@ -48,6 +50,7 @@ class Evidence:
             "unknown": list(self.unknown),
             "error": self.error,
             "matches": [match.to_dict() for match in self.matches],
+            "failure": self.failure,
         }
 
     @classmethod
@@ -65,11 +68,19 @@ class Evidence:
             }
             unknown = tuple(str(name) for name in told["unknown"])
             error = None if told["error"] is None else str(told["error"])
+            failure = None if told.get("failure") is None else str(told["failure"])
             matches = tuple(
                 Match.from_dict(one) for one in told.get("matches", ())
             )  # older records have none
             return cls(
-                str(told["path"]), str(told["photo"]), (height, width), answers, unknown, error, matches
+                str(told["path"]),
+                str(told["photo"]),
+                (height, width),
+                answers,
+                unknown,
+                error,
+                matches,
+                failure,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as fault:
             raise PolicyError(
