@@ -192,6 +192,7 @@ def _of_series() -> dict[str, list[str]]:
     from benchmarks import (  # noqa: PLC0415 - they use this file
         answering_summary,
         cnn_rnn_summary,
+        error_budget_summary,
         explanations,
         few_pictures,
         install_size,
@@ -217,6 +218,7 @@ def _of_series() -> dict[str, list[str]]:
         "precisions": precisions.table,
         "throughput_detection": throughput_detection.table,
         "install_size": install_size.table,
+        "error_budget": error_budget_summary.tables,
     }
     read = {name: read_lines(RESULTS / f"{name}.jsonl") for name in tables}
     return {
