@@ -96,7 +96,7 @@ def simulations(draws: int) -> Iterator[Named]:
             ),
         )
     for accepted in (0.01, 0.05):
-        for risk in (made.honest_limit, made.gambler):
+        for risk in (made.at_the_limit, made.limit_late, made.half_in_pairs):
             yield (
                 f"trips/{accepted:g}/{risk.__name__}",
                 lambda a=accepted, r=risk: made.false_trips(a, r, draws, LOOKS, 1),

@@ -47,8 +47,9 @@ def _worlds(lines: list[Line]) -> list[str]:
 
 def _trips(lines: list[Line]) -> list[str]:
     told = {
-        "honest_limit": "just the accepted one",
-        "gambler": "just the accepted one while the evidence is up, else none",
+        "at_the_limit": "just the accepted one",
+        "limit_late": "none for 1,000 answers, then just the accepted one",
+        "half_in_pairs": "half of it, but wrong answers come in twos (not promised)",
     }
     rows = [
         "| accepted risk | true risk | runs | looks, one after each answer | **withdrawn wrongly** | 95 % of it |",

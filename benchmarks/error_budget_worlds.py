@@ -5,8 +5,9 @@ wrongly, so the true risk from any threshold on is a sum. A promise is broken wh
 the true risk is above the accepted one. Some worlds are honest, most are as bad as we could make them: the risk lies
 just above the accepted one where the procedure might fall for it.
 
-The brake: audited answers one after another, looked at after each. Without a shift the risk is the accepted one, or an
-adversary chooses each next risk, never above it. With a shift a good time comes first.
+The brake: audited answers one after another, looked at after each. Without a shift the risk is the accepted one, from
+the first answer or later; or wrong answers come in twos, which the test does not allow for. With a shift a good time
+comes first.
 """
 
 from __future__ import annotations
@@ -129,45 +130,45 @@ def calibrations(world: World, accepted: float, n: int, draws: int, seed: int, l
     }
 
 
-Adversary = Callable[[Watch], float]
-"""The risk of the next answer, chosen with the watch in sight."""
+Stream = Callable[[np.random.Generator, float, int], NDArray[np.bool_]]
+"""(N,) which of the next answers are wrong, for an accepted risk and a number of answers."""
 
 
-def honest_limit(watch: Watch) -> float:
-    """Always the accepted risk: the most that the promise allows."""
-    return watch.accepted
+def at_the_limit(rng: np.random.Generator, accepted: float, n: int) -> NDArray[np.bool_]:
+    """Each answer is wrong with just the accepted risk: the most that the promise allows."""
+    return np.asarray(rng.random(n) < accepted)
 
 
-def half(watch: Watch) -> float:
-    """Half of the accepted risk."""
-    return watch.accepted / 2
+def limit_late(rng: np.random.Generator, accepted: float, n: int) -> NDArray[np.bool_]:
+    """No answer of the first fifth is wrong, then just the accepted risk."""
+    return at_the_limit(rng, accepted, n) & (np.arange(n) >= n // 5)
 
 
-def gambler(watch: Watch) -> float:
-    """The accepted risk while the evidence is up, none while it is down: never above what is promised."""
-    return watch.accepted if watch.evidence >= 1 else 0.0
+def half_in_pairs(rng: np.random.Generator, accepted: float, n: int) -> NDArray[np.bool_]:
+    """Half of the accepted risk, but wrong answers come in twos, as from one sender: the assumption is broken."""
+    return np.repeat(rng.random(n // 2 + 1) < accepted / 2, 2)[:n]
 
 
-def follow(watch: Watch, risk: Adversary, most: int, rng: np.random.Generator) -> Watch:
-    """Answers until the kind is withdrawn or ``most`` have been seen."""
-    chances = rng.random(most)
-    for chance in chances:
-        watch = watch.answered(bool(chance >= risk(watch)))
+def follow(watch: Watch, wrong: NDArray[np.bool_]) -> Watch:
+    """The watch after these answers, or after the one that withdraws it."""
+    for missed in wrong.tolist():
+        watch = watch.answered(not missed)
         if watch.withdrawn_at is not None:
             break
     return watch
 
 
-def false_trips(accepted: float, adversary: Adversary, runs: int, most: int, seed: int) -> Line:
-    """How often the brake trips although the risk is never above the accepted one."""
+def false_trips(accepted: float, stream: Stream, runs: int, most: int, seed: int) -> Line:
+    """How often the brake trips although the risk is not above the accepted one."""
     rng = np.random.default_rng(seed)
     start = Watch("accept", "all", accepted, 0.95)
-    tripped = sum(follow(start, adversary, most, rng).withdrawn_at is not None for _ in range(runs))
+    ended = [follow(start, stream(rng, accepted, most)) for _ in range(runs)]
+    tripped = sum(watch.withdrawn_at is not None for watch in ended)
     interval = clopper_pearson(tripped, runs)
     return {
         "accepted": accepted,
         "confidence": 0.95,
-        "risk": adversary.__name__,
+        "risk": stream.__name__,
         "runs": runs,
         "looks": most,
         "tripped": tripped,
@@ -182,11 +183,11 @@ def time_to_trip(accepted: float, good: int, times: float, runs: int, most: int,
     start = Watch("accept", "all", accepted, 0.95)
     needed, early = [], 0
     for _ in range(runs):
-        before = follow(start, half, good, rng)
+        before = follow(start, at_the_limit(rng, accepted / 2, good))
         if before.withdrawn_at is not None:
             early += 1
             continue
-        after = follow(before, lambda watch: times * watch.accepted, most, rng)
+        after = follow(before, at_the_limit(rng, times * accepted, most))
         needed.append(np.inf if after.withdrawn_at is None else after.withdrawn_at - good)
     middle, late = (float(v) for v in np.quantile(needed, [0.5, 0.9], method="higher"))
     return {

@@ -28,7 +28,7 @@ def test_at_most_one_calibration_in_twenty_breaks_its_promise(name):
         assert found["promising"] > DRAWS / 2  # it is no promise to say nothing
 
 
-@pytest.mark.parametrize("risk", [made.honest_limit, made.gambler])
+@pytest.mark.parametrize("risk", [made.at_the_limit, made.limit_late])
 def test_the_brake_keeps_still_while_the_risk_is_accepted(risk):
     found = made.false_trips(ACCEPTED, risk, runs=60, most=500, seed=0)
     assert found["tripped_low"] <= 0.05, f"{found['tripped']} of 60 were withdrawn"

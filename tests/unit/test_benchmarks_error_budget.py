@@ -153,13 +153,13 @@ def test_the_summary_has_a_row_for_each_line():
     for name, work in simulations(10):
         if name.startswith(("world/0.05/1000/honest", "shift/0.05/0/10")):
             lines.append({"job": name, **work()})
-    trips = made.false_trips(0.05, made.gambler, 3, 20, 0)
+    trips = made.false_trips(0.05, made.half_in_pairs, 3, 20, 0)
     rows, evidence = held_out(300)
     seen = see(POLICY, evidence, truths_of(POLICY, rows), [row["group"] for row in rows])
     splits = drawings(seen, unit="picture", how="halves", risk=0.1, count=3)
     kinds = [vars(one) for one in fit_budgets(POLICY, evidence, truths_of(POLICY, rows)).kinds]
     lines += [
-        {"job": "trips/0.05/gambler", **trips},
+        {"job": "trips/0.05/half_in_pairs", **trips},
         {"job": "splits/each kind/halves/picture/0.1", **splits},
         {"job": "labels/each kind/0.1", "photos": 300, "strangers": 60, "unknown": 3, "unknown_strangers": 2,
          "right": {"product": (280, 300)}, "kinds": kinds},
@@ -169,7 +169,7 @@ def test_the_summary_has_a_row_for_each_line():
     text = "\n".join(written(lines))
     for told in (
         "honest",
-        "while the evidence is up",
+        "come in twos",
         "half and half",
         "none: to people",
         "product 280 of 300",
