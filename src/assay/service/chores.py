@@ -10,7 +10,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sql
 
@@ -92,12 +93,9 @@ class Chores:
         service = self._service
         library, key = service.foreman.library, service.home.key
         for reference in await service.database.read(library.refresh):
-            copies = await service.database.read(
-                lambda c, r=reference: list(copies_among_accepted(c, r.photo))
-            )  # type: ignore[misc]
+            copies = await service.database.read(partial(_copies, reference.photo))
             for photo_id, match in copies:
-                at = time.time()
-                await service.database.write(lambda c, p=photo_id, m=match, t=at: recall(c, key, t, p, m))  # type: ignore[misc]
+                await service.database.write(partial(_recall, key, time.time(), photo_id, match))
         live = service.live
         live.monitor = await service.database.read(lambda c: read_monitor(c, live.budgets))
 
@@ -135,3 +133,11 @@ class Chores:
                     await erase_photo(service, photo_id, f"kept for {service.config.keep_days:g} days")
         old = sql.delete(REPEATS).where(REPEATS.c.at < now - REPEATS_KEPT_S)
         await service.database.write(lambda c: c.execute(old))
+
+
+def _copies(sha256: str, connection: sql.Connection) -> list[tuple[str, Any]]:
+    return list(copies_among_accepted(connection, sha256))
+
+
+def _recall(key: bytes, at: float, photo_id: str, match: Any, connection: sql.Connection) -> None:
+    recall(connection, key, at, photo_id, match)

@@ -270,7 +270,7 @@ def _worth(decision: Decision) -> float:
     if proposed is None:
         return 0.0
     base = 2.0 if proposed.verdict == "review" else 1.0
-    return base + (1 - abs(2 * proposed.score - 1))
+    return base + (1 - abs(2 * float(proposed.score) - 1))
 
 
 def _broken(what: str) -> Decoded:

@@ -31,7 +31,9 @@ exit code: 0 stopped when asked to, 1 something failed, 2 wrong usage or a mista
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("policy", metavar="POLICY", help="a YAML file, as of `assay screen`")
     parser.add_argument(
-        "--folder", metavar="FOLDER", help="keys, photos and database (default: beside the policy, shop.service/)"
+        "--folder",
+        metavar="FOLDER",
+        help="keys, photos and database (default: beside the policy, shop.service/)",
     )
     from assay.cli.service_parts import serve_config  # noqa: PLC0415
 
@@ -46,7 +48,9 @@ def _run(args: argparse.Namespace) -> int:
 
     policy = Path(args.policy)
     if not policy.is_file():
-        raise ConfigError(f"there is no policy {policy}", fix="name a YAML file; docs/guides/screening.md has one")
+        raise ConfigError(
+            f"there is no policy {policy}", fix="name a YAML file; docs/guides/screening.md has one"
+        )
     config = read_config(args, serve_config())
     with contextlib.suppress(KeyboardInterrupt):
         serve(policy, config, None if args.folder is None else Path(args.folder), _tell)
@@ -61,8 +65,8 @@ def _tell(opened: Opened) -> None:
 
 COMMAND = Command(
     "serve",
-    "Run the screening service: photos over HTTP, verdicts with reasons, pages for reviewers and operators. A photo is\n"
-    "accepted only when it is safe on the disk and in the database.",
+    "Run the screening service: photos over HTTP, verdicts with reasons, pages for reviewers and operators.\n"
+    "A photo is accepted only when it is safe on the disk and in the database.",
     _add_arguments,
     _run,
     _EPILOG,

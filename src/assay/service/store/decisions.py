@@ -129,9 +129,17 @@ def _tasks(one: Decided, at: float) -> list[dict[str, Any]]:
         whys.append("double")
     return [
         {
-            "id": new_id("t"), "photo_id": one.photo_id, "why": why, "blind": why != "review", "state": "open",
-            "value": one.value - (0.1 if why == "double" else 0.0), "alike": one.alike or one.photo_id, "leased_by": "", "lease_until": 0.0, "not_by": "",
+            "id": new_id("t"),
+            "photo_id": one.photo_id,
+            "why": why,
+            "blind": why != "review",
+            "state": "open",
+            "value": one.value - (0.1 if why == "double" else 0.0),
+            "alike": one.alike or one.photo_id,
+            "leased_by": "",
+            "lease_until": 0.0,
+            "not_by": "",
             "created_at": at,
         }
         for why in whys
-    ]  # fmt: skip
+    ]

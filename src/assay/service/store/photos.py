@@ -80,7 +80,7 @@ def take_in(connection: sql.Connection, upload: Upload, owner: str, lease_until:
 def photo_row(connection: sql.Connection, photo_id: str) -> Mapping[str, Any] | None:
     """The row of a photo; None where there is none."""
     row = connection.execute(sql.select(PHOTOS).where(PHOTOS.c.id == photo_id)).one_or_none()
-    return None if row is None else row._mapping
+    return None if row is None else dict(row._mapping)
 
 
 def live_decision(connection: sql.Connection, photo_id: str) -> Mapping[str, Any] | None:
@@ -88,7 +88,7 @@ def live_decision(connection: sql.Connection, photo_id: str) -> Mapping[str, Any
     row = connection.execute(
         sql.select(DECISIONS).where(DECISIONS.c.photo_id == photo_id, DECISIONS.c.live)
     ).one_or_none()
-    return None if row is None else row._mapping
+    return None if row is None else dict(row._mapping)
 
 
 def is_wanted(connection: sql.Connection, sha256: str) -> bool:

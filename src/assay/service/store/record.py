@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ class Entry:
 
 
 def append(
-    connection: sql.Connection, key: bytes, at: float, entries: list[tuple[str, str, Mapping[str, Any]]]
+    connection: sql.Connection, key: bytes, at: float, entries: Sequence[tuple[str, str, Mapping[str, Any]]]
 ) -> list[int]:
     """Add (kind, subject, body) to the chain, inside of this transaction; their numbers."""
     lock_record(connection)

@@ -179,7 +179,7 @@ def ripe(connection: sql.Connection, now: float, most: int = 100) -> Sequence[Ma
         .order_by(ANSWERS.c.final_at)
         .limit(most)
     ).all()
-    return [row._mapping for row in rows]
+    return [dict(row._mapping) for row in rows]
 
 
 def copies_of(connection: sql.Connection, task: Mapping[str, Any]) -> list[Any]:
@@ -247,4 +247,4 @@ def earlier_of_sender(
         .order_by(PHOTOS.c.received_at.desc())
         .limit(most)
     ).all()
-    return [row._mapping for row in rows]
+    return [dict(row._mapping) for row in rows]
