@@ -11,7 +11,6 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from assay.service.live import Live
     from assay.service.meters import Meters
     from assay.service.objects import Objects
+    from assay.service.shadow import Shadow
     from assay.service.store.database import Database
     from assay.service.workers.pool import Decoders
 
@@ -64,13 +64,13 @@ class Foreman:
     def __init__(
         self, *, database: Database, objects: Objects, home: Home, decoders: Decoders, live: Live, library: Library,
         meters: Meters, double: float = 0.0, max_wait_s: float = 4.0,
-        shadow: Callable[[list[Item]], None] | None = None,
+        shadow: Shadow | None = None,
     ) -> None:  # fmt: skip
         self.owner = new_id("s")
         self.live = live
         self.library = library
         self._database, self._objects, self._home, self._decoders = database, objects, home, decoders
-        self._meters, self._double, self._shadow = meters, double, shadow
+        self._meters, self._double, self.shadow = meters, double, shadow
         self.load = Load(max_wait_s)
         self._items: dict[str, Item] = {}
         self._to_decode: asyncio.Queue[Item] = asyncio.Queue()
@@ -209,8 +209,8 @@ class Foreman:
                 if not waiter.done():
                     waiter.set_result(one.decision)
         self._meters.waiting.set(len(self._items))
-        if self._shadow is not None:
-            self._shadow(batch)
+        if self.shadow is not None:
+            self.shadow.offer(item.job for item in batch)
 
     def _decided(self, live: Live, item: Item, found: Evidence | Failed) -> Decided:
         job, prints = item.job, b""

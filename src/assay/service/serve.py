@@ -29,8 +29,9 @@ from assay.service.home import home_of, open_home
 from assay.service.library import Library
 from assay.service.live import open_live
 from assay.service.meters import Meters
-from assay.service.objects import open_objects
+from assay.service.objects import Objects, open_objects
 from assay.service.settings import ServeConfig
+from assay.service.shadow import Shadow
 from assay.service.store.database import Database, open_engine
 from assay.service.store.jobs import free_all
 from assay.service.store.keys import Key, add_key, revoke_key
@@ -106,9 +107,12 @@ async def running(policy: Path, config: ServeConfig, folder: Path | None) -> Asy
         stack.push_async_callback(decoders.stop)
         first, _ = await asyncio.gather(open_live(policy, config, cores), decoders.start())
         library = Library()
+        shadow = await _shadow(config, cores, database, objects, decoders, library)
+        if shadow is not None:
+            stack.push_async_callback(shadow.stop)
         foreman = Foreman(
             database=database, objects=objects, home=home, decoders=decoders, live=first, library=library,
-            meters=meters, double=config.double, max_wait_s=config.max_wait_s,
+            meters=meters, double=config.double, max_wait_s=config.max_wait_s, shadow=shadow,
         )  # fmt: skip
         service = Service(config, home, database, objects, foreman, Viewer(decoders), meters, cores=cores)
         stack.push_async_callback(_stop_live, service)
@@ -124,6 +128,24 @@ async def running(policy: Path, config: ServeConfig, folder: Path | None) -> Asy
         stack.push_async_callback(chores.stop)
         yield service
         service.is_stopping = True
+
+
+async def _shadow(
+    config: ServeConfig,
+    cores: int,
+    database: Database,
+    objects: Objects,
+    decoders: Decoders,
+    library: Library,
+) -> Shadow | None:
+    """The candidate that decides beside the live policy, begun; None where none was named."""
+    if config.shadow is None:
+        return None
+    live = await open_live(Path(config.shadow), config, cores)
+    library.open(live)
+    shadow = Shadow(live, database, objects, decoders, library)
+    shadow.start()
+    return shadow
 
 
 async def _stop_live(service: Service) -> None:

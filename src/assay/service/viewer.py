@@ -16,7 +16,7 @@ class Viewer:
     """JPEG for the pages. Nothing of a sender's file but its pixels comes out."""
 
     def __init__(self, decoders: Decoders) -> None:
-        self._decoders = decoders
+        self.decoders = decoders
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._bytes = 0
 
@@ -26,7 +26,7 @@ class Viewer:
         if name in self._kept:
             self._kept.move_to_end(name)
             return self._kept[name]
-        shown = await self._decoders.render(data, side)
+        shown = await self.decoders.render(data, side)
         if shown is not None:
             self._kept[name] = shown
             self._bytes += len(shown)

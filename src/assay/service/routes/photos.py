@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 
 from assay.service.answers import answer_json
 from assay.service.core import Service
+from assay.service.heat import heat
 from assay.service.problems import Problem
 from assay.service.store.appeals import MOST_LETTERS, appeal
 from assay.service.store.erasure import erase
@@ -85,6 +86,17 @@ async def view_photo(
     if shown is None:
         raise Problem(422, "the photo cannot be shown", got="the file could not be read as a picture")
     return Response(shown, media_type="image/jpeg", headers=_VIEWS_CACHED)
+
+
+@router.get("/v1/photos/{photo_id}/heat", summary="Where in the photo an answer rests on")
+async def heat_photo(request: Request, photo_id: str, question: Short) -> JSONResponse:
+    """A grid of what the answer loses when a part is covered. Needs the scope review; takes part of a second."""
+    service, key = _service(request), _key(request)
+    if not key.may("review"):
+        raise Problem(403, "the key does not open this", fix="use a key with the scope review")
+    photo = await _own_photo(service, photo_id, key)
+    data = await asyncio.to_thread(service.objects.get, photo["sha256"])
+    return JSONResponse(await heat(service.live, service.viewer.decoders, data, question))
 
 
 @router.post("/v1/photos/{photo_id}/appeal", status_code=201, summary="Ask for another look by a person")

@@ -230,3 +230,15 @@ WATCHES = sql.Table(
     sql.Column("at", TIME, nullable=False),
 )
 """What the audits say of the promises of one set of thresholds."""
+
+SHADOWS = sql.Table(
+    "shadows",
+    META,
+    sql.Column("photo_id", ID, primary_key=True),
+    sql.Column("policy", DIGEST, primary_key=True),
+    sql.Column("thresholds", DIGEST, nullable=False),
+    sql.Column("verdict", sql.String(16), nullable=False),
+    sql.Column("clause", NAME, nullable=False),
+    sql.Column("at", TIME, nullable=False, index=True),
+)
+"""What a candidate policy would have decided; nobody is told, and nothing follows from it."""

@@ -172,6 +172,17 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_repeats_at"), "repeats", ["at"], unique=False)
     op.create_table(
+        "shadows",
+        sa.Column("photo_id", sa.String(length=40), nullable=False),
+        sa.Column("policy", sa.String(length=64), nullable=False),
+        sa.Column("thresholds", sa.String(length=64), nullable=False),
+        sa.Column("verdict", sa.String(length=16), nullable=False),
+        sa.Column("clause", sa.String(length=200), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("photo_id", "policy", name=op.f("pk_shadows")),
+    )
+    op.create_index(op.f("ix_shadows_at"), "shadows", ["at"], unique=False)
+    op.create_table(
         "tasks",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("photo_id", sa.String(length=40), nullable=False),
@@ -219,6 +230,7 @@ def downgrade() -> None:
     op.drop_table("watches")
     op.drop_table("versions")
     op.drop_table("tasks")
+    op.drop_table("shadows")
     op.drop_table("repeats")
     op.drop_table("reference_photos")
     op.drop_table("record")
