@@ -121,29 +121,9 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
 @pytest.fixture(scope="session")
 def _tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import numpy as np
+    from tests.tiny_policy import write_tiny_bundle
 
-    from assay.bundle import Card, save_bundle
-    from assay.configs import ModelConfig, PreprocessConfig
-    from assay.labels import ClassNames
-    from assay.preprocess import Preprocess
-    from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine
-    from assay.runtime.golden import pack_golden
-
-    preprocess = PreprocessConfig(size=32, mean=(0.49,), std=(0.25,))
-    card = Card(
-        ClassNames(["circle", "square", "größer 三角"]),
-        preprocess,
-        {**ModelConfig(model="cnn").to_dict(), "channels": 3},
-        temperature=1.5,
-        name="tiny",
-    )
-    graph = _mean_colour_graph(32)
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    logits = OnnxRuntimeEngine(graph, threads=1)(Preprocess(preprocess).normalise(pixels))
-    path = tmp_path_factory.mktemp("tiny") / "tiny.bundle"
-    save_bundle(path, card, {"network.onnx": graph, "golden.safetensors": pack_golden(pixels, logits)})
-    return path
+    return write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "tiny.bundle")
 
 
 @pytest.fixture
@@ -203,31 +183,6 @@ def _tiny_run(_drawn_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def tiny_run(_tiny_run: Path, tmp_path: Path) -> Path:
     """A finished run of an untrained network on the pictures of ``photos``, with evaluations; its own copy."""
     return Path(shutil.copytree(_tiny_run, tmp_path / "shapes"))
-
-
-def _mean_colour_graph(side: int) -> bytes:
-    """pixels (B, 3, S, S) -> embedding (B, 3), the mean colour -> logits (B, 3): red, blue, green."""
-    import numpy as np
-    import onnx
-
-    def end(name: str, *shape: Any) -> Any:
-        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-
-    weight = 8 * np.array([[1, -0.5, -0.5], [-0.5, -0.5, 1], [-0.5, 1, -0.5]], dtype=np.float32).T
-    nodes = [
-        onnx.helper.make_node("GlobalAveragePool", ["pixels"], ["mean"]),
-        onnx.helper.make_node("Flatten", ["mean"], ["embedding"]),
-        onnx.helper.make_node("MatMul", ["embedding", "weight"], ["logits"]),
-    ]
-    graph = onnx.helper.make_graph(
-        nodes,
-        "mean-colour",
-        [end("pixels", "batch", 3, side, side)],
-        [end("logits", "batch", 3), end("embedding", "batch", 3)],
-        [onnx.numpy_helper.from_array(weight, "weight")],
-    )
-    opset = onnx.helper.make_opsetid("", 18)
-    return bytes(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9).SerializeToString())
 
 
 def _draw(shape: int, seed: int) -> Any:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sql
+from tests.served import Served, ask, drawn, kill
 
 from assay.service.home import open_home
 from assay.service.store.database import Database, open_engine
 from assay.service.store.jobs import waiting
 from assay.service.store.record import verify
 from assay.service.store.schema import DECISIONS, PHOTOS
-from tests.served import Served, ask, drawn, kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,12 @@ def kill_and_count(
 
 
 def _send(
-    server: Served, number: int, taken: list[str], refused: list[int], lock: threading.Lock, stop: threading.Event
+    server: Served,
+    number: int,
+    taken: list[str],
+    refused: list[int],
+    lock: threading.Lock,
+    stop: threading.Event,
 ) -> None:
     connection, n = None, 0
     while not stop.is_set():
@@ -94,7 +99,9 @@ def _send(
         time.sleep(0.01)
 
 
-def _count(server: Served, kills: dict[str, int], taken: list[str], refused: int, address: str | None) -> Counted:
+def _count(
+    server: Served, kills: dict[str, int], taken: list[str], refused: int, address: str | None
+) -> Counted:
     home = open_home(server.folder, lock=False)
     database = Database(open_engine(address, Path(server.folder)))
     try:

@@ -49,7 +49,19 @@ def postgres_server(folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
-    make = [*as_user, str(programs / "initdb"), "-D", str(data), "-A", "trust", "-U", "assay", "-E", "UTF8", "--no-sync"]
+    make = [
+        *as_user,
+        str(programs / "initdb"),
+        "-D",
+        str(data),
+        "-A",
+        "trust",
+        "-U",
+        "assay",
+        "-E",
+        "UTF8",
+        "--no-sync",
+    ]
     subprocess.run(make, check=True, **quiet)
     options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}"]
     server = subprocess.Popen([*as_user, str(programs / "postgres"), "-D", str(data), *options], **quiet)
@@ -80,7 +92,9 @@ def new_database(server: str) -> str:
     import sqlalchemy as sql
 
     name = f"t{secrets.token_hex(6)}"
-    engine = sql.create_engine(server.replace("postgresql://", "postgresql+pg8000://"), isolation_level="AUTOCOMMIT")
+    engine = sql.create_engine(
+        server.replace("postgresql://", "postgresql+pg8000://"), isolation_level="AUTOCOMMIT"
+    )
     with engine.connect() as connection:
         connection.execute(sql.text(f"CREATE DATABASE {name}"))
     engine.dispose()

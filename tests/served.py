@@ -75,7 +75,16 @@ class Served:
 
     def new_key(self, *scopes: str, per_minute: int = 0) -> str:
         """The words of a new key."""
-        command = [sys.executable, "-m", "assay", "keys", "add", str(self.policy), "--folder", str(self.folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "assay",
+            "keys",
+            "add",
+            str(self.policy),
+            "--folder",
+            str(self.folder),
+        ]
         command += ["--name", "test", "--per-minute", str(per_minute)]
         if "--database" in self.options:
             command += ["--database", self.options[self.options.index("--database") + 1]]

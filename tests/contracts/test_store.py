@@ -9,17 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sql
+from tests.postgres import new_database, postgres_server
+from tests.shop_policy import SHOP
 
 from assay.decide.decision import decide
 from assay.decide.evidence import Evidence
 from assay.decide.policy_read import parse_policy
-from assay.service.store import appeals, decisions, erasure, hooks, jobs, keys, photos, record, reviews, settle
+from assay.service.store import (
+    appeals,
+    decisions,
+    erasure,
+    hooks,
+    jobs,
+    keys,
+    photos,
+    record,
+    reviews,
+    settle,
+)
 from assay.service.store.database import Database, open_engine
 from assay.service.store.ids import new_id
 from assay.service.store.migrate import differences, migrate
-from assay.service.store.schema import DECISIONS, META, OUTBOX, RECORD, REFERENCES, TASKS
-from tests.postgres import new_database, postgres_server
-from tests.shop_policy import SHOP
+from assay.service.store.schema import DECISIONS, META, OUTBOX, RECORD, REFERENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,8 +141,12 @@ def test_one_of_many_failing_writes_harms_no_other(database: Database) -> None:
 
 
 def test_fifty_writers_never_see_a_locked_database(database: Database) -> None:
-    others = [Database(open_engine(str(database.engine.url.render_as_string(hide_password=False)), None)) for _ in range(5)]  # type: ignore[arg-type]
+    others = [
+        Database(open_engine(str(database.engine.url.render_as_string(hide_password=False)), None))
+        for _ in range(5)
+    ]  # type: ignore[arg-type]
     try:
+
         def write(n: int) -> str:
             return take(others[n % 5], sha=f"{n:064x}")
 
@@ -164,11 +179,16 @@ def test_a_job_goes_to_one_server(database: Database) -> None:
 def test_a_lease_that_runs_out_is_taken_over_and_kept_once(database: Database, policy: Any) -> None:
     name = take(database, owner="s_dead")
     later = time.time() + 6
-    assert [job.photo_id for job in database.write_now(lambda c: jobs.claim(c, "s_2", later, later + 5, 9))] == [name]
+    assert [
+        job.photo_id for job in database.write_now(lambda c: jobs.claim(c, "s_2", later, later + 5, 9))
+    ] == [name]
     assert not decided(database, policy, name, owner="s_dead")
     assert decided(database, policy, name, owner="s_2")
     assert not decided(database, policy, name, owner="s_2")
-    assert database.read_now(lambda c: c.execute(sql.select(sql.func.count()).select_from(DECISIONS)).scalar()) == 1
+    assert (
+        database.read_now(lambda c: c.execute(sql.select(sql.func.count()).select_from(DECISIONS)).scalar())
+        == 1
+    )
 
 
 def test_a_renewed_lease_stays(database: Database) -> None:
@@ -202,7 +222,9 @@ def test_keys_are_kept_as_hashes_and_can_be_revoked(database: Database) -> None:
 
 def review(database: Database, reviewer: str, now: float, **given: Any) -> tuple[Any, str]:
     task = database.write_now(lambda c: reviews.next_tasks(c, reviewer, now, 1))[0]
-    answer = reviews.Answer(given.get("verdict", "reject"), given.get("clause", "mark"), {}, given.get("fake", False))
+    answer = reviews.Answer(
+        given.get("verdict", "reject"), given.get("clause", "mark"), {}, given.get("fake", False)
+    )
     return task, database.write_now(lambda c: reviews.answer(c, reviewer, task.id, answer, now))
 
 
@@ -233,7 +255,9 @@ def test_an_answer_can_be_taken_back(database: Database, policy: Any) -> None:
     assert database.write_now(lambda c: reviews.undo(c, "k_r", now + 1)) == task.id
     assert database.write_now(lambda c: reviews.undo(c, "k_r", now + 1)) is None
     assert settled(database, now + 20).answers == 0
-    assert [one.id for one in database.write_now(lambda c: reviews.next_tasks(c, "k_r", now + 2))] == [task.id]
+    assert [one.id for one in database.write_now(lambda c: reviews.next_tasks(c, "k_r", now + 2))] == [
+        task.id
+    ]
 
 
 def test_nobody_gets_anothers_photo(database: Database, policy: Any) -> None:
@@ -270,7 +294,12 @@ def test_copies_are_one_job(database: Database, policy: Any) -> None:
 
 def test_two_who_disagree_get_a_third(database: Database, policy: Any) -> None:
     name, now = take(database), time.time()
-    evidence = Evidence(name, "ab" * 32, (500, 500), {"product": {"product": 0.6}, "kind": {"bag": 0.6}, "genuine": {"genuine": 0.6}})
+    evidence = Evidence(
+        name,
+        "ab" * 32,
+        (500, 500),
+        {"product": {"product": 0.6}, "kind": {"bag": 0.6}, "genuine": {"genuine": 0.6}},
+    )
     one = decisions.Decided(name, decide(policy, Promise(None), evidence), {}, alike="ab" * 32, double=True)
     database.write_now(lambda c: decisions.keep(c, "s_1", KEY, now, [one]))
     review(database, "k_1", now, verdict="reject")
@@ -337,7 +366,10 @@ def test_erasing_leaves_the_record_whole(database: Database, policy: Any) -> Non
     receipt = database.write_now(lambda c: erasure.erase(c, KEY, name, time.time(), "asked for"))
     assert receipt["object"] == ""  # the other photo has the same bytes
     assert len(receipt["code"]) == 64
-    assert database.write_now(lambda c: erasure.erase(c, KEY, other, time.time(), "asked for"))["object"] == "ab" * 32
+    assert (
+        database.write_now(lambda c: erasure.erase(c, KEY, other, time.time(), "asked for"))["object"]
+        == "ab" * 32
+    )
     with pytest.raises(erasure.NothingThereError):
         database.write_now(lambda c: erasure.erase(c, KEY, name, time.time(), "again"))
     everything = database.read_now(

@@ -8,24 +8,7 @@ import shutil
 
 import pytest
 import yaml
-
-SHAPES = {
-    "format": 1,
-    "name": "shapes",
-    "version": "1",
-    "by": "shape",
-    "questions": {
-        "shape": {
-            "model": "tiny.bundle",
-            "truth": "label",
-            "answers": {"circle": {"verdict": "reject", "clause": "round"}, "*": "pass"},
-        }
-    },
-    "automatic": {"accept": {"risk": 0.3, "confidence": 0.8}, "reject": {"risk": 0.3, "confidence": 0.8}},
-    "costs": {"accept": 10, "reject": 5, "review": 1},
-    "clauses": {"round": {"en": "Round things are not sold here.", "zh": "本店不售圆形商品。"}},
-    "least_side_px": 16,
-}
+from tests.tiny_policy import SHAPES
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-
-from assay.service.settings import ServeConfig
-from tests.flows.test_screen import SHAPES
 from tests.postgres import new_database, postgres_server
 from tests.served import Served, drawn, served
+from tests.tiny_policy import SHAPES
+
+from assay.service.settings import ServeConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -160,8 +160,9 @@ def test_mistakes_are_told_before_anything_is_made(tmp_path: Path, cli: Callable
 def test_starting_and_stopping_leaves_nothing_behind(shapes_home: tuple[Path, Path]) -> None:
     import os
 
-    from assay.service.serve import running
     from tests.served import children
+
+    from assay.service.serve import running
 
     policy, folder = shapes_home
     config = ServeConfig(decoders=1, answerers=1)

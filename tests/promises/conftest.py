@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-
-from tests.flows.test_screen import SHAPES
+from tests.tiny_policy import SHAPES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.kills import kill_and_count
 from tests.postgres import new_database, postgres_server
 from tests.served import served

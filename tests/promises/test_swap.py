@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sql
 import yaml
+from tests.served import drawn, served
+from tests.tiny_policy import SHAPES
 
 from assay.service.store.database import Database, open_engine
 from assay.service.store.schema import DECISIONS, RECORD, VERSIONS
-from tests.flows.test_screen import SHAPES
-from tests.served import drawn, served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,9 @@ def test_swaps_under_load(shapes_policy: Path, tmp_path: Path) -> None:
     try:
         rows = database.read_now(lambda c: c.execute(sql.select(DECISIONS.c.policy, DECISIONS.c.body)).all())
         versions = database.read_now(lambda c: list(c.execute(sql.select(VERSIONS.c.policy)).scalars()))
-        record = database.read_now(lambda c: list(c.execute(sql.select(RECORD.c.body).where(RECORD.c.kind == "decision")).scalars()))
+        record = database.read_now(
+            lambda c: list(c.execute(sql.select(RECORD.c.body).where(RECORD.c.kind == "decision")).scalars())
+        )
     finally:
         database.close()
     assert {row.policy for row in rows} <= set(digests)

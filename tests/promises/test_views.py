@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
-
 from tests.served import Served, drawn, served
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.served import Served, Told, drawn, kill, served
 
 if TYPE_CHECKING:
