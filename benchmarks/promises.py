@@ -10,6 +10,7 @@ setup and, for the second database, Debian's PostgreSQL.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import tempfile
 import time
@@ -192,8 +193,6 @@ def _delete_decision(connection: sql.Connection, noise: random.Random) -> bool:
 
 def _rewritten(connection: sql.Connection, noise: random.Random) -> bool:
     """The whole record anew, without the key."""
-    import json
-
     rows = list(record.read_record(connection))
     connection.execute(sql.delete(RECORD))
     left = noise.randint(0, len(rows) - 1)

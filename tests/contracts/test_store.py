@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -387,27 +388,6 @@ def test_old_photos_are_found_unless_somebody_looks(database: Database, policy: 
     assert database.read_now(lambda c: erasure.too_old(c, time.time() + 100)) == [done]
 
 
-TAMPERINGS = {
-    "an entry is changed": lambda c: c.execute(sql.update(RECORD).where(RECORD.c.seq == 3).values(body="{}")),
-    "an entry is deleted": lambda c: c.execute(sql.delete(RECORD).where(RECORD.c.seq == 3)),
-    "the first is deleted": lambda c: c.execute(sql.delete(RECORD).where(RECORD.c.seq == 1)),
-    "the last are deleted": lambda c: c.execute(sql.delete(RECORD).where(RECORD.c.seq > 6)),
-    "two are exchanged": lambda c: _exchange(c),
-    "one is put in": lambda c: _put_in(c),
-    "all is written anew with another key": lambda c: _rewrite(c),
-    "a time is changed": lambda c: c.execute(sql.update(RECORD).where(RECORD.c.seq == 4).values(at=1.0)),
-    "a decision is changed": lambda c: c.execute(sql.update(DECISIONS).where(DECISIONS.c.seq == 5).values(verdict="reject")),
-    "a decision's evidence is changed": lambda c: c.execute(sql.update(DECISIONS).where(DECISIONS.c.seq == 5).values(body="{}")),
-    "a decision's body is blanked": lambda c: c.execute(sql.update(DECISIONS).where(DECISIONS.c.seq == 5).values(body="")),
-    "a decision is deleted": lambda c: c.execute(sql.delete(DECISIONS).where(DECISIONS.c.seq == 5)),
-    "a decision is put in": lambda c: _decision_put_in(c),
-    "the last decision goes with its entry": lambda c: (
-        c.execute(sql.delete(RECORD).where(RECORD.c.seq == 8)),
-        c.execute(sql.delete(DECISIONS).where(DECISIONS.c.seq == 8)),
-    ),
-}  # fmt: skip
-
-
 def _exchange(connection: sql.Connection) -> None:
     rows = connection.execute(sql.select(RECORD).where(RECORD.c.seq.in_([3, 4])).order_by(RECORD.c.seq)).all()
     connection.execute(sql.delete(RECORD).where(RECORD.c.seq.in_([3, 4])))
@@ -425,14 +405,34 @@ def _rewrite(connection: sql.Connection) -> None:
     rows = list(record.read_record(connection))
     connection.execute(sql.delete(RECORD))
     for row in rows:
-        import json
-
         record.append(connection, b"x" * 32, row.at, [(row.kind, row.subject, json.loads(row.body))])
 
 
 def _decision_put_in(connection: sql.Connection) -> None:
     row = connection.execute(sql.select(DECISIONS).where(DECISIONS.c.seq == 5)).one()
     connection.execute(sql.insert(DECISIONS), [dict(row._mapping) | {"id": new_id("d"), "photo_id": "p_new"}])
+
+
+_FIFTH = sql.update(DECISIONS).where(DECISIONS.c.seq == 5)
+TAMPERINGS = {
+    "an entry is changed": lambda c: c.execute(sql.update(RECORD).where(RECORD.c.seq == 3).values(body="{}")),
+    "an entry is deleted": lambda c: c.execute(sql.delete(RECORD).where(RECORD.c.seq == 3)),
+    "the first is deleted": lambda c: c.execute(sql.delete(RECORD).where(RECORD.c.seq == 1)),
+    "the last are deleted": lambda c: c.execute(sql.delete(RECORD).where(RECORD.c.seq > 6)),
+    "two are exchanged": _exchange,
+    "one is put in": _put_in,
+    "all is written anew with another key": _rewrite,
+    "a time is changed": lambda c: c.execute(sql.update(RECORD).where(RECORD.c.seq == 4).values(at=1.0)),
+    "a decision is changed": lambda c: c.execute(_FIFTH.values(verdict="reject")),
+    "a decision's evidence is changed": lambda c: c.execute(_FIFTH.values(body="{}")),
+    "a decision's body is blanked": lambda c: c.execute(_FIFTH.values(body="")),
+    "a decision is deleted": lambda c: c.execute(sql.delete(DECISIONS).where(DECISIONS.c.seq == 5)),
+    "a decision is put in": _decision_put_in,
+    "the last decision goes with its entry": lambda c: (
+        c.execute(sql.delete(RECORD).where(RECORD.c.seq == 8)),
+        c.execute(sql.delete(DECISIONS).where(DECISIONS.c.seq == 8)),
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("how", list(TAMPERINGS))

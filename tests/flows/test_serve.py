@@ -7,8 +7,10 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +23,6 @@ from assay.service.settings import ServeConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -158,7 +159,6 @@ def test_mistakes_are_told_before_anything_is_made(tmp_path: Path, cli: Callable
 
 
 def test_starting_and_stopping_leaves_nothing_behind(shapes_home: tuple[Path, Path]) -> None:
-    import os
 
     from tests.served import children
 
@@ -172,7 +172,11 @@ def test_starting_and_stopping_leaves_nothing_behind(shapes_home: tuple[Path, Pa
             assert service.foreman.can_work
 
     def counted() -> tuple[int, int, int]:
-        return len(os.listdir("/proc/self/fd")), threading.active_count(), len(children(os.getpid()))
+        return (
+            len(list(Path("/proc/self/fd").iterdir())),
+            threading.active_count(),
+            len(children(os.getpid())),
+        )
 
     asyncio.run(turn())
     before = counted()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -38,7 +37,7 @@ def test_swaps_under_load(shapes_policy: Path, tmp_path: Path) -> None:
             told = {**SHAPES, "version": str(2 + swap % 2), "least_side_px": 16 + swap % 2}
             new = tmp_path / "new.yaml"
             new.write_text(yaml.safe_dump(told, allow_unicode=True), "utf-8")
-            os.replace(new, shapes_policy)
+            new.replace(shapes_policy)
             done = server.ask("POST", "/v1/operate/reload", timeout=60)
             assert done.status == 200, done
             digests.append(done.body["policy"])
@@ -48,7 +47,7 @@ def test_swaps_under_load(shapes_policy: Path, tmp_path: Path) -> None:
             sender.join()
         broken = tmp_path / "broken.yaml"
         broken.write_text("format: 1\nname: [", "utf-8")
-        os.replace(broken, shapes_policy)
+        broken.replace(shapes_policy)
         refused = server.ask("POST", "/v1/operate/reload")
         assert refused.status == 400
         assert "no YAML" in refused.body["title"]

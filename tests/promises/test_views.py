@@ -1,9 +1,10 @@
-"""Published pictures carry no metadata, their pixels are upright, and the same pixels get the same verdict everywhere."""
+"""Published pictures carry no metadata, pixels are upright, and the same pixels get the same verdict everywhere."""
 
 from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,6 @@ from tests.served import Served, drawn, served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 _BACK = {
     1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -72,8 +72,7 @@ def test_command_line_and_service_say_the_same(
     done: object = cli("screen", shapes_policy, photos, "--json")
     for line in done.out.splitlines():  # type: ignore[attr-defined]
         here = json.loads(line)
-        with open(here["path"], "rb") as file:
-            there = server.put(file.read()).body
+        there = server.put(Path(here["path"]).read_bytes()).body
         assert (there["verdict"], there["clause"]) == (here["verdict"], here["clause"])
         assert there["answers"] == here["evidence"]["answers"]
         assert there["sha256"] == here["evidence"]["photo"]
