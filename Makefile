@@ -65,6 +65,8 @@ pins: setup  ## resolve requirements/*.txt again from pyproject.toml, with hashe
 		--override requirements/without-torch.txt --universal --python-version 3.11 --generate-hashes --quiet
 	@$(VENV)/bin/uv pip compile pyproject.toml -o requirements/core.txt \
 		--universal --python-version 3.11 --generate-hashes --quiet
+	@$(VENV)/bin/uv pip compile pyproject.toml --extra serve -c requirements/dev.txt -o requirements/serve.txt \
+		--universal --python-version 3.11 --generate-hashes --quiet
 
 clean:  ## remove what is made here, except .venv, runs/ and demo/
 	@rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
