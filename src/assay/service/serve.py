@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,10 @@ async def _serve(
     try:
         async with running(policy, config, folder) as service:
             app, door = build_gated(service)
-            server = uvicorn.Server(_uvicorn(app))
+            server = _Server(_uvicorn(app))
             loop = asyncio.get_running_loop()
+            for sign in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(sign, server.ask_to_stop)
             loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reload(service)))
             host, port = listening.getsockname()[:2]
             address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -87,6 +89,20 @@ async def _serve(
                         await service.database.write(lambda c: revoke_key(c, key.id, time.time()))
     finally:
         listening.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, with signals left to us: it would raise them again before the work in hand is finished."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As ``uvicorn.Server``'s."""
+        yield
+
+    def ask_to_stop(self) -> None:
+        """Stop taking requests; the second time, leave those that are open."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 @contextlib.asynccontextmanager
