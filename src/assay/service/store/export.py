@@ -116,7 +116,7 @@ def erased_among(connection: sql.Connection, digests: Sequence[str]) -> dict[str
     return found
 
 
-def _by_photo(connection: sql.Connection) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+def _by_photo(connection: sql.Connection) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """(photo, its final answers, the earliest first)."""
     both = ANSWERS.join(TASKS, TASKS.c.id == ANSWERS.c.task_id).join(
         PHOTOS, PHOTOS.c.id == ANSWERS.c.photo_id
@@ -135,12 +135,12 @@ def _by_photo(connection: sql.Connection) -> Iterator[tuple[str, list[Mapping[st
         .where(ANSWERS.c.state == "final")
         .order_by(ANSWERS.c.photo_id, ANSWERS.c.at, ANSWERS.c.id)
     )
-    rows = (row._mapping for row in connection.execute(asked))
+    rows = (dict(row._mapping) for row in connection.execute(asked))
     for photo, of_photo in groupby(rows, key=lambda row: str(row["photo_id"])):
         yield photo, list(of_photo)
 
 
-def _reviewed(rows: list[Mapping[str, Any]], shares: Mapping[str, float]) -> Reviewed | str:
+def _reviewed(rows: list[dict[str, Any]], shares: Mapping[str, float]) -> Reviewed | str:
     """The row of a photo, or why there is none."""
     last = rows[-1]
     if last["erased_at"] is not None:
@@ -175,7 +175,7 @@ def _reviewed(rows: list[Mapping[str, Any]], shares: Mapping[str, float]) -> Rev
     )
 
 
-def _holding(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]] | None:
+def _holding(rows: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     """The answers that hold, the last one's verdict being the photo's; None where people disagree."""
     final = [row for row in rows if row["why"] in _LAST_WORDS]
     if final:
@@ -183,7 +183,7 @@ def _holding(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]] | None:
     return rows if len({row["verdict"] for row in rows}) == 1 else None
 
 
-def _truth(holds: list[Mapping[str, Any]]) -> dict[str, str]:
+def _truth(holds: list[dict[str, Any]]) -> dict[str, str]:
     """What those who agree on the verdict said of the questions; nothing of a question that they answer differently."""
     said: dict[str, set[str]] = {}
     for row in holds:
@@ -193,7 +193,7 @@ def _truth(holds: list[Mapping[str, Any]]) -> dict[str, str]:
     return {question: next(iter(answers)) for question, answers in said.items() if len(answers) == 1}
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+def _told(row: dict[str, Any]) -> dict[str, Any]:
     try:
         found = json.loads(row["truth"] or "{}")
     except ValueError as error:
