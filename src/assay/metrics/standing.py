@@ -18,15 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.labels import ClassNames
 from assay.metrics.compare import Comparison, compare, matching_rows
 from assay.metrics.evaluation import Evaluation
 from assay.metrics.interval import Estimate, Floats, effective_number, group_numbers, wilson_bounds
-from assay.metrics.resample import difference, estimates, share
+from assay.metrics.resample import Scores, difference, estimates, share
 
 FAR = 0.10
 """A fall of more than this cannot be excluded: the pictures are too few to tell."""
 FEW = 30
-"""Up to so many answers of a class, its precision gets the interval for two shares."""
+"""Up to so many independent answers of a class, its precision gets the interval for two shares."""
 NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 
@@ -97,9 +98,8 @@ class Standing:
         for one in self.classes:
             for what in one.worse:
                 found.append(f"“{one.name}” gets worse: {what} {_points(getattr(one, what))}")
-        whole = self.comparison.difference
-        if whole.high < 0:
-            found.append(f"it is right less often over all: {_points(whole)}")
+        if self.comparison.better == self.comparison.b and self.comparison.difference.high < 0:
+            found.append(f"it is right less often over all: {_points(self.comparison.difference)}")
         return tuple(found)
 
     @property
@@ -156,17 +156,21 @@ def stand(
     rows_new, rows_live = matching_rows(new, live)
     numbers = None if new.groups is None else [new.groups[int(i)] for i in rows_new]
     groups = group_numbers(numbers, len(rows_new))
-    truth = np.array([new.classes[int(k)] for k in new.targets[rows_new]])
-    said_new = np.array([new.classes[int(k)] for k in new.predicted[rows_new]])
-    said_live = np.array([live.classes[int(k)] for k in live.predicted[rows_live]])
+    names_of = ClassNames(dict.fromkeys([*new.classes, *live.classes]))
+    truth = _codes(new, new.targets[rows_new], names_of)
+    said_new, said_live = (
+        _codes(e, e.predicted[rows], names_of) for e, rows in ((new, rows_new), (live, rows_live))
+    )
     paths = [new.paths[int(i)] for i in rows_new]
     traffic, weighted = _traffic(said_new == truth, said_live == truth, paths, weights or {}, groups, draws)
     recalls = {row.name: row for row in told.per_class}
-    occurring = [name for name in new.classes if {name} & {*truth, *said_new, *said_live}]
+    occurring = np.unique(np.concatenate([truth, said_new, said_live])).tolist()
     precisions = _precisions(truth, said_new, said_live, occurring, groups, draws, seed)
     found = [
-        _class(name, recalls.get(name), precisions[name], (said_new == name), (said_live == name), truth)
-        for name in occurring
+        _class(
+            names_of[k], recalls.get(names_of[k]), precisions[k], said_new == k, said_live == k, truth == k
+        )
+        for k in occurring
     ]
     return Standing(
         told,
@@ -184,9 +188,8 @@ def _class(
     precision: Estimate,
     by_new: NDArray[np.bool_],
     by_live: NDArray[np.bool_],
-    truth: NDArray[np.str_],
+    right: NDArray[np.bool_],
 ) -> ClassStanding:
-    right = truth == name
     return ClassStanding(
         name=name,
         n=0 if recall is None else recall.n,
@@ -202,57 +205,56 @@ def _class(
 
 
 def _precisions(
-    truth: NDArray[np.str_],
-    said_new: NDArray[np.str_],
-    said_live: NDArray[np.str_],
-    names: list[str],
+    truth: NDArray[np.int64],
+    said_new: NDArray[np.int64],
+    said_live: NDArray[np.int64],
+    classes: list[int],
     groups: NDArray[np.int64] | None,
     draws: int,
     seed: int,
-) -> dict[str, Estimate]:
+) -> dict[int, Estimate]:
     """Class -> its precision with the new network minus that with the live one, all from one set of resamples."""
 
-    def scores(said: NDArray[np.str_]) -> Any:
-        named = np.stack([said == name for name in names], axis=1).astype(np.float64)  # N K
+    def scores(said: NDArray[np.int64]) -> Scores:
+        named = np.stack([said == k for k in classes], axis=1).astype(np.float64)  # N K
         right = named * (said == truth)[:, None]
 
         def of(weights: Floats) -> dict[str, Floats]:
             values = share(weights @ right, weights @ named)  # D K
-            return {name: values[:, j] for j, name in enumerate(names)}
+            return {str(k): values[:, j] for j, k in enumerate(classes)}
 
         return of
 
     both = difference(scores(said_new), scores(said_live))
     drawn = estimates(both, len(truth), draws=draws, seed=seed, groups=groups, bounds=(-1.0, 1.0))
-    found: dict[str, Estimate] = {}
-    for name in names:
-        by_new, by_live = said_new == name, said_live == name
+    found: dict[int, Estimate] = {}
+    for k in classes:
+        by_new, by_live = said_new == k, said_live == k
         if not by_new.any() or not by_live.any():
-            found[name] = NOTHING
-        elif min(by_new.sum(), by_live.sum()) <= FEW:
-            right = truth == name
-            found[name] = _of_few(right[by_new], right[by_live], groups, by_new, by_live)
-        else:
-            found[name] = drawn[name]
+            found[k] = NOTHING
+            continue
+        sides = [_side((truth == k)[by], None if groups is None else groups[by]) for by in (by_new, by_live)]
+        found[k] = _of_few(*sides) if min(worth for _, worth in sides) <= FEW else drawn[str(k)]
     return found
 
 
-def _of_few(
-    right_new: NDArray[np.bool_],
-    right_live: NDArray[np.bool_],
-    groups: NDArray[np.int64] | None,
-    by_new: NDArray[np.bool_],
-    by_live: NDArray[np.bool_],
-) -> Estimate:
+def _codes(e: Evaluation, classes: NDArray[np.int64], names: ClassNames) -> NDArray[np.int64]:
+    places = np.array([names.position(name) for name in e.classes], np.int64)
+    return np.asarray(places[classes])
+
+
+def _side(right: NDArray[np.bool_], groups: NDArray[np.int64] | None) -> tuple[float, float]:
+    """(share of right answers, how many independent answers they are worth)."""
+    own = None if groups is None else np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    return float(right.mean()), effective_number(right.astype(np.float64), own)
+
+
+def _of_few(new: tuple[float, float], live: tuple[float, float]) -> Estimate:
     """Newcombe's interval (1998, method 10) for two shares; wider than a paired one, as they share most pictures."""
-    sides = []
-    for right, by in ((right_new, by_new), (right_live, by_live)):
-        own = None if groups is None else np.unique(groups[by], return_inverse=True)[1].astype(np.int64)
-        worth = effective_number(right.astype(np.float64), own)
-        p = float(right.mean())
-        low, high = (float(bound) for bound in wilson_bounds(p * worth, worth))
-        sides.append((p, low, high))
-    (p, p_low, p_high), (q, q_low, q_high) = sides
+    p, q = new[0], live[0]
+    (p_low, p_high), (q_low, q_high) = (
+        (float(low), float(high)) for low, high in (wilson_bounds(share_ * n, n) for share_, n in (new, live))
+    )
     below = math.hypot(p - p_low, q_high - q)
     above = math.hypot(p_high - p, q - q_low)
     return Estimate(p - q, max(-1.0, p - q - below), min(1.0, p - q + above))
