@@ -49,7 +49,7 @@ def kills(number: int, seed: int, kind: str) -> dict[str, Any]:
             with served(policy, folder / "home") as server:
                 found = kill_and_count(server, number, seed=seed, on_kill=told)
         else:
-            with postgres_server(folder) as address:
+            with postgres_server() as address:
                 own = new_database(address)
                 with served(policy, folder / "home", "--database", own) as server:
                     found = kill_and_count(server, number, seed=seed, database=own, on_kill=told)

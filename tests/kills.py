@@ -50,9 +50,7 @@ def kill_and_count(
     while sum(counts.values()) < kills:
         time.sleep(noise.uniform(0.02, 0.25))
         if noise.random() < whole:
-            assert server.process is not None
-            server.process.kill()
-            server.process.wait(10)
+            server.kill()
             server.start()
             counts["server"] += 1
         else:

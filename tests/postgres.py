@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,21 +29,23 @@ def _programs() -> Path | None:
 
 
 @contextlib.contextmanager
-def postgres_server(folder: Path) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """Its address, ``postgresql://...``; each test makes a database of its own in it."""
     programs = _programs()
     if programs is None:
         if os.environ.get("CI") == "true":
             pytest.fail(_WHY)
         pytest.skip(_WHY)
-    data = folder / "postgres"
+    with tempfile.TemporaryDirectory(prefix="assay-postgres-") as name:
+        yield from _run(programs, Path(name))
+
+
+def _run(programs: Path, folder: Path) -> Iterator[str]:
+    data = folder / "data"
     data.mkdir()
     as_user: list[str] = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        for place in (folder, *folder.parents):
-            with contextlib.suppress(PermissionError):
-                if place != Path("/") and not place.stat().st_mode & 0o001:
-                    place.chmod(place.stat().st_mode | 0o001)
+        folder.chmod(0o711)
         shutil.chown(data, "postgres", "postgres")
         as_user = ["runuser", "-u", "postgres", "--"]
     with socket.socket() as probe:

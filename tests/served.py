@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +39,7 @@ class Served:
     words: str = ""
     process: subprocess.Popen[str] | None = None
     log: list[str] = field(default_factory=list)
+    _follower: threading.Thread | None = None
 
     def start(self) -> Served:
         """Start, and wait until it says where it listens."""
@@ -48,30 +48,46 @@ class Served:
         command = [sys.executable, "-m", "assay", "serve", str(self.policy), "--folder", str(self.folder)]
         command += ["--port", str(self.port), *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        threading.Thread(target=self._follow, args=(self.process,), daemon=True).start()
+        self._follower = threading.Thread(target=self._follow, args=(self.process,), daemon=True)
+        self._follower.start()
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = re.search(r":(\d+)$", line.strip())
         if found is None:
             self.process.wait(10)
-            time.sleep(0.2)
+            self._close()
             raise AssertionError(f"the server did not start: {line}{''.join(self.log[-40:])}")
         self.port = int(found[1])
         return self
 
     def _follow(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
-        for line in process.stderr:
-            self.log.append(line)
+        with process.stderr:
+            for line in process.stderr:
+                self.log.append(line)
+
+    def _close(self) -> None:
+        """Let go of what a process that has ended has left."""
+        assert self.process is not None
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        if self._follower is not None:
+            self._follower.join(10)
 
     def stop(self, how: int = signal.SIGTERM, wait_s: float = 40) -> int:
         """Stop; the exit code."""
         assert self.process is not None
         self.process.send_signal(how)
         code = self.process.wait(wait_s)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        self._close()
         return code
+
+    def kill(self) -> None:
+        """Without a word."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+        self._close()
 
     def new_key(self, *scopes: str, per_minute: int = 0) -> str:
         """The words of a new key."""
@@ -143,8 +159,7 @@ def served(policy: Path, folder: Path, *options: str) -> Iterator[Served]:
             try:
                 server.stop()
             except subprocess.TimeoutExpired:
-                server.process.kill()
-                server.process.wait(10)
+                server.kill()
 
 
 def children(pid: int) -> list[tuple[int, str]]:

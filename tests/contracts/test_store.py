@@ -41,8 +41,8 @@ KEY = b"k" * 32
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres_server(tmp_path_factory.mktemp("pg")) as address:
+def server() -> Iterator[str]:
+    with postgres_server() as address:
         yield address
 
 

@@ -33,7 +33,7 @@ def server(request: pytest.FixtureRequest, tiny_bundle: Path, tmp_path: Path) ->
         with served(policy, tmp_path / "home", "--webhooks-http") as one:
             yield one
         return
-    with postgres_server(tmp_path) as address:
+    with postgres_server() as address:
         own = new_database(address)
         with served(policy, tmp_path / "home", "--webhooks-http", "--database", own) as one:
             yield one

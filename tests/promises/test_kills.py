@@ -19,7 +19,7 @@ def test_no_accepted_photo_is_lost_or_decided_twice(shapes_policy: Path, tmp_pat
         with served(shapes_policy, tmp_path / "home") as server:
             found = kill_and_count(server, 15, seed=1)
     else:
-        with postgres_server(tmp_path) as address:
+        with postgres_server() as address:
             own = new_database(address)
             with served(shapes_policy, tmp_path / "home", "--database", own) as server:
                 found = kill_and_count(server, 15, seed=2, database=own)
