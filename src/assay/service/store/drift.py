@@ -1,0 +1,100 @@
+"""Whether photos still look like those that the thresholds were found with: the machine's answers a day against theirs.
+
+The labelled photos give the expected share of each cell: a kind of verdict, sure enough or not. A day's shares are held
+against them by the population stability index, the sum of (a - e) ln(a / e); 0.1 and 0.25 are the limits in common use
+(Lewis 1994; Siddiqi 2006). A day of few photos has a large index by chance alone, so it is told beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sql
+
+from assay.decide.budgets import Budgets
+from assay.service.store.decisions import MACHINE
+from assay.service.store.schema import DECISIONS
+
+DAY_S = 86400
+LIMITS = (0.1, 0.25)
+ENOUGH = 50
+"""Photos from which on a day tells something."""
+_UNKNOWN, _HALF = "unknown", 0.5
+
+Cell = tuple[str, bool]
+"""Name of a kind, and whether the answer was sure enough for its threshold."""
+
+
+def drift(connection: sql.Connection, budgets: Budgets, now: float, days: int = 30) -> dict[str, Any]:
+    """A row a day: photos, the index, the share of photos that no network knows. ``last`` is of the last full row."""
+    expected = expected_shares(budgets)
+    first = (int(now) // DAY_S - days + 1) * DAY_S
+    counts = _daily(connection, first)
+    rows = []
+    for i in range(days):
+        cells = counts.get(i, {})
+        photos = sum(cells.values())
+        known = {cell: n for cell, n in cells.items() if cell[0] not in (_UNKNOWN, "")}
+        index = stability_index(expected, known) if expected and sum(known.values()) else None
+        unknown = sum(n for cell, n in cells.items() if cell[0] == _UNKNOWN)
+        rows.append(
+            {"from": first + i * DAY_S, "photos": photos, "index": index,
+             "unknown": unknown / photos if photos else None, "enough": photos >= ENOUGH}
+        )  # fmt: skip
+    sure = [row["index"] for row in rows if row["index"] is not None and row["enough"]]
+    last = sure[-1] if sure else None
+    return {"days": rows, "last": last, "told": _told(last), "limits": list(LIMITS)}
+
+
+def _told(index: float | None) -> str:
+    if index is None:
+        return "none"
+    return "stable" if index < LIMITS[0] else "moved" if index < LIMITS[1] else "shifted"
+
+
+def expected_shares(budgets: Budgets) -> dict[Cell, float]:
+    """Cell -> its share among the labelled photos; nothing where there are none."""
+    found: dict[Cell, float] = defaultdict(float)
+    total = sum(kind.labels for kind in budgets.kinds)
+    if not total:
+        return {}
+    for kind in budgets.kinds:
+        kept = kind.kept if kind.threshold is not None else 0.0
+        found[kind.name, True] += kind.labels * kept / total
+        found[kind.name, False] += kind.labels * (1 - kept) / total
+    return dict(found)
+
+
+def stability_index(expected: Mapping[Cell, float], counts: Mapping[Cell, int]) -> float:
+    """The index of counted cells against expected shares; every cell is counted half a photo more, so none is empty."""
+    cells = {cell for cell, share in expected.items() if share > 0} | set(counts)
+    total = sum(counts.values()) + _HALF * len(cells)
+    spare = 1 / (1000 + len(cells))
+    whole = sum(max(expected.get(cell, 0.0), spare) for cell in cells)
+    index = 0.0
+    for cell in cells:
+        share = (counts.get(cell, 0) + _HALF) / total
+        wanted = max(expected.get(cell, 0.0), spare) / whole
+        index += (share - wanted) * math.log(share / wanted)
+    return index
+
+
+def _daily(connection: sql.Connection, first: int) -> dict[int, dict[Cell, int]]:
+    """Number of the day -> cell -> photos. Photos that no network knows are a cell of their own."""
+    day = (sql.cast(DECISIONS.c.at, sql.BigInteger) - first) // DAY_S
+    rows = connection.execute(
+        sql.select(
+            day.label("day"), DECISIONS.c.kind, DECISIONS.c.automatic, DECISIONS.c.clause,
+            sql.func.count().label("photos"),
+        )
+        .where(DECISIONS.c.decided_by == MACHINE, DECISIONS.c.at >= first)
+        .group_by(day, DECISIONS.c.kind, DECISIONS.c.automatic, DECISIONS.c.clause)
+    ).all()  # fmt: skip
+    found: dict[int, dict[Cell, int]] = defaultdict(lambda: defaultdict(int))
+    for row in rows:
+        name = _UNKNOWN if row.clause == _UNKNOWN else row.kind
+        found[int(row.day)][name, bool(row.automatic)] += int(row.photos)
+    return found
