@@ -48,7 +48,7 @@ def kill_and_count(
         sender.start()
     counts = {"server": 0, "decoder": 0, "answerer": 0}
     while sum(counts.values()) < kills:
-        time.sleep(noise.uniform(0.02, 0.25))
+        time.sleep(noise.uniform(0.05, 0.6))
         if noise.random() < whole:
             server.kill()
             server.start()
@@ -75,15 +75,14 @@ def _send(
     lock: threading.Lock,
     stop: threading.Event,
 ) -> None:
-    connection, n = None, 0
+    n = 0
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     while not stop.is_set():
         n += 1
         try:
-            if connection is None:
-                connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
             told = ask(connection, "PUT", "/v1/photos", drawn(1_000_000 * (number + 1) + n), server.words)
         except (OSError, http.client.HTTPException, ValueError):
-            connection = None
+            connection.close()  # opens itself again
             time.sleep(0.02)
             continue
         with lock:
@@ -92,9 +91,9 @@ def _send(
             else:
                 refused[0] += 1
         if told.status not in (200, 202):
-            connection = None
             time.sleep(0.05)
         time.sleep(0.01)
+    connection.close()
 
 
 def _count(

@@ -37,6 +37,11 @@ class Home:
             self._lock = None
 
     @property
+    def copies(self) -> Path:
+        """Where live policies have their own copies of their files."""
+        return self.folder / "policies"
+
+    @property
     def anchors_path(self) -> Path:
         """Lines of number and code of entries of the record."""
         return self.folder / "record.anchors"

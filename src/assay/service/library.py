@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sql
 
-from assay.decide.prints import SIDE, Prints
+from assay.decide.frames import SIDE
+from assay.decide.prints import Prints
 from assay.decide.references import Reference, References, read_references
 from assay.service.store.photos import live_decision
 from assay.service.store.record import append

@@ -5,6 +5,7 @@ A photo keeps the policy under which its decoding began until it is decided, so 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import sqlalchemy as sql
 from assay.decide.budgets import NO_BUDGETS, Budgets, read_budgets, thresholds_path
 from assay.decide.monitor import Monitor, Watched, watch_all
 from assay.decide.policy_read import read_policy
+from assay.service.snapshot import snapshot
 from assay.service.store.ids import new_id
 from assay.service.store.record import append
 from assay.service.store.schema import VERSIONS, WATCHES
@@ -58,8 +60,8 @@ class Live:
         return dict(self.facts.models)
 
 
-async def open_live(path: Path, config: ServeConfig, cores: int) -> Live:
-    """Read a policy and start what answers it.
+async def open_live(path: Path, config: ServeConfig, cores: int, copies: Path) -> Live:
+    """Read a policy, copy its files below ``copies``, and start what answers by the copy.
 
     Raises
     ------
@@ -69,7 +71,8 @@ async def open_live(path: Path, config: ServeConfig, cores: int) -> Live:
     beside = thresholds_path(path)
     budgets = read_budgets(beside) if beside.exists() else NO_BUDGETS
     number = config.answerers or max(1, cores // 2)
-    answerers = Answerers(path, number, config.engine, config.precision, threads=max(1, cores // 2 // number))
+    copy = await asyncio.to_thread(snapshot, policy, copies, f"{policy.digest[:12]}-{budgets.digest[:12]}")
+    answerers = Answerers(copy, number, config.engine, config.precision, threads=max(1, cores // 2 // number))
     await answerers.start()
     try:
         if budgets is not NO_BUDGETS:

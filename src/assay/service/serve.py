@@ -25,7 +25,7 @@ from assay.service.app import build_gated
 from assay.service.chores import Chores
 from assay.service.core import Service
 from assay.service.foreman import Foreman
-from assay.service.home import home_of, open_home
+from assay.service.home import Home, home_of, open_home
 from assay.service.library import Library
 from assay.service.live import open_live
 from assay.service.meters import Meters
@@ -121,9 +121,9 @@ async def running(policy: Path, config: ServeConfig, folder: Path | None) -> Asy
         limits = ImageLimits(SERVICE_LIMITS.max_pixels, int(config.max_mib * 1024 * 1024))
         decoders = Decoders(config.decoders or cores, limits)
         stack.push_async_callback(decoders.stop)
-        first, _ = await asyncio.gather(open_live(policy, config, cores), decoders.start())
+        first, _ = await asyncio.gather(open_live(policy, config, cores, home.copies), decoders.start())
         library = Library()
-        shadow = await _shadow(config, cores, database, objects, decoders, library)
+        shadow = await _shadow(config, cores, home, database, objects, decoders, library)
         if shadow is not None:
             stack.push_async_callback(shadow.stop)
         foreman = Foreman(
@@ -147,17 +147,13 @@ async def running(policy: Path, config: ServeConfig, folder: Path | None) -> Asy
 
 
 async def _shadow(
-    config: ServeConfig,
-    cores: int,
-    database: Database,
-    objects: Objects,
-    decoders: Decoders,
+    config: ServeConfig, cores: int, home: Home, database: Database, objects: Objects, decoders: Decoders,
     library: Library,
-) -> Shadow | None:
+) -> Shadow | None:  # fmt: skip
     """The candidate that decides beside the live policy, begun; None where none was named."""
     if config.shadow is None:
         return None
-    live = await open_live(Path(config.shadow), config, cores)
+    live = await open_live(Path(config.shadow), config, cores, home.copies)
     library.open(live)
     shadow = Shadow(live, database, objects, decoders, library)
     shadow.start()

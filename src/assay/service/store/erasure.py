@@ -1,6 +1,6 @@
 """Erasing a photo: its bytes, its names and what was seen in it go; that it was decided, and how, stays in the record.
 
-The receipt is the record's entry. A confirmed fake keeps its digest and its print (64 x 64 grey values), which keep the
+The receipt is the record's entry. A confirmed fake keeps its digest and its print (a small grey picture), which keep the
 shop from being deceived again; the receipt says so.
 """
 
@@ -59,7 +59,7 @@ def erase(connection: sql.Connection, key: bytes, photo_id: str, at: float, why:
     last = not is_wanted(connection, digest)
     told = {
         "photo": photo_id, "sha256": digest, "why": why, "bytes_deleted": last,
-        "kept": ["digest and print (64 x 64 grey values) of a confirmed fake"] if is_fake else [],
+        "kept": ["digest and print (a small grey picture) of a confirmed fake"] if is_fake else [],
     }  # fmt: skip
     seq = append(connection, key, at, [("erasure", photo_id, told)])[0]
     mac = connection.execute(sql.select(RECORD.c.mac).where(RECORD.c.seq == seq)).scalar()

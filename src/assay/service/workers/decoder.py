@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from assay.image import ImageLimits
+from assay.runtime.rendition import render_jpeg
 from assay.runtime.screen_parts import SERVICE_LIMITS, DecodePlan, decode
 from assay.service.workers.frames import Blob
 from assay.service.workers.lifeline import Lifeline
@@ -47,12 +48,25 @@ def main() -> None:
 def answer(
     asked: dict[str, Any], photo: memoryview, limits: ImageLimits
 ) -> tuple[dict[str, Any], list[Blob]]:
-    """What goes back of one photo: the pixels for each preprocessing, then the prints."""
+    """What goes back of one photo: the pixels for each preprocessing, then the prints; or a picture for people."""
+    if "side" in asked:
+        return _rendered(asked, photo, limits)
     found = decode(bytes(photo), _plan(asked["plan"]), limits)
     blobs: list[Blob] = [np.ascontiguousarray(pixels).reshape(-1).data for pixels in found.pixels]
     if found.prints is not None:
         blobs.append(found.prints.data)
     return {"n": asked["n"], "size_hw": found.size_hw, "error": found.error}, blobs
+
+
+def _rendered(
+    asked: dict[str, Any], photo: memoryview, limits: ImageLimits
+) -> tuple[dict[str, Any], list[Blob]]:
+    """A picture for people, or no blob where the photo cannot be read."""
+    try:
+        shown: list[Blob] = [memoryview(render_jpeg(bytes(photo), int(asked["side"]), limits))]
+    except Exception:  # whatever a codec throws at bytes of strangers: there is nothing to show
+        shown = []
+    return {"n": asked["n"]}, shown
 
 
 @lru_cache(maxsize=8)

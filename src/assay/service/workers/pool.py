@@ -50,6 +50,8 @@ class Decoders:
     time_limit_s : seconds that a photo may take.
     """
 
+    program = ("-m", "assay.service.workers.decoder")
+
     def __init__(self, number: int, limits: ImageLimits = SERVICE_LIMITS, time_limit_s: float = 3.0) -> None:
         self.limits, self.time_limit_s = limits, time_limit_s
         self.crew = Crew("decoder", number, 1, self._start_child)
@@ -97,9 +99,21 @@ class Decoders:
                     break
         return Decoded(error=f"the decoder {lost.what}")
 
+    async def render(self, data: bytes, side: int) -> bytes | None:
+        """JPEG of at most ``side`` px for people, without metadata; None where the photo cannot be shown."""
+        if len(data) > self.limits.max_bytes:
+            return None
+        try:
+            blobs: list[Blob] = await self.crew.ask(
+                {"side": side}, [data], self.time_limit_s, lambda frame: frame.blobs
+            )
+        except LostError:
+            return None
+        return bytes(blobs[0]) if blobs else None
+
     async def _start_child(self) -> Child:
         limits = ("--pixels", str(self.limits.max_pixels), "--bytes", str(self.limits.max_bytes))
-        command = ("-m", "assay.service.workers.decoder", *limits, "--memory", str(DECODER_BYTES))
+        command = (*self.program, *limits, "--memory", str(DECODER_BYTES))
         try:
             child, first = await Child.start(command, {**_ONE_THREAD, **_MEMORY}, _MOST_PIXELS, quiet=True)
         except AssayError as error:
@@ -120,6 +134,8 @@ class Answerers:
     time_limit_s : seconds that a batch may take.
     """
 
+    program = ("-m", "assay.service.workers.answerer")
+
     def __init__(
         self,
         policy_path: str | Path,
@@ -130,7 +146,7 @@ class Answerers:
         time_limit_s: float = 10.0,
     ) -> None:
         how = ("--engine", engine, "--precision", precision, "--threads", str(threads))
-        self._command = ("-m", "assay.service.workers.answerer", str(Path(policy_path).absolute()), *how)
+        self._command = (*self.program, str(Path(policy_path).absolute()), *how)
         self.time_limit_s = time_limit_s
         self.crew = Crew("answerer", number, 2, self._start_child)
         self._facts: Facts | None = None
@@ -179,13 +195,14 @@ class Answerers:
         """The whole batch at once, else each half on its own; a photo alone is tried again where its process ended."""
         if not batch:
             return []
-        reason = ""
-        for _ in range(TRIES_ALONE if len(batch) == 1 else 1):
+        reason, left = "", TRIES_ALONE if len(batch) == 1 else 1
+        while left:
             try:
                 return await self._at_once(batch)
             except LostError as lost:
                 if lost.way == STOPPED:
                     raise
+                left -= lost.worked
                 reason = f"the answerer {lost.what}"
             except _FailedError as failed:
                 reason = failed.what
