@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.decide.budgets import thresholds_path
-from assay.errors import AssayError
+from assay.errors import AssayError, ConfigError
 from assay.files import explain_write, write_file
 
 if TYPE_CHECKING:
@@ -30,11 +30,18 @@ def snapshot(policy: Policy, folder: Path, name: str) -> Path:
 
     Raises
     ------
-    AssayError : a file is gone, or the folder cannot be written.
+    ConfigError : a Bundle is not there. AssayError : the folder cannot be written.
     """
     source = policy.path
     if source is None:
         raise AssayError("a policy without a file cannot be copied")
+    for question in policy:
+        if not policy.model_path(question).is_file():
+            raise ConfigError(
+                f"{source}: the network of {question.name} is not there",
+                got=str(policy.model_path(question)),
+                fix="put the Bundle there, or name another one",
+            )
     home = folder / name
     base = home.joinpath(*["deeper"] * _climbs(policy))
     try:
