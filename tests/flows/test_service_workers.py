@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from tests.poisoned_workers import DIES, HERE, RAISES, SLEEPS
 
 from assay.errors import AssayError, BundleError, PolicyError
-from assay.image import DEFAULT_LIMITS, ImageLimits
+from assay.image import DEFAULT_LIMITS
 from assay.photos import Photo
-from assay.runtime.screen_parts import DecodePlan, answer_decoded, decode, decode_plan
+from assay.runtime.screen_parts import answer_decoded, decode, decode_plan
 from assay.runtime.screening import load_screener
 from assay.service.workers.child import LostError
 from assay.service.workers.facts import Failed
@@ -111,3 +112,215 @@ def test_processes_say_what_one_process_says(policy, files):
         here = decode(path.read_bytes(), facts.plan)
         assert one.error == here.error
         assert all(np.array_equal(a, b) for a, b in zip(one.pixels, here.pixels, strict=True))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_decoder_that_dies_or_hangs_is_replaced(how, policy, files):
+    plan = decode_plan(load_screener(policy))
+
+    async def screen():
+        decoders = Decoders(1)
+        async with running(decoders):
+            (old,) = decoders.crew.pids
+            os.kill(old, how)
+            asked = asyncio.create_task(decoders.decode(files[0].read_bytes(), plan))
+            noticed = await until(lambda: decoders.crew.pids != [old], 10)
+            answered = noticed + await until(asked.done, 10)
+            assert decoders.alive == 1
+            return noticed, answered, asked.result()
+
+    noticed, answered, found = asyncio.run(screen())
+    assert found.error is None
+    assert noticed <= 2
+    assert answered <= 5
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_an_answerer_that_dies_or_hangs_is_replaced(how, policy, files):
+    screener = load_screener(policy)
+    plan = decode_plan(screener)
+    decoded = [decode(path.read_bytes(), plan) for path in files]
+    names, digests = [path.name for path in files], ["0" * 64] * len(files)
+    whole = answer_decoded(screener, decoded, names, digests)
+
+    async def screen():
+        answerers = Answerers(policy, 1)
+        async with running(answerers):
+            (old,) = answerers.crew.pids
+            os.kill(old, how)
+            asked = asyncio.create_task(answerers.answer(decoded, names, digests))
+            noticed = await until(lambda: answerers.crew.pids != [old], 10)
+            answered = noticed + await until(asked.done, 10)
+            return noticed, answered, asked.result()
+
+    noticed, answered, found = asyncio.run(screen())
+    assert found == whole
+    assert noticed <= 2
+    assert answered <= 5
+
+
+class PoisonedDecoders(Decoders):
+    program = (str(HERE), "decoder")
+
+
+class PoisonedAnswerers(Answerers):
+    program = (str(HERE), "answerer")
+
+
+@pytest.mark.parametrize(
+    ("mark", "told"),
+    [
+        (RAISES, "the network chokes on this photo"),
+        (DIES, "the answerer crashed"),
+        (SLEEPS, "the answerer ran out of time"),
+    ],
+)
+def test_poison_among_31_good_ones_harms_nobody_else(mark, told, policy, files):
+    screener = load_screener(policy)
+    plan = decode_plan(screener)
+    decoded = [decode(files[i % len(files)].read_bytes(), plan) for i in range(32)]
+    names, digests = [f"{i}.png" for i in range(32)], [f"{i:064x}" for i in range(32)]
+    whole = answer_decoded(screener, decoded, names, digests)
+    (pixels,) = decoded[13].pixels
+    pixels.flat[0] = mark
+
+    async def screen():
+        answerers = PoisonedAnswerers(policy, 2, time_limit_s=0.5)
+        async with running(answerers):
+            return await answerers.answer(decoded, names, digests)
+
+    found = asyncio.run(screen())
+    assert found[13] == Failed(told)
+    assert found[:13] + found[14:] == whole[:13] + whole[14:]
+
+
+@pytest.mark.parametrize(
+    ("mark", "told", "limit_s"),
+    [(DIES, "the decoder crashed", 3.0), (SLEEPS, "the decoder ran out of time", 0.5)],
+)
+def test_a_photo_that_ends_its_decoder_is_answered(mark, told, limit_s, policy, files):
+    plan = decode_plan(load_screener(policy))
+
+    async def screen():
+        decoders = PoisonedDecoders(1, time_limit_s=limit_s)
+        async with running(decoders):
+            poisoned = asyncio.create_task(decoders.decode(bytes([mark]), plan))
+            good = asyncio.create_task(decoders.decode(files[0].read_bytes(), plan))
+            return await poisoned, await good
+
+    poisoned, good = asyncio.run(screen())
+    assert poisoned.error == told
+    assert good.error is None
+
+
+def test_what_a_policy_lacks_is_told_by_the_child(policy, tiny_bundle):
+    text = policy.read_text("utf-8")
+
+    async def start():
+        answerers = Answerers(policy, 2)
+        with pytest.raises(AssayError) as told:
+            await answerers.start()
+        assert answerers.alive == 0
+        await answerers.stop()
+        return told.value
+
+    policy.write_text(text.replace("tiny.bundle", "none.bundle"), "utf-8")
+    assert "there is no Bundle" in asyncio.run(start()).what
+    policy.write_text(text.replace("version", "verzion"), "utf-8")
+    assert isinstance(asyncio.run(start()), PolicyError)
+    policy.write_text(text, "utf-8")
+    tiny_bundle.write_bytes(tiny_bundle.read_bytes()[:-40])
+    assert isinstance(asyncio.run(start()), BundleError)
+
+
+def test_a_policy_that_changes_under_way_is_not_taken_up(policy, files, caplog):
+    """No answer of another policy than the one that was started with."""
+
+    async def screen():
+        answerers = Answerers(policy, 1)
+        async with running(answerers):
+            text = policy.read_text("utf-8")
+            policy.write_text(text.replace("version: '1'", "version: '2'"), "utf-8")
+            os.kill(answerers.crew.pids[0], signal.SIGKILL)
+            await until(lambda: "has changed since" in caplog.text, 20)
+            assert answerers.alive == 0
+            policy.write_text(text, "utf-8")
+            await until(lambda: answerers.alive == 1, 30)
+
+    asyncio.run(screen())
+
+
+def test_who_gives_up_leaves_no_process_busy(policy, files):
+    plan = decode_plan(load_screener(policy))
+
+    async def screen():
+        decoders = PoisonedDecoders(1, time_limit_s=1.0)
+        async with running(decoders):
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(decoders.decode(bytes([SLEEPS]), plan), 0.05)
+            return await decoders.decode(files[0].read_bytes(), plan)
+
+    assert asyncio.run(screen()).error is None
+
+
+def test_stopping_answers_everybody(policy, files):
+    plan = decode_plan(load_screener(policy))
+
+    async def screen():
+        decoders = PoisonedDecoders(1)
+        await decoders.start()
+        asked = [asyncio.create_task(decoders.decode(bytes([SLEEPS]), plan)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        await decoders.stop()
+        await decoders.stop()
+        with pytest.raises(LostError):
+            await decoders.decode(files[0].read_bytes(), plan)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [one.what for one in asyncio.run(screen())] == ["was stopped"] * 3
+
+
+def test_a_decoder_dies_with_its_parent(tmp_path):
+    code = (
+        "import asyncio, os\n"
+        "from assay.service.workers.pool import Decoders\n"
+        "async def main():\n"
+        "    decoders = Decoders(1)\n"
+        "    await decoders.start()\n"
+        "    print(decoders.crew.pids[0], flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    child = Path(f"/proc/{int(told.stdout)}/stat")
+    begun = time.monotonic()
+    while child.exists() and child.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() - begun < 5
+        time.sleep(0.01)
+
+
+def test_nothing_is_left_behind(policy, files):
+    plan = decode_plan(load_screener(policy))
+
+    def left():
+        return (
+            len(list(Path("/proc/self/fd").iterdir())),
+            threading.active_count(),
+            Path(f"/proc/self/task/{os.getpid()}/children").read_text().split(),
+        )
+
+    async def screen():
+        counts = []
+        for _ in range(6):
+            decoders, answerers = Decoders(2), Answerers(policy, 1)
+            async with running(decoders, answerers):
+                await decoders.decode(files[0].read_bytes(), plan)
+            counts.append(left())
+        return counts
+
+    first, *others = asyncio.run(screen())
+    assert others == [first] * 5
+    assert first[2] == []

@@ -58,7 +58,10 @@ def replaced(text: str, changes: Mapping[Place, str]) -> str | None:
         inside[place[-1]] = value
     for (start, end), value in sorted(spans.items(), reverse=True):
         text = text[:start] + value + text[end:]
-    return text if yaml.safe_load(text) == wanted else None
+    try:
+        return text if yaml.safe_load(text) == wanted else None
+    except yaml.YAMLError:  # an anchor went with the value that carried it
+        return None
 
 
 def _node(root: Any, place: Place) -> Any:

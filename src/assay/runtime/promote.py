@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.bundle import load_bundle
-from assay.decide.budgets import read_budgets, thresholds_path
+from assay.decide.budgets import Budgets, read_budgets, thresholds_path
 from assay.decide.policy import Policy
 from assay.decide.policy_read import read_policy
 from assay.errors import AssayError, ConfigError, PolicyError
@@ -27,8 +27,10 @@ from assay.runtime.versions import (
     is_intact,
     live_version,
     locked,
+    plain_thresholds,
     read_versions,
     record,
+    require_ours,
     settle,
     switch,
     version_digest,
@@ -88,9 +90,11 @@ def promote(
         raise ConfigError(
             "--force needs a reason", fix='write why, e.g. --force "the class is no longer sold"'
         )
+    require_ours(live)
     screener = load_screener(candidate, precision=_precision(Path(candidate)))
     policy = screener.policy
     budgets = screener.budgets if thresholds_path(Path(candidate)).exists() else None
+    _refuse_twice(live, policy, budgets)
     reasons = refusals(read_policy(live), policy, budgets is None and thresholds_path(live).exists())
     if reasons and force is None:
         raise RefusedError(
@@ -102,9 +106,6 @@ def promote(
         now = settle(live, who, at)
         models = {one.name: policy.model_path(one) for one in policy}
         draft = draft_of(live, policy, models, budgets)
-        digests = {name: load_bundle(place).digest for name, place in models.items()}
-        if version_digest(policy, digests, draft.thresholds) == now.facts["digest"]:
-            raise ConfigError(f"{candidate} is live already", got=now.name)
         about = {
             "candidate": str(candidate), "forced": force, "refused_for": reasons,
             "comparison": read_comparison(Path(candidate)),
@@ -112,6 +113,14 @@ def promote(
         made = record(live, policy, draft, who=who, at=at, why=why, before=now.name, about=about)
         switch(live, made, who=who, at=at, action="promote", why=why, forced=force)
     return Promoted(made, now, tuple(_warnings(live, read_policy(live), budgets is None)))
+
+
+def _refuse_twice(live: Path, policy: Policy, budgets: Budgets | None) -> None:
+    now = live_version(live)
+    digests = {one.name: load_bundle(policy.model_path(one)).digest for one in policy}
+    thresholds = None if budgets is None else plain_thresholds(budgets)
+    if now is not None and version_digest(policy, digests, thresholds) == now.facts["digest"]:
+        raise ConfigError(f"{policy.path} is live already", got=now.name)
 
 
 def rollback(path: str | Path, *, who: str, why: str = "", at: float | None = None) -> Promoted:
