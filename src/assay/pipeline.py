@@ -89,6 +89,7 @@ def answer(
     workers: int | None = None,
     limits: ImageLimits = DEFAULT_LIMITS,
     alone: Alone | None = None,
+    embed: bool = False,
 ) -> Iterator[Prediction]:
     """One Prediction a source, in order. Closing the iterator early stops its threads.
 
@@ -96,7 +97,7 @@ def answer(
     ----------
     sources : paths of pictures, or ``Photo``; read no further ahead than a few batches.
     engine : (B, C, S, S) float32 -> logits (B, K); called from the consuming thread, one batch at a time. With
-        ``doubt`` it gives (logits, embedding (B, F)).
+        ``doubt`` or ``embed`` it gives (logits, embedding (B, F)).
     card : classes, preprocessing and temperature.
     doubt : fills ``Prediction.doubt``; none where it is not given.
     batch : most pictures in one call of the engine.
@@ -104,13 +105,14 @@ def answer(
     limits : greatest pixels and bytes of one picture.
     alone : number of lanes -> the same network as ``engine``, computing on the calling thread and callable from that
         many at once; pictures are then walked in lanes.
+    embed : fills ``Prediction.embedding``.
 
     Raises
     ------
     ConfigError : batch or workers below 1.
     ModelError : the engine returns another shape than (B, K).
     """
-    corridor = _Classes(engine, card, Preprocess(card.preprocess), limits, doubt)
+    corridor = _Classes(engine, card, Preprocess(card.preprocess), limits, doubt, embed)
     return walk_any(corridor, sources, alone, batch, workers)
 
 
@@ -246,22 +248,35 @@ class _Classes(Corridor):
     """The class of the picture alone."""
 
     doubter: Doubter | None
+    embed: bool = False
 
     def read(self, items: list[Prepared], pixels: NDArray[np.uint8]) -> list[Prediction]:
         """As ``Corridor.read``."""
-        answers = zip(items, self._answers(pixels), strict=True)
-        return [self._prediction(item, probs, doubt) for item, (probs, doubt) in answers]
-
-    def _answers(self, pixels: NDArray[np.uint8]) -> list[tuple[NDArray[np.float32], Doubt | None]]:
-        """(B, S, S, C) -> B times (probabilities (K,), doubt where it was asked for)."""
         found: Any = self.engine(self.preprocess.normalise(pixels))
-        if self.doubter is None:
-            return [(row, None) for row in self._probabilities(np.asarray(found), pixels)]
+        if self.doubter is None and not self.embed:
+            return self._told(items, self._probabilities(np.asarray(found), pixels))
         logits, embedding = (np.asarray(end) for end in found)
         probs = self._probabilities(logits, pixels)
+        told = self._told(items, probs, self._doubts(probs, logits, embedding))
+        if not self.embed:
+            return told
+        return [replace(one, embedding=row.copy()) for one, row in zip(told, embedding, strict=True)]
+
+    def _told(
+        self, items: list[Prepared], probs: NDArray[np.float32], doubts: Sequence[Doubt | None] = ()
+    ) -> list[Prediction]:
+        doubted = doubts or [None] * len(items)
+        return [self._prediction(*one) for one in zip(items, probs, doubted, strict=True)]
+
+    def _doubts(
+        self, probs: NDArray[np.float32], logits: NDArray[Any], embedding: NDArray[Any]
+    ) -> list[Doubt | None]:
+        """One a picture; None where nobody asks, or the scores are not finite."""
+        if self.doubter is None:
+            return [None] * len(probs)
         finite = np.asarray(np.isfinite(probs).all(axis=1))
         told = iter(self.doubter.doubt(probs[finite], logits[finite], embedding[finite]))
-        return [(row, next(told) if fine else None) for row, fine in zip(probs, finite, strict=True)]
+        return [next(told) if fine else None for fine in finite]
 
     def _probabilities(self, logits: NDArray[Any], pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         wanted = (len(pixels), len(self.card.classes))

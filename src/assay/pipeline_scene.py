@@ -45,6 +45,7 @@ def answer_scenes(
     workers: int | None = None,
     limits: ImageLimits = DEFAULT_LIMITS,
     alone: Alone | None = None,
+    embed: bool = False,
 ) -> Iterator[Prediction]:
     """One Prediction a source, in order, as ``pipeline.answer``.
 
@@ -53,13 +54,16 @@ def answer_scenes(
     engine : called from the consuming thread, one batch at a time.
     least_score : below which no thing is told; ``told_from(card)`` when not given.
     masks, pixels : False leaves out what is costly and not wanted.
+    embed : fills ``Prediction.embedding``, where the network has one.
 
     Raises
     ------
     ConfigError : batch or workers below 1.
     """
     score = told_from(card) if least_score is None else least_score
-    corridor = SceneCorridor(engine, card, Preprocess(card.preprocess), limits, card, score, masks, pixels)
+    corridor = SceneCorridor(
+        engine, card, Preprocess(card.preprocess), limits, card, score, masks, pixels, embed
+    )
     return walk_any(corridor, sources, alone, batch, workers)
 
 
@@ -71,6 +75,7 @@ class SceneCorridor(Corridor):
     least_score: float
     masks: bool
     pixels: bool
+    embed: bool = False
 
     def read(self, items: list[Prepared], pixels: NDArray[np.uint8]) -> list[Prediction]:
         """As ``Corridor.read``."""
@@ -104,6 +109,7 @@ class SceneCorridor(Corridor):
             pixels=found.pixels,
             object_classes=card.object_classes,
             pixel_classes=card.pixel_classes,
+            embedding=np.array(outputs["embedding"]) if self.embed and "embedding" in outputs else None,
         )
 
 

@@ -241,7 +241,8 @@ class Prediction:
     ``crops`` is there where models work in sequence (a pipeline file): the name of a step -> what its model says of
     each of ``boxes``, in their order, None for those it was not asked about. A crop's own Prediction is in pixels of
     the crop, whose upper left corner lies at ``origin_xy`` of the picture that it was cut from. ``photo`` is there
-    where the picture is no file of its own: what its bytes can be had from.
+    where the picture is no file of its own: what its bytes can be had from. ``embedding`` (F,) float32 is there when it
+    was asked for: the features before the last layer.
     """
 
     path: str
@@ -258,6 +259,7 @@ class Prediction:
     crops: Mapping[str, tuple[Prediction | None, ...]] = field(default_factory=dict)
     origin_xy: tuple[int, int] = (0, 0)
     photo: Photo | None = None
+    embedding: NDArray[np.float32] | None = None
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 A *kind* is a verdict and a class: accepts of one answer to the policy's ``by`` question, rejections by one clause. For
 each, the photos whose answers ask for it (and that no network calls unknown, and no match decides) are a sample of all
 such photos, and Learn then Test (``threshold.fit_threshold``) finds the lowest score from which on at most the accepted
-share is wrong, with the stated confidence for each kind on its own. Where the labels are too few, there is no threshold,
-and all of that kind go to people; how many labels are missing is said.
+share is wrong, with the stated confidence for each kind on its own. Where the labels are too few, there is no
+threshold, and all of that kind go to people; how many labels are missing is said.
 
 An accept is wrong where the truth of any question does not pass, or another class is true. A rejection is wrong where
 the truth of the question that decided does not lead to the same clause.

@@ -125,10 +125,11 @@ def by_matching(policy: Policy, evidence: Evidence) -> Proposal | None:
 
     ``answer`` is the reference's digest; ``score`` 1 less the distance, or less the p-value.
     """
-    asked = []
-    for match in evidence.matches if policy.matching is not None else ():
-        finding = policy.matching.finding(match)
-        effect = None if finding is None else policy.matching.effect(finding)
+    asked: list[Proposal] = []
+    rules = policy.matching
+    for match in evidence.matches:
+        finding = None if rules is None else rules.finding(match)
+        effect = None if finding is None or rules is None else rules.effect(finding)
         if effect is not None and effect.verdict != "pass":
             clause = effect.clause or "rule"
             score = round(1 - (match.distance if match.p is None else match.p), DIGITS)

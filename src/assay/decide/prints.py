@@ -1,36 +1,151 @@
 """Perceptual prints of a photo: 256 bits a view that survive re-encoding, resizing, mirroring and small edits.
 
-The print is that of PDQ (Facebook, *The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm*, 2019,
-section 3): luma at 64 x 64, its 16 x 16 lowest cosine frequencies without the constant ones, and for each whether it is
-above their median. Mirroring and turning the photo by quarters only change signs of frequencies and transpose them, so
-the prints of all 8 orientations come from one transform.
+The print follows PDQ (Facebook, *The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm*, 2019,
+section 3): luma at 64 x 64, its low cosine frequencies, one bit each. Three things differ. The 256 frequencies are the
+lowest by their length, those of rows or columns alone among them. A bit is the sign of its frequency, not whether it is
+above the median: mirroring then turns known bits round, and the prints of all 8 orientations come from one transform.
+And a print alone decides nothing: among thousands of product photos two different shirts, laid out alike, differ in
+fewer bits than one photo before and after a crop. So prints find candidates, and ``laid_over`` compares their pixels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE = 64
-"""Height and width of the luma that is printed."""
+from assay.decide.frames import SIDE, frames_of
+from assay.decide.views import seen
+
+Floats = NDArray[np.float32]
+Bits = NDArray[np.uint64]
+
+LOW = 64
+"""Height and width of the luma that is transformed."""
+FREQUENCIES = 17
+"""Frequencies in each direction, the constant one among them."""
+LEAST_STRUCTURE = 2.0
+"""Greys by which the low frequencies must spread, for a print to say anything."""
+ORIENTATIONS = tuple((swap, down, across) for swap in (0, 1) for down in (0, 1) for across in (0, 1))
+"""Axes swapped first, then rows turned round, then columns; the first one leaves a picture as it is."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prints:
-    """The prints of one photo: ``bits`` (V, 4) uint64 of V views of it, ``quality`` (V,) 0 to 100.
+    """What is kept of a photo to find it again: ``frames`` (F, 128, 128) uint8, grey, as ``frames_of`` cuts them.
 
-    ``luma`` (64, 64) uint8 is the photo itself, small and grey, from which everything else can be had.
+    A single frame may be given as (128, 128). What has no structure matches nothing.
     """
 
-    luma: NDArray[np.uint8]
+    frames: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        frames = np.asarray(self.frames, np.uint8)
+        object.__setattr__(self, "frames", frames[None] if frames.ndim == 2 else frames)
+        if self.frames.shape[1:] != (SIDE, SIDE) or not len(self.frames):
+            raise ValueError(f"frames of a photo are (F, {SIDE}, {SIDE}), not {self.frames.shape}")
 
     def to_bytes(self) -> bytes:
-        """For another process: 4,096 bytes."""
-        return self.luma.tobytes()
+        """For another process: 16,384 bytes a frame."""
+        return self.frames.tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Prints:
         """The inverse of ``to_bytes``. Raises ValueError where these are none."""
-        return cls(np.frombuffer(data, np.uint8).reshape(SIDE, SIDE))
+        return cls(np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE))
+
+
+def prints_of(grey: NDArray[np.uint8]) -> Prints:
+    """The prints of a grey picture (H, W), upright, its longer side at most ``frames.LONGEST`` px."""
+    return Prints(frames_of(grey))
+
+
+def asked(prints: Prints) -> tuple[Bits, NDArray[np.int16]]:
+    """(8 F, 4) what is looked for, each frame in its 8 orientations; and (8 F,) the number of each frame.
+
+    A frame without structure is not looked for.
+    """
+    lows = [(number, halved(frame)) for number, frame in enumerate(prints.frames)]
+    kept = [(number, low) for number, low in lows if has_structure(low)]
+    if not kept:
+        return np.empty((0, 4), np.uint64), np.empty(0, np.int16)
+    bits = np.concatenate([oriented(frequencies(low)) for _, low in kept])
+    return bits, np.repeat(np.array([number for number, _ in kept], np.int16), len(ORIENTATIONS))
+
+
+def stored(prints: Prints) -> tuple[Bits, NDArray[np.int16], NDArray[np.int16]]:
+    """(V, 4) what is looked among: all views of the whole, one of each other frame; (V,) frame and (V,) view of each.
+
+    A frame without structure has none.
+    """
+    bits, frames, views = [np.empty((0, 4), np.uint64)], [np.empty(0, np.int16)], [np.empty(0, np.int16)]
+    for number, frame in enumerate(prints.frames):
+        low = halved(frame)
+        if has_structure(low):
+            pictures = seen(low) if number == 0 else low[None]
+            bits.append(packed(frequencies(pictures)))
+            frames.append(np.full(len(pictures), number, np.int16))
+            views.append(np.arange(len(pictures), dtype=np.int16))
+    return np.concatenate(bits), np.concatenate(frames), np.concatenate(views)
+
+
+def has_structure(low: Floats) -> bool:
+    """Whether a (64, 64) luma shows more than one colour, a smooth shade, or noise alone."""
+    waves = frequencies(low)
+    return bool(np.sqrt((waves**2).sum() - waves[0, 0] ** 2) / LOW >= LEAST_STRUCTURE)
+
+
+def halved(frame: NDArray[np.uint8]) -> Floats:
+    """(..., 2 S, 2 S) -> (..., S, S) float32, the mean of each four."""
+    wide = frame.astype(np.float32)
+    rows = wide[..., ::2, :] + wide[..., 1::2, :]
+    return np.asarray((rows[..., ::2] + rows[..., 1::2]) / 4, np.float32)
+
+
+def frequencies(low: Floats) -> Floats:
+    """(..., 64, 64) luma -> (..., 17, 17) its lowest cosine frequencies (DCT-II), rows first."""
+    return np.asarray(_cosines() @ low @ _cosines().T, np.float32)
+
+
+def packed(waves: Floats) -> Bits:
+    """(N, 17, 17) frequencies -> (N, 4) prints: the signs of the 256 lowest, lowest first."""
+    bits = waves.reshape(len(waves), -1)[:, _order()] > 0
+    return np.ascontiguousarray(np.packbits(bits, axis=1)).view(np.uint64)
+
+
+def oriented(waves: Floats) -> Bits:
+    """(17, 17) frequencies of a picture -> (8, 4) prints of it in ``ORIENTATIONS``."""
+    turned = np.where(np.arange(FREQUENCIES) % 2, -1, 1).astype(np.float32)
+    sides = [waves.T if swap else waves for swap, _, _ in ORIENTATIONS]
+    signs = [
+        (turned[:, None] if down else 1) * (turned if across else np.ones_like(turned))
+        for _, down, across in ORIENTATIONS
+    ]
+    return packed(np.stack([side * sign for side, sign in zip(sides, signs, strict=True)]))
+
+
+def turn(picture: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """(S, S) in one of ``ORIENTATIONS``."""
+    swap, down, across = ORIENTATIONS[orientation]
+    sides = picture.T if swap else picture
+    return sides[:: -1 if down else 1, :: -1 if across else 1]
+
+
+@lru_cache(maxsize=1)
+def _cosines() -> Floats:
+    """(17, 64) the lowest rows of the orthonormal DCT-II."""
+    k, x = np.arange(FREQUENCIES)[:, None], np.arange(LOW)[None]
+    return np.asarray(np.cos(np.pi * (2 * x + 1) * k / (2 * LOW)) * np.sqrt(2 / LOW), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _order() -> NDArray[np.int64]:
+    """(256,) places of the frequencies in a flat (17, 17): the shortest first, without the constant one.
+
+    None is in without the one of its transposition, so no orientation leaves the print.
+    """
+    down, across = np.mgrid[:FREQUENCIES, :FREQUENCIES]
+    length = np.hypot(down, across).ravel()
+    return np.asarray(np.argsort(length, kind="stable")[1:257])

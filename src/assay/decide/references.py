@@ -1,49 +1,246 @@
-"""Enrolled photos: known fakes and genuine references, and what a new photo has in common with them."""
+"""Enrolled photos, known fakes and genuine references, and what a new photo has in common with them.
+
+Three ways, from the surest on: the same bytes; the same photo, edited, which prints find and a comparison of pixels
+confirms; and, among photos of one item, nearness in the eyes of a network (``likeness``). Nothing here decides.
+
+Readers never wait: a writer, of which there is one at a time, puts new things behind the old ones.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from assay.decide.match import Match
-from assay.decide.prints import Prints
+import numpy as np
+from numpy.typing import NDArray
 
+from assay.decide.likeness import Likeness, Told, likeness_of
+from assay.decide.match import EMBEDDING, EXACT, FAKE, GENUINE, LISTS, NEAR, Match
+from assay.decide.overlay import Pyramid, lay_over, pyramid
+from assay.decide.prints import Prints, asked, turn
+from assay.decide.reference import Enrolled, Reference, enrolled
+from assay.decide.reference_file import read_enrolled, write_references
+from assay.decide.shelf import Candidate, Shelf
+from assay.decide.views import VIEWS
+from assay.errors import PolicyError
+from assay.tables import suggest
 
-@dataclass(frozen=True)
-class Reference:
-    """One enrolled photo: ``photo`` is the SHA-256 of its bytes, ``list`` "fake" or "genuine", ``item`` what it shows."""
+__all__ = ["Reference", "References", "read_references"]
 
-    photo: str
-    list: str
-    item: str | None = None
+LEAST_LIKE = 0.72
+"""Likeness from which on two pictures are one photo; chosen on validation shops (``benchmarks.matching``)."""
+MOST_MATCHES = 3
+"""Photos that are told of each list, the nearest first."""
+_HELD = 64
+"""Enrolled photos that are kept prepared for comparison."""
 
 
 class References:
-    """Enrolled photos that new ones are compared with. Safe to use and to change from several threads."""
+    """Enrolled photos that new ones are compared with. Safe to use and to change from several threads.
+
+    ``network`` is the SHA-256 and the precision of what gave the embeddings (``Screener.digests``); None without any.
+    """
+
+    def __init__(self, network: str | None = None) -> None:
+        self.network = network
+        self._slots: list[Enrolled | None] = []
+        self._by_photo: dict[str, int] = {}
+        self._shelf = Shelf()
+        self._width: int | None = None
+        self._prepared: dict[tuple[int, int], Pyramid] = {}
+        self._likeness: dict[str | None, tuple[Likeness, list[str], list[str]]] = {}
+        self._writing = threading.RLock()
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        return len(self._by_photo)
+
+    def __iter__(self) -> Iterator[Reference]:
+        return iter([one.reference for one in self.enrolled()])
+
+    def enrolled(self) -> list[Enrolled]:
+        """Everything that is kept, in the order of enrolment."""
+        return [one for one in list(self._slots) if one is not None]
+
+    def get(self, photo: str) -> Reference | None:
+        """The enrolled photo with this SHA-256."""
+        found = self._slot(photo)
+        return None if found is None else found.reference
 
     def add(self, reference: Reference, prints: Prints, embedding: Any = None) -> bool:
-        """Enrol one photo, at once; False where it is there already with the same list and item."""
-        raise NotImplementedError
+        """Enrol one photo; what was said of it before no longer holds. False where nothing is new.
+
+        Raises
+        ------
+        PolicyError : no such list, or an embedding (F,) of another length than the others.
+        """
+        if reference.list not in LISTS:
+            raise PolicyError(
+                f"there is no list {reference.list!r}", fix=suggest(reference.list, list(LISTS))
+            )
+        with self._writing:
+            there = self._slot(reference.photo)
+            held = None if there is None or there.reference != reference else there
+            if held is not None and (embedding is None or held.embedding is not None):
+                return False
+            self._require_width(embedding)
+            self.remove(reference.photo)
+            self._put(enrolled(reference, prints, embedding))
+        return True
 
     def remove(self, photo: str) -> bool:
         """Forget the photo with this SHA-256; False where it is not there."""
-        raise NotImplementedError
+        with self._writing:
+            slot = self._by_photo.pop(photo, None)
+            if slot is None:
+                return False
+            self._shelf.remove(slot)
+            self._slots[slot] = None
+            self._likeness = {}
+            self._width = self._width if self._by_photo else None
+            return True
 
     def match(
         self, photo: str, prints: Prints | None = None, embedding: Any = None, item: str | None = None
     ) -> tuple[Match, ...]:
-        """What is known of a photo by its SHA-256, its prints, and its embedding (F,) where it shows ``item``."""
-        raise NotImplementedError
+        """What is known of a photo.
 
-    def save(self, path: Path) -> None:
-        """Write all of them as one file, whole or not at all."""
-        raise NotImplementedError
+        Parameters
+        ----------
+        photo : the SHA-256 of its bytes, in hex.
+        prints : finds edited copies.
+        embedding : (F,) of ``network``; ``item`` is what the photo shows, and all are one item when not given.
+        """
+        found = list(self._exact(photo))
+        if prints is not None:
+            found += self._near(prints, {match.reference for match in found})
+        if embedding is not None:
+            found += self._alike(embedding, item)
+        return tuple(found)
+
+    def save(self, path: str | Path) -> None:
+        """Write all of them as one file, whole or not at all. Raises AssayError where that is not possible."""
+        with self._writing:
+            kept = self.enrolled()
+        write_references(path, kept, self.network)
+
+    def _put(self, one: Enrolled) -> None:
+        slot = len(self._slots)
+        self._slots.append(one)
+        self._shelf.add(slot, *one.rows)
+        self._by_photo[one.reference.photo] = slot
+        if one.embedding is not None:
+            self._width = len(one.embedding)
+            self._likeness = {
+                item: _extended(known, one) if item in (None, one.reference.item) else known
+                for item, known in self._likeness.items()
+            }
+
+    def _require_width(self, embedding: Any) -> None:
+        if embedding is not None and self._width not in (None, len(embedding)):
+            raise PolicyError(
+                "embeddings of two networks cannot be compared",
+                got=f"{len(embedding)} features; the enrolled photos have {self._width}",
+                fix="enrol all photos again with the policy's network",
+            )
+
+    def _slot(self, photo: str) -> Enrolled | None:
+        slot = self._by_photo.get(photo)
+        return None if slot is None else self._slots[slot]
+
+    def _exact(self, photo: str) -> Iterator[Match]:
+        if (reference := self.get(photo)) is not None:
+            yield Match(reference.list, EXACT, reference.photo, reference.item)
+
+    def _near(self, prints: Prints, known: set[str]) -> list[Match]:
+        if not self._shelf.count:
+            return []
+        bits, frames = asked(prints)
+        found: list[Match] = []
+        for candidate in self._shelf.near(bits):
+            one = self._slots[candidate.slot]
+            if one is None or one.reference.photo in known:
+                continue
+            picture = turn(prints.frames[frames[candidate.asked]], candidate.asked % 8)
+            likeness = self._compare(one, candidate, picture)
+            if likeness >= LEAST_LIKE:
+                reference, distance = one.reference, round(1 - min(likeness, 1.0), 6)
+                found.append(Match(reference.list, NEAR, reference.photo, reference.item, distance))
+        found.sort(key=lambda match: match.distance)
+        return [match for name in LISTS for match in [m for m in found if m.list == name][:MOST_MATCHES]]
+
+    def _compare(self, one: Enrolled, candidate: Candidate, picture: NDArray[np.uint8]) -> float:
+        own = self._prepare(candidate.slot, candidate.frame, one)
+        return lay_over(own, pyramid(picture), VIEWS_BACK[candidate.view]).likeness
+
+    def _prepare(self, slot: int, frame: int, one: Enrolled) -> Pyramid:
+        found = self._prepared.get((slot, frame))
+        if found is None:
+            found = pyramid(one.frames[frame])
+            if len(self._prepared) >= _HELD:
+                self._prepared = {}
+            self._prepared[slot, frame] = found
+        return found
+
+    def _alike(self, embedding: Any, item: str | None) -> Iterator[Match]:
+        likeness, genuine, fakes = self._of_item(item)
+        for name, told, photos in (
+            (FAKE, likeness.like_fake(embedding), fakes),
+            (GENUINE, likeness.unlike(embedding), genuine),
+        ):
+            if told is not None:
+                yield self._told(name, told, photos, item)
+
+    def _told(self, name: str, told: Told, photos: list[str], item: str | None) -> Match:
+        return Match(name, EMBEDDING, photos[told.nearest], item, told.distance, told.p, told.among)
+
+    def _of_item(self, item: str | None) -> tuple[Likeness, list[str], list[str]]:
+        found = self._likeness.get(item)
+        if found is None:
+            with self._writing:
+                found = _gathered([one for one in self.enrolled() if item in (None, one.reference.item)])
+                self._likeness = {**self._likeness, item: found}
+        return found
+
+
+VIEWS_BACK = tuple(np.linalg.inv(np.vstack([view, [0.0, 0.0, 1.0]]))[:2] for view in VIEWS)
+"""From a place of the whole to one of the view: where a comparison starts."""
 
 
 def read_references(path: str | Path) -> References:
-    """What ``References.save`` wrote. Raises PolicyError where the file is missing, damaged or of another format."""
-    raise NotImplementedError
+    """What ``References.save`` wrote.
+
+    Raises
+    ------
+    PolicyError : no such file, or it is damaged or of another format.
+    """
+    photos, network = read_enrolled(path)
+    found = References(network)
+    for one in photos:
+        found._put(one)
+    return found
+
+
+def _gathered(photos_of: list[Enrolled]) -> tuple[Likeness, list[str], list[str]]:
+    points: dict[str, list[Any]] = {FAKE: [], GENUINE: []}
+    photos: dict[str, list[str]] = {FAKE: [], GENUINE: []}
+    for one in photos_of:
+        if one.embedding is not None:
+            points[one.reference.list].append(one.embedding)
+            photos[one.reference.list].append(one.reference.photo)
+    width = max((len(point) for some in points.values() for point in some), default=0)
+    both = [np.array(points[name], np.float32).reshape(-1, width) for name in (GENUINE, FAKE)]
+    return likeness_of(*both), photos[GENUINE], photos[FAKE]
+
+
+def _extended(
+    known: tuple[Likeness, list[str], list[str]], one: Enrolled
+) -> tuple[Likeness, list[str], list[str]]:
+    likeness, genuine, fakes = known
+    photo, point = one.reference.photo, one.embedding
+    if not len(likeness.genuine) and not len(likeness.fakes):
+        return _gathered([one])
+    if one.reference.list == FAKE:
+        return likeness.with_fake(point), genuine, [*fakes, photo]
+    return likeness.with_genuine(point), [*genuine, photo], fakes

@@ -92,6 +92,7 @@ class BundlePredictor:
         batch: int | None = None,
         workers: int | None = None,
         abstain: bool = False,
+        embed: bool = False,
     ) -> Iterator[Prediction]:
         """One Prediction a source, in order, in constant memory; a broken picture gives one with ``error``.
 
@@ -102,6 +103,7 @@ class BundlePredictor:
         batch : most pictures in one call of the engine; the predictor's own when not given.
         workers : threads, each of which decodes and answers; by the number of cores when not given.
         abstain : also say whether each answer should be held back: ``Prediction.doubt``.
+        embed : also tell the features before the last layer: ``Prediction.embedding``.
 
         Raises
         ------
@@ -113,14 +115,16 @@ class BundlePredictor:
             from assay.runtime.containers import pictures  # noqa: PLC0415 - most callers bring their own list
 
             sources = pictures(sources)
+        both = doubter is not None or embed
         return answer(
             sources,
-            self.engine if doubter is None else self.engine.outputs,
+            self.engine.outputs if both else self.engine,
             self.card,
             doubt=doubter,
             batch=self.batch if batch is None else batch,
             workers=workers,
-            alone=self.engine.alone if doubter is None else lambda lanes: self.engine.alone(lanes).outputs,
+            alone=(lambda lanes: self.engine.alone(lanes).outputs) if both else self.engine.alone,
+            embed=embed,
         )
 
     def answer(self, images: Sequence[NDArray[np.uint8]], path: str = "array") -> list[Prediction]:

@@ -97,6 +97,7 @@ class BundleScenePredictor:
         pixels: bool = True,
         batch: int | None = None,
         workers: int | None = None,
+        embed: bool = False,
     ) -> Iterator[Prediction]:
         """One Prediction a source, in order, in constant memory; a broken picture gives one with ``error``.
 
@@ -107,6 +108,7 @@ class BundleScenePredictor:
         masks, pixels : False leaves out what is costly and not wanted.
         batch : most pictures in one call of the engine; the predictor's own when not given.
         workers : threads, each of which decodes and answers; by the number of cores when not given.
+        embed : also tell the features of class and tags: ``Prediction.embedding``; None where there are neither.
 
         Raises
         ------
@@ -127,6 +129,7 @@ class BundleScenePredictor:
             batch=self.batch if batch is None else batch,
             workers=workers,
             alone=lambda lanes: self.engine.alone(lanes).scene,
+            embed=embed,
         )
 
     def answer(
