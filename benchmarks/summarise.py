@@ -25,7 +25,7 @@ from benchmarks.machine import RESULTS, ROOT, median, read_lines
 DOCS = ROOT / "docs"
 PAGES = {"cnn-rnn": "results/cnn-vs-rnn.md"}
 """Section -> the page it stands on, where that is not results.md."""
-SMALL = ("startup", "million_rows", "matmul_peak", "coco_evaluation")
+SMALL = ("startup", "first_verdict", "million_rows", "matmul_peak", "coco_evaluation")
 Line = dict[str, Any]
 
 
@@ -201,6 +201,7 @@ def _of_series() -> dict[str, list[str]]:
         preprocessing,
         round_trips,
         scene_summary,
+        serving_summary,
         throughput_detection,
     )
 
@@ -219,6 +220,7 @@ def _of_series() -> dict[str, list[str]]:
         "throughput_detection": throughput_detection.table,
         "install_size": install_size.table,
         "error_budget": error_budget_summary.tables,
+        "serving": serving_summary.tables,
     }
     read = {name: read_lines(RESULTS / f"{name}.jsonl") for name in tables}
     return {
