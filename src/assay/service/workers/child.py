@@ -42,11 +42,15 @@ Read = Callable[[Frame], Any]
 
 
 class LostError(AssayError):
-    """The child is gone that had a request in hand; ``way`` says how. Whether the request is to blame is not known."""
+    """The child is gone that had a request in hand; ``way`` says how.
 
-    def __init__(self, way: str) -> None:
+    ``worked`` says whether the child was at work at this request, which may then be to blame, or another one was
+    before it.
+    """
+
+    def __init__(self, way: str, *, worked: bool = True) -> None:
         super().__init__(_WORDS[way])
-        self.way = way
+        self.way, self.worked = way, worked
 
 
 @dataclass
@@ -202,10 +206,10 @@ class Child:
             self.kill(NONSENSE)
         finally:
             await self._close()
-            while self.in_hand:
-                asked = self.in_hand.popleft()
+            for place, asked in enumerate(self.in_hand):
                 if not asked.answer.done():
-                    asked.answer.set_exception(LostError(self.way))
+                    asked.answer.set_exception(LostError(self.way, worked=place == 0))
+            self.in_hand.clear()
             self.gone.set()
             self.on_change()
 

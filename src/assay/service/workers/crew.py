@@ -95,14 +95,14 @@ class Crew:
         ------
         LostError : the child is gone, or the crew was stopped.
         """
+        if self._stopped:
+            raise LostError(STOPPED)
         child = None if self._waiting else self._free()
         if child is None:
             child = await self._next_free()
         return await child.ask(header, blobs, limit_s, read)
 
     def _free(self) -> Child | None:
-        if self._stopped:
-            raise LostError(STOPPED)
         free = [one for one in self._children if len(one.in_hand) < self._room and not one.gone.is_set()]
         return min(free, key=lambda one: len(one.in_hand), default=None)
 
@@ -113,6 +113,8 @@ class Crew:
         try:
             while True:
                 await place
+                if self._stopped:
+                    raise LostError(STOPPED)
                 child = self._free()
                 if child is not None:
                     return child
