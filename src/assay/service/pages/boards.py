@@ -14,6 +14,7 @@ from assay.service.store.drift import LIMITS
 from assay.service.store.figures import VERDICTS
 
 _FORMS = {"day": "%H:%M", "week": "%d %H:%M", "month": "%m-%d"}
+_MOST_NAMED = 3
 _LONG_WAIT_S = 4 * 3600.0
 
 
@@ -44,7 +45,10 @@ def _hundred(share: float | None) -> float | None:
 def headline(told: Mapping[str, Any], words: Words) -> str:
     """What an operator has to know first."""
     if told["withdrawn"]:
-        named = ", ".join(f"{words('verdict.' + verdict)} {name}" for verdict, name in told["withdrawn"])
+        some = told["withdrawn"][:_MOST_NAMED]
+        named = ", ".join(f"{words('verdict.' + verdict)} {name}" for verdict, name in some)
+        if more := len(told["withdrawn"]) - len(some):
+            named += " " + words("headline.more", n=more)
         return words("headline.withdrawn", names=named)
     if told["hooks"]["failing"]:
         return words("headline.hooks", n=told["hooks"]["failing"])

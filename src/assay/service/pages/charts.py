@@ -21,7 +21,7 @@ def stacked(
 
     ``rows``: what stands below a bar, and layer -> height; ``layers``: class and name, the lowest first.
     """
-    top = _nice(max((sum(values.values()) for _, values in rows), default=0))
+    top = max(2.0, _nice(max((sum(values.values()) for _, values in rows), default=0)))
     parts = [*_grid(top, lambda v: f"{v:,.0f}")]
     step = (WIDE - _LEFT - _RIGHT) / max(1, len(rows))
     every = math.ceil(len(rows) / 6)
@@ -77,7 +77,7 @@ def lines(
 
 def columns(rows: Sequence[tuple[str, float]], label: str, kind: str = "review") -> Markup:
     """Plain bars, each with its number on top."""
-    top = _nice(max((value for _, value in rows), default=0))
+    top = max(2.0, _nice(1.1 * max((value for _, value in rows), default=0)))
     step = (WIDE - _LEFT - _RIGHT) / max(1, len(rows))
     parts = [*_grid(top, lambda v: f"{v:,.0f}")]
     for i, (name, value) in enumerate(rows):
@@ -123,8 +123,8 @@ def _tall(value: float, top: float) -> float:
 
 
 def _nice(most: float) -> float:
-    """The least round number that is not below: 1, 2, 4, 5, 10 of a power of ten."""
+    """The least round number that is not below: 1, 2, 4, 8, 10 of a power of ten."""
     if most <= 0:
         return 4.0
     size = 10.0 ** math.floor(math.log10(most))
-    return next(step * size for step in (1, 2, 4, 5, 10) if step * size >= most * (1 - 1e-9))
+    return next(step * size for step in (1, 2, 4, 8, 10) if step * size >= most * (1 - 1e-9))

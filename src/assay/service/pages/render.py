@@ -44,10 +44,19 @@ def _templates() -> Environment:
     )
     found.filters |= {
         "percent": tell.percent, "count": tell.count, "ago": tell.ago, "span": tell.span, "data": _data,
-        "moment": tell.moment, "short": tell.short,
+        "moment": tell.moment, "short": tell.short, "marked": _marked,
     }  # fmt: skip
     found.globals |= {"asset": asset_address, "version": __version__}
     return found
+
+
+def _marked(text: str) -> Markup:
+    """Words between backticks as code."""
+    parts = text.replace("``", "`").split("`")
+    shown = [
+        Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
+    ]
+    return Markup("").join(shown)
 
 
 def _data(value: Any) -> Markup:

@@ -18,7 +18,7 @@ from assay.service.pages.reference import groups_of
 from assay.service.pages.render import page, part, problem, turned_away, words_of
 from assay.service.store.appeals import MOST_LETTERS, NoAppealError, appeal
 from assay.service.store.keys import Key
-from assay.service.store.looks import sorted_answers
+from assay.service.store.looks import heat_question, sorted_answers
 from assay.service.store.photos import live_decision, photo_row
 from assay.service.store.stories import last_appeal, latest_of_key, story
 
@@ -145,8 +145,14 @@ async def _appeal_page(
     if number is not None:
         earlier = await service_of(request).database.read(lambda c: last_appeal(c, number))
     made = "made" in request.query_params and earlier is not None
-    told = {**told, "appeal": told.get("appeal")}
-    values = {"a": told, "earlier": earlier, "made": made, "fault": fault, "most": MOST_LETTERS}
+    values = {
+        "a": {**told, "heat": None},
+        "can": bool(told["appeal"]),
+        "earlier": earlier,
+        "made": made,
+        "fault": fault,
+        "most": MOST_LETTERS,
+    }
     return page(request, "appeal.html", status=status, **values)
 
 
@@ -176,9 +182,11 @@ async def _told(request: Request, photo_id: str) -> dict[str, Any] | None:
 def _card(service: Service, key: Key, photo: Any, decision: Any) -> dict[str, Any]:
     """What a card shows; absent parts are None."""
     absent = dict.fromkeys(("things", "heat", "matches", "appeal", "decided_by", "size_hw"))
-    told = answer_json(service.live.policy, photo, decision)
+    policy = service.live.policy
+    told = answer_json(policy, photo, decision)
     body = json.loads(decision["body"]) if decision is not None and decision["body"] else {}
     evidence = body.get("evidence", {})
-    seen = {name: evidence.get(name) for name in ("things", "heat", "size_hw")}
-    answers = sorted_answers(told.get("answers", {}))
-    return {**absent, **told, **seen, "answers": answers, "may_review": key.may("review")}
+    seen = {name: evidence.get(name) for name in ("things", "size_hw")}
+    answers, may = sorted_answers(policy, told.get("answers", {})), key.may("review")
+    heat = heat_question(policy, told.get("proposed")) if may and answers else None
+    return {**absent, **told, **seen, "answers": answers, "heat": heat, "may_review": may}

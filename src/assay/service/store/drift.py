@@ -2,7 +2,8 @@
 
 The labelled photos give the expected share of each cell: a kind of verdict, sure enough or not. A day's shares are held
 against them by the population stability index, the sum of (a - e) ln(a / e); 0.1 and 0.25 are the limits in common use
-(Lewis 1994; Siddiqi 2006). A day of few photos has a large index by chance alone, so it is told beside it.
+(Lewis 1994; Siddiqi 2006). Of k cells that did not move, n photos and m labels give (k - 1) (1 / n + 1 / m) by chance
+alone (the index is close to a chi-squared statistic over n), so that much is taken off.
 """
 
 from __future__ import annotations
@@ -30,15 +31,16 @@ Cell = tuple[str, bool]
 
 def drift(connection: sql.Connection, budgets: Budgets, now: float, days: int = 30) -> dict[str, Any]:
     """A row a day: photos, the index, the share of photos that no network knows. ``last`` is of the last full row."""
-    expected = expected_shares(budgets)
+    expected, labels = expected_shares(budgets), sum(kind.labels for kind in budgets.kinds)
+    names = {name for name, _ in expected}  # wishes for a person have no labels to be held against
     first = (int(now) // DAY_S - days + 1) * DAY_S
     counts = _daily(connection, first)
     rows = []
     for i in range(days):
         cells = counts.get(i, {})
         photos = sum(cells.values())
-        known = {cell: n for cell, n in cells.items() if cell[0] not in (_UNKNOWN, "")}
-        index = stability_index(expected, known) if expected and sum(known.values()) else None
+        known = {cell: n for cell, n in cells.items() if cell[0] in names}
+        index = stability_index(expected, known, labels) if expected and sum(known.values()) else None
         unknown = sum(n for cell, n in cells.items() if cell[0] == _UNKNOWN)
         rows.append(
             {"from": first + i * DAY_S, "photos": photos, "index": index,
@@ -68,8 +70,11 @@ def expected_shares(budgets: Budgets) -> dict[Cell, float]:
     return dict(found)
 
 
-def stability_index(expected: Mapping[Cell, float], counts: Mapping[Cell, int]) -> float:
-    """The index of counted cells against expected shares; every cell is counted half a photo more, so none is empty."""
+def stability_index(expected: Mapping[Cell, float], counts: Mapping[Cell, int], labels: int) -> float:
+    """The index of counted cells against expected shares, less what chance gives; 0 at least.
+
+    Every cell is counted half a photo more, so none is empty.
+    """
     cells = {cell for cell, share in expected.items() if share > 0} | set(counts)
     total = sum(counts.values()) + _HALF * len(cells)
     spare = 1 / (1000 + len(cells))
@@ -79,7 +84,8 @@ def stability_index(expected: Mapping[Cell, float], counts: Mapping[Cell, int]) 
         share = (counts.get(cell, 0) + _HALF) / total
         wanted = max(expected.get(cell, 0.0), spare) / whole
         index += (share - wanted) * math.log(share / wanted)
-    return index
+    chance = (len(cells) - 1) * (1 / max(1, sum(counts.values())) + 1 / max(1, labels))
+    return max(0.0, index - chance)
 
 
 def _daily(connection: sql.Connection, first: int) -> dict[int, dict[Cell, int]]:

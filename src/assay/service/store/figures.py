@@ -14,7 +14,7 @@ import sqlalchemy as sql
 
 from assay.decide.bets import clopper_pearson
 from assay.decide.budgets import Budgets
-from assay.decide.monitor import Monitor
+from assay.decide.monitor import KEPT, WATCHED, WITHDRAWN, Monitor
 from assay.metrics.interval import Estimate
 from assay.service.store.decisions import MACHINE
 from assay.service.store.reviews import queue_size
@@ -106,7 +106,8 @@ def kinds(
                 "told": {lang: "" if watch is None else watch.words(lang) for lang in ("en", "zh")},
             }
         )
-    return sorted(found, key=lambda one: (one["threshold"] is None, one["verdict"], one["name"]))
+    order = (WITHDRAWN, WATCHED, KEPT, None)
+    return sorted(found, key=lambda one: (order.index(one["state"]), one["verdict"], one["name"]))
 
 
 def recall(connection: sql.Connection, since: float) -> list[dict[str, Any]]:

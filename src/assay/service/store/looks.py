@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MOST_OPTIONS = 9
 """Answers that have a digit; further ones stand in a menu."""
+_MOST_BESIDE = 4
+"""As many where the machine's answers are shown; the others are unlikely."""
+_SURE = 0.9
 
 
 def leased_task(connection: sql.Connection, reviewer: str, task_id: str, now: float) -> Task:
@@ -60,7 +63,7 @@ def look(
         "photo": {name: photo[name] if photo is not None else "" for name in ("id", "name", "sender", "item")},
         "proposed": None, "threshold": None, "words": "", **told,
         "things": evidence.get("things"),
-        "heat": evidence.get("heat"),
+        "heat": None if task.blind or not evidence else heat_question(policy, proposed),
         "size_hw": evidence.get("size_hw"),
         "matches": matches,
         "questions": questions(policy, evidence, classes or {}),
@@ -96,23 +99,24 @@ def questions(
     policy: Policy, evidence: Mapping[str, Any], classes: Mapping[str, Sequence[str]]
 ) -> list[dict[str, Any]]:
     """Each question with the answers that a reviewer may choose among, the machine's first."""
-    answers, unknown = sorted_answers(evidence.get("answers", {})), evidence.get("unknown", ())
+    answers, unknown = sorted_answers(policy, evidence.get("answers", {})), evidence.get("unknown", ())
     found = []
     for question in policy:
         given = answers.get(question.name, {})
         named = [name for name in question.answers if name != OTHERWISE]
         nothing = [] if question.head == "class" else [NOTHING]
         every = list(dict.fromkeys([*given, *named, *classes.get(question.name, ()), *nothing]))
-        best = next(iter(given), None)
+        best = next(iter(given), "")
+        most = min(_MOST_BESIDE, max(3, len(given))) if given else MOST_OPTIONS
         options = [
             {"name": name, "share": given.get(name), "checked": name == best,
              "passes": question.effect(name).verdict == "pass"}
-            for name in every[:MOST_OPTIONS]
+            for name in every[:most]
         ]  # fmt: skip
-        more = every[MOST_OPTIONS:]
         found.append(
-            {"name": question.name, "options": options, "more": more, "unknown": question.name in unknown}
-        )
+            {"name": question.name, "options": options, "more": every[most:], "sure": given.get(best, 0.0) >= _SURE,
+             "unknown": question.name in unknown}
+        )  # fmt: skip
     return found
 
 
@@ -143,12 +147,21 @@ def _wished(policy: Policy) -> list[str]:
     ]
 
 
-def sorted_answers(answers: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Question -> answers, the most probable first: kept decisions have them by name."""
+def sorted_answers(policy: Policy, answers: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Questions as the policy has them, answers with the most probable first: kept decisions have both by name."""
+    order = {question.name: place for place, question in enumerate(policy)}
     return {
-        question: dict(sorted(given.items(), key=lambda pair: (-pair[1], pair[0])))
-        for question, given in answers.items()
+        name: dict(sorted(answers[name].items(), key=lambda pair: (-pair[1], pair[0])))
+        for name in sorted(answers, key=lambda name: order.get(name, len(order)))
     }
+
+
+def heat_question(policy: Policy, proposed: Mapping[str, Any] | None) -> str | None:
+    """For which question a map of the photo tells most: the one that decided, if a classifier answers it."""
+    able = [question.name for question in policy if question.head == "class"]
+    decided = None if proposed is None else proposed.get("question")
+    wanted = (decided, policy.by, *able)
+    return next((name for name in wanted if name in able), None)
 
 
 def _told(policy: Policy, names: Sequence[str], language: str, machine: str | None) -> list[dict[str, Any]]:

@@ -49,17 +49,27 @@ function maskCanvas(mask, number) {
   return canvas;
 }
 
-function heatCanvas(heat) {
-  const canvas = new OffscreenCanvas(heat.columns, heat.rows);
+// A map is told as rows of a grid, 0 to 1; its strongest cell is drawn full, however weak it is.
+function heatCanvas({ grid }) {
+  const canvas = new OffscreenCanvas(grid[0].length, grid.length);
   const context = canvas.getContext("2d");
-  const pixels = context.createImageData(heat.columns, heat.rows);
-  const top = Math.max(...heat.values, 1e-9);
-  heat.values.forEach((value, i) => {
+  const pixels = context.createImageData(grid[0].length, grid.length);
+  const top = Math.max(...grid.flat(), 1e-9);
+  grid.flat().forEach((value, i) => {
     const share = Math.max(0, value / top);
     pixels.data.set([255, Math.round(210 * (1 - share)), 30, Math.round(190 * share)], 4 * i);
   });
   context.putImageData(pixels, 0, 0);
   return canvas;
+}
+
+// Where in a photo the answer to a question rests on: worked out by the server when it is asked for.
+export async function fetchHeat(photo, question) {
+  const query = new URLSearchParams({ question });
+  const answer = await fetch(`/v1/photos/${encodeURIComponent(photo)}/heat?${query}`);
+  const told = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(told.title ?? String(answer.status));
+  return told;
 }
 
 export class PhotoView {
@@ -78,10 +88,11 @@ export class PhotoView {
   }
 
   // size: height and width of the picture that boxes are told in; that of the image where not given.
-  show(image, { things = [], heat = null, size = null } = {}) {
+  show(image, { things = [], size = null } = {}) {
     this.image = image;
     this.things = things ?? [];
-    this.heatTold = heat;
+    this.heatTold = null;
+    this.shows.heat = false;
     this.masks = null;
     this.heat = null;
     this.size = size;
@@ -90,12 +101,19 @@ export class PhotoView {
     this.draw();
   }
 
+  // told: as fetchHeat gives it.
+  showHeat(told) {
+    this.heatTold = told;
+    this.heat = null;
+    this.shows.heat = true;
+    this.draw();
+  }
+
   clear() {
     this.show(null);
   }
 
   has(name) {
-    if (name === "heat") return Boolean(this.heatTold);
     if (name === "masks") return this.things.some((thing) => thing.mask);
     return this.things.length > 0;
   }
@@ -149,8 +167,16 @@ export class PhotoView {
   #marks(context, left, top, wide, high) {
     if (this.shows.heat && this.heatTold) {
       this.heat ??= heatCanvas(this.heatTold);
+      const [height, width] = this.#told();
+      const [x1, y1, x2, y2] = this.heatTold.frame_xyxy ?? [0, 0, width, height];
       context.imageSmoothingEnabled = true;
-      context.drawImage(this.heat, left, top, wide, high);
+      context.save();
+      context.beginPath();
+      context.rect(left, top, wide, high);
+      context.clip();
+      const place = [left + (x1 / width) * wide, top + (y1 / height) * high];
+      context.drawImage(this.heat, ...place, ((x2 - x1) / width) * wide, ((y2 - y1) / height) * high);
+      context.restore();
     }
     const labels = [...new Set(this.things.map((thing) => thing.label))].sort();
     if (this.shows.masks) {
@@ -161,14 +187,19 @@ export class PhotoView {
       for (const mask of this.masks) if (mask) context.drawImage(mask, left, top, wide, high);
     }
     if (!this.shows.boxes) return;
-    const told = this.size ?? this.things.find((thing) => thing.mask)?.mask.size;
-    const [height, width] = told ?? [this.image.naturalHeight, this.image.naturalWidth];
+    const [height, width] = this.#told();
     for (const thing of this.things) {
       const [x1, y1, x2, y2] = thing.box_xyxy;
       const box = [left + (x1 / width) * wide, top + (y1 / height) * high];
       const size = [((x2 - x1) / width) * wide, ((y2 - y1) / height) * high];
       drawBox(context, box, size, labels.indexOf(thing.label) % COLOURS, thing);
     }
+  }
+
+  // Height and width of the picture that places are told in.
+  #told() {
+    const told = this.size ?? this.things.find((thing) => thing.mask)?.mask.size;
+    return told ?? [this.image.naturalHeight, this.image.naturalWidth];
   }
 
   #listen() {

@@ -1,7 +1,7 @@
 // The reviewers' queue by keyboard, mouse or finger: the next photos are fetched before they are wanted, so an answer
 // is followed by the next photo at once; an answer can be taken back for some seconds.
 
-import { PhotoView } from "./photo.js";
+import { PhotoView, fetchHeat } from "./photo.js";
 
 const desk = document.getElementById("desk");
 const panel = document.getElementById("panel");
@@ -12,8 +12,10 @@ const rest = document.getElementById("rest");
 const notice = document.getElementById("notice");
 const said = document.getElementById("said");
 const help = document.getElementById("help");
+const heatSaid = document.getElementById("heat-said");
 const words = JSON.parse(desk.dataset.words);
 const view = new PhotoView(canvas);
+document.documentElement.classList.add("script");
 
 const AHEAD = 3;
 const POLL_MS = 4000;
@@ -115,8 +117,8 @@ function show(task) {
   panel.scrollTop = 0;
   const { dataset } = task.form;
   const things = JSON.parse(dataset.things ?? "[]");
-  const heat = dataset.heat ? JSON.parse(dataset.heat) : null;
-  view.show(task.image?.naturalWidth ? task.image : null, { things, heat, size: task.size });
+  view.show(task.image?.naturalWidth ? task.image : null, { things, size: task.size });
+  heatSaid.hidden = true;
   canvas.setAttribute("aria-label", task.image?.naturalWidth ? dataset.alt : words.no_picture);
   besideBox.replaceChildren(task.beside ? task.beside.content.cloneNode(true) : "");
   showTools();
@@ -156,7 +158,7 @@ function showTools() {
   for (const button of document.querySelectorAll("[data-tool]")) {
     const name = button.dataset.tool;
     if (["boxes", "masks", "heat"].includes(name)) {
-      button.hidden = !view.has(name);
+      button.hidden = name === "heat" ? !current?.form.dataset.heat : !view.has(name);
       button.setAttribute("aria-pressed", String(view.shows[name]));
     } else if (name === "zoom") {
       button.setAttribute("aria-pressed", String(view.zoom > 1));
@@ -335,13 +337,17 @@ function pick(digit) {
     return;
   }
   const field = fieldOf(mode);
+  const menu = field.querySelector("select");
+  if (digit === 0 && menu) {
+    menu.focus();
+    return;
+  }
   const mark = field.querySelectorAll("input[type=radio]")[digit === 0 ? 9 : digit - 1];
   if (!mark) return;
   mark.checked = true;
   if (mode.kind === "reasons") answer(mode.verdict, mark.value);
   else {
     field.setAttribute("data-touched", "");
-    const menu = field.querySelector("select");
     if (menu) menu.value = "";
     leaveMode();
     speak(`${field.dataset.question}: ${mark.value}`);
@@ -380,8 +386,36 @@ function disarm() {
 
 // ---- keys and buttons
 
+// The map of the question that digits are at, else of the one that decided.
+async function useHeat() {
+  const task = current;
+  const asked = mode?.kind === "question" ? fieldOf(mode).dataset.question : task?.form.dataset.heat;
+  if (!task?.form.dataset.heat) return;
+  if (view.shows.heat && view.heatTold?.question === asked) {
+    view.toggle("heat", false);
+    heatSaid.hidden = true;
+    return;
+  }
+  heatSaid.hidden = false;
+  heatSaid.textContent = words.heat_wait;
+  try {
+    task.heats ??= {};
+    task.heats[asked] ??= await fetchHeat(task.form.dataset.photo, asked);
+    if (current !== task) return;
+    const told = task.heats[asked];
+    view.showHeat(told);
+    const answer = Math.max(...told.grid.flat()) > 0.01 ? words.heat : words.heat_flat;
+    heatSaid.textContent = answer.replace("{question}", told.question).replace("{answer}", told.answer);
+    speak(heatSaid.textContent);
+  } catch (error) {
+    if (current === task) heatSaid.textContent = error.message;
+  }
+  showTools();
+}
+
 function useTool(name) {
-  if (name === "zoom") view.zoomTo(view.zoom > 1 ? 1 : 3);
+  if (name === "heat") useHeat();
+  else if (name === "zoom") view.zoomTo(view.zoom > 1 ? 1 : 3);
   else if (name === "help") help.showModal();
   else if (name === "beside") {
     besideBox.hidden = !besideBox.hidden;
@@ -410,7 +444,11 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || help.open || event.isComposing) return;
   const { target } = event;
   if (target.matches("textarea, select, input:not([type=radio])")) {
-    if (event.key === "Escape") canvas.focus();
+    if (event.key === "Escape" || (event.key === "Enter" && target.matches("select"))) {
+      event.preventDefault();
+      canvas.focus();
+      leaveMode();
+    }
     return;
   }
   if (event.repeat && !steps[event.key]) return;

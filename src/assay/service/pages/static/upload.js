@@ -1,6 +1,6 @@
 // Photos are chosen, dropped, pasted or taken; each is sent as it is, and its answer stands where it stood.
 
-import { PhotoView } from "./photo.js";
+import { PhotoView, fetchHeat } from "./photo.js";
 
 const AT_ONCE = 3;
 const form = document.getElementById("send");
@@ -10,7 +10,7 @@ const said = document.getElementById("said");
 // Boxes, masks and heat of a card, on a canvas over its picture.
 function dress(card) {
   const things = JSON.parse(card.dataset.things ?? "[]");
-  const heat = card.dataset.heat ? JSON.parse(card.dataset.heat) : null;
+  const { heat, photo } = card.dataset;
   const size = card.dataset.size ? JSON.parse(card.dataset.size) : null;
   if (!things.length && !heat) return;
   const canvas = card.querySelector(".marks");
@@ -19,13 +19,26 @@ function dress(card) {
   const draw = () => {
     canvas.hidden = false;
     const view = new PhotoView(canvas, { moves: false });
-    view.show(image, { things, heat, size });
+    view.show(image, { things, size });
     image.style.visibility = "hidden";
     tools.hidden = false;
     for (const button of tools.querySelectorAll("[data-mark]")) {
-      button.hidden = !view.has(button.dataset.mark);
-      button.addEventListener("click", () => {
-        button.setAttribute("aria-pressed", String(view.toggle(button.dataset.mark)));
+      const name = button.dataset.mark;
+      button.hidden = name !== "heat" && !view.has(name);
+      button.addEventListener("click", async () => {
+        if (name === "heat" && !view.heatTold) {
+          button.disabled = true;
+          try {
+            view.showHeat(await fetchHeat(photo, heat));
+            button.setAttribute("aria-pressed", "true");
+          } catch (error) {
+            button.title = error.message;
+            return;
+          }
+          button.disabled = false;
+          return;
+        }
+        button.setAttribute("aria-pressed", String(view.toggle(name)));
       });
     }
   };
