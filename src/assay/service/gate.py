@@ -12,6 +12,8 @@ import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from starlette.requests import ClientDisconnect
+
 from assay.service.door import COOKIE, Door, cookies
 from assay.service.problems import MEDIA, told
 from assay.service.quota import Quotas
@@ -69,6 +71,8 @@ class Gate:
             self._service.meters.refused.labels(error.why).inc()
             if not answer.begun:
                 await answer.refuse(scope, error.status, error.why, error.fix, None)
+        except ClientDisconnect:
+            self._service.meters.refused.labels("the sender went away").inc()
 
     async def _refusal(self, scope: Scope) -> tuple[int, str, str | None, float | None] | None:
         """(status, title, fix, seconds to wait) where the request is not let in."""
@@ -144,8 +148,8 @@ class Gate:
         )
 
 
-class _TooMuchError(Exception):
-    """The body is too large, or too slow."""
+class _TooMuchError(BaseException):
+    """The body is too large, or too slow. No Exception: those are answered with 500 before they come back here."""
 
     def __init__(self, status: int, why: str, fix: str) -> None:
         super().__init__(why)
