@@ -116,7 +116,7 @@ def fill_month(stage: Stage, shots: list[Shot], people: list[str]) -> None:
         lambda c: c.execute(OUTBOX.update().values(state="sent", tries=1).where(OUTBOX.c.state == "waiting"))
     )
     late = {"photo_id": "p_x", "id": "d_x", "verdict": "accept", "clause": "all-right", "automatic": True}
-    stage.database.write_now(lambda c: announce(c, now, [late]))
+    stage.database.write_now(lambda c: announce(c, now + 300, [late]))
     failed = {"tries": 3, "failure": "503 Service Unavailable", "next_at": now + 60}
     stage.database.write_now(
         lambda c: c.execute(OUTBOX.update().values(failed).where(OUTBOX.c.state == "waiting"))
@@ -204,20 +204,23 @@ def fill_desk(stage: Stage, shots: list[Shot], shop_key: str) -> dict[str, Any]:
         }
         return stage.photo(shot.data, key=shop_key, **given)
 
+    def said_of(shot: Shot, **changed: dict[str, float]) -> Any:
+        return answers(kind={shot.label: 0.98, "book" if shot.label != "book" else "bag": 0.02}, **changed)
+
     hour = time.time() - 3600
-    ids["fake"] = add(fake, at=hour, name="IMG_1881.jpg", value=-9.0)
+    ids["fake"] = add(fake, said=said_of(fake), at=hour, name="IMG_1881.jpg", value=-9.0)
     stage.database.write_now(lambda c: add_reference(c, stage.home.key, ids["fake"], "fake", shop_key, hour))
     for i, shot in enumerate(plain[:2]):
-        genuine = add(shot, at=hour, item=hero.label, name=f"studio-{i}.jpg")
+        genuine = add(shot, said=said_of(shot), at=hour, item=hero.label, name=f"studio-{i}.jpg")
         stage.database.write_now(
             lambda c, genuine=genuine: add_reference(c, stage.home.key, genuine, "genuine", shop_key, hour)
         )
+    earlier = {
+        2: {"product": {"other": 0.99, "product": 0.01}},
+        4: {"sharp": {"blurred": 0.97, "sharp": 0.03}},
+    }
     for i, shot in enumerate(plain[2:8]):
-        said = answers(kind={shot.label: 0.98, "cap": 0.02})
-        if i == 2:
-            said = answers(product={"other": 0.99, "product": 0.01})
-        if i == 4:
-            said = answers(sharp={"blurred": 0.97, "sharp": 0.03})
+        said = said_of(shot, **earlier.get(i, {}))
         add(shot, at=hour + i, sender=hero.seller, said=said, name=f"IMG_20{i}.jpg")
     match = Match("fake", "near", hashlib.sha256(fake.data).hexdigest(), fake.label, 0.031)
     said = answers(
@@ -227,10 +230,10 @@ def fill_desk(stage: Stage, shots: list[Shot], shop_key: str) -> dict[str, Any]:
     for copy in range(3):
         name = add(hero, said=said, matches=(match,), value=9.0, alike="hero", name=HOSTILE, at=hour + copy)
         ids["hero" if copy == 0 else f"copy-{copy}"] = name
-    ids["audit"] = add(plain[8], audited=True, value=3.0, at=hour)
+    ids["audit"] = add(plain[8], said=said_of(plain[8]), audited=True, value=3.0, at=hour)
     unsure = answers(kind={plain[9].label: 0.61, "bag": 0.34, "shoe": 0.05})
     ids["unsure"] = add(plain[9], said=unsure, value=2.0, at=time.time() - 500)
-    rejected = answers(product={"other": 0.992, "product": 0.008})
+    rejected = said_of(plain[10], product={"other": 0.992, "product": 0.008})
     ids["rejected"] = add(plain[10], said=rejected, name="dinner.jpg")
     ids["waiting"] = stage.photo(plain[11].data, key=shop_key, name="DSC_0007.jpg", waits=True)
     return ids

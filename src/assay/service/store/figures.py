@@ -145,7 +145,7 @@ def _automatic(connection: sql.Connection, since: float) -> dict[str, int]:
         .where(DECISIONS.c.decided_by == MACHINE, DECISIONS.c.automatic, DECISIONS.c.at >= since)
         .group_by(DECISIONS.c.verdict)
     )
-    return {**dict.fromkeys(_JUDGED, 0), **{verdict: int(n) for verdict, n in rows.tuples()}}
+    return {**dict.fromkeys(_JUDGED, 0), **{verdict: int(n) for verdict, n in rows}}
 
 
 def _audits(connection: sql.Connection, since: float) -> dict[str, dict[str, int]]:
@@ -158,7 +158,7 @@ def _audits(connection: sql.Connection, since: float) -> dict[str, dict[str, int
         .group_by(ANSWERS.c.machine, ANSWERS.c.verdict)
     )
     found: dict[str, dict[str, int]] = {verdict: defaultdict(int) for verdict in _JUDGED}
-    for machine, person, number in rows.tuples():
+    for machine, person, number in rows:
         if machine in found:
             found[machine][person] += int(number)
     return found
@@ -179,7 +179,7 @@ def _by_people(connection: sql.Connection, since: float) -> dict[str, int]:
         )
         .group_by(DECISIONS.c.verdict)
     )
-    return {**dict.fromkeys(_JUDGED, 0), **{verdict: int(n) for verdict, n in rows.tuples()}}
+    return {**dict.fromkeys(_JUDGED, 0), **{verdict: int(n) for verdict, n in rows}}
 
 
 def versions(connection: sql.Connection, most: int = 20) -> list[dict[str, Any]]:
@@ -204,7 +204,7 @@ def hooks(connection: sql.Connection) -> dict[str, Any]:
     rows = connection.execute(
         sql.select(OUTBOX.c.hook_id, OUTBOX.c.state, sql.func.count())
         .group_by(OUTBOX.c.hook_id, OUTBOX.c.state)
-    ).tuples()  # fmt: skip
+    )  # fmt: skip
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for hook, state, number in rows:
         counts[hook][state] = int(number)

@@ -183,11 +183,8 @@ def beside(
     kept = sql.select(PHOTOS.c.sha256, sql.func.min(PHOTOS.c.id).label("id")).where(
         PHOTOS.c.erased_at.is_(None)
     )
-    held = dict(
-        connection.execute(kept.where(PHOTOS.c.sha256.in_(by_digest)).group_by(PHOTOS.c.sha256))
-        .tuples()
-        .all()
-    )
+    asked = kept.where(PHOTOS.c.sha256.in_(by_digest)).group_by(PHOTOS.c.sha256)
+    held = {row.sha256: row.id for row in connection.execute(asked)}
     found = [
         {"photo_id": held.get(digest), "list": match["list"], "item": match.get("item"), "match": match}
         for digest, match in by_digest.items()

@@ -46,7 +46,7 @@ def story(connection: sql.Connection, policy: Policy, photo_id: str, language: s
         "decisions": decisions,
         "appeals": [row._mapping for row in appeals],
         "entries": [row._mapping for row in entries],
-        "people": dict(connection.execute(sql.select(KEYS.c.id, KEYS.c.name)).tuples().all()),
+        "people": {row.id: row.name for row in connection.execute(sql.select(KEYS.c.id, KEYS.c.name))},
     }
 
 
