@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from tests.postgres import new_database, postgres_server
 from tests.served import Served, drawn, served
 from tests.tiny_policy import SHAPES
 
@@ -123,6 +125,32 @@ def test_the_guide_from_the_first_photo_to_the_back_up(shop: Served, cli: Callab
             assert done.code == 0, done.err
     assert cli("verify-record", "shop.yaml", "--folder", "backup").code == 0
     assert len(list((folder / "backup" / "photos").rglob("*"))) >= 3
+
+
+def test_two_servers_share_a_database_a_store_and_their_keys(
+    tiny_bundle: Path, tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    """As the guide says: each sees the photos of both, and the record is whole; with a key of its own it is not."""
+    policy = tmp_path / "shop.yaml"
+    policy.write_text(yaml.safe_dump(SHAPES, allow_unicode=True), "utf-8")
+    with postgres_server() as address:
+        place = ("--database", new_database(address), "--objects", str(tmp_path / "store"))
+        more = (*place, "--decoders", "1", "--answerers", "1")
+        with served(policy, tmp_path / "one", *more) as one:
+            (tmp_path / "two").mkdir()
+            for name in ("record.key", "session.key"):
+                shutil.copy(tmp_path / "one" / name, tmp_path / "two" / name)
+            with served(policy, tmp_path / "two", *more) as two:
+                mine = one.put(drawn(1)).body
+                assert two.ask("GET", f"/v1/photos/{mine['photo']}", words=one.words).body == mine
+                assert two.ask("GET", f"/v1/photos/{mine['photo']}/view", words=one.words).status == 200
+                assert two.put(drawn(2)).status == 200
+        for folder in ("one", "two"):
+            done = cli("verify-record", policy, "--folder", tmp_path / folder, *place[:2])
+            assert done.code == 0, done.out
+        with served(policy, tmp_path / "three", *more) as three:
+            assert three.put(drawn(3)).status == 200
+        assert "was changed" in cli("verify-record", policy, "--folder", tmp_path / "one", *place[:2]).out
 
 
 def forged(port: int) -> int:
