@@ -52,7 +52,7 @@ OPTIONS = (
     "--model mobilenetv2_100 --model-options pad_type=same --size 160 --crop-scale 0.2,1.0 "
     "--mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --seed 0 --no-baselines --quiet"
 )
-MINUTES = {"kind": 4.0, "product": 2.0, "sneakers": 1.0}
+HOW_LONG = {"kind": "--minutes 4", "product": "--minutes 2", "sneakers": "--epochs 12"}
 RISKS, SNEAKER_RISKS = (0.01, 0.02, 0.05, 0.1), (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 SIZES = ((0.05, 1000), (0.05, 8000), (0.01, 5000))
 """Accepted risk and number of labels of the made calibrations."""
@@ -69,7 +69,7 @@ class Places:
 
     @property
     def networks(self) -> list[tuple[str, Path, str]]:
-        """(table, folder of its pictures, which of ``MINUTES``) of each training."""
+        """(table, folder of its pictures, which of ``HOW_LONG``) of each training."""
         photos, sneakers = self.tables / "photos", self.shared / "sneakers"
         folds = [(f"sneakers-{fold}", sneakers, "sneakers") for fold in range(FOLDS)]
         return [("kind", photos, "kind"), ("product", photos, "product"), *folds]
@@ -115,7 +115,7 @@ def train(places: Places) -> None:
         run, bundle = places.runs / "trained" / table, places.bundle(table)
         if not (run / "card.json").exists():
             words = ["train", str(places.tables / f"{table}.csv"), "--root", str(root), "--out", str(run)]
-            words += ["--minutes", str(MINUTES[which]), "--weights", str(places.shared / BACKBONE)]
+            words += [*HOW_LONG[which].split(), "--weights", str(places.shared / BACKBONE)]
             subprocess.run([sys.executable, "-m", "assay", *words, *OPTIONS.split()], check=True)
         if not bundle.exists():
             bundle.parent.mkdir(parents=True, exist_ok=True)
