@@ -81,6 +81,8 @@ class Gate:
             return 431, "too many headers", None, None
         if len(scope["raw_path"]) + len(scope["query_string"]) > _MOST_TARGET:
             return 414, "the address is too long", None, None
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            return 400, "the address holds a NUL, which no text here may hold", None, None
         given = {k.decode("latin-1"): v.decode("latin-1") for k, v in headers}
         if (fault := self._length_fault(scope, given)) is not None:
             return fault
