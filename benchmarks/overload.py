@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.served import Served
 
+from benchmarks.machine import ROOT
 from benchmarks.serving_servers import Assay, Target, memory_mb
 
 if TYPE_CHECKING:
@@ -106,12 +107,12 @@ def fire(target: Target, pictures: Path, seconds: float, *words: object) -> Line
         "-m",
         "benchmarks.load",
         "--pictures",
-        str(pictures),
+        str(pictures.resolve()),
         "--seconds",
         f"{seconds:g}",
     ]
     command += [*target.words, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the load generator failed: {done.stderr[-2000:]}")
     found: Line = json.loads(done.stdout)
