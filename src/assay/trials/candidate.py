@@ -9,7 +9,6 @@ comparison. Thresholds are not carried over: they are promises about another net
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -176,7 +175,7 @@ def _weights(live: Bundle, out: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     """The live network's weights as a file to start from."""
     if WEIGHTS not in live.members:
         return {}, ("the live Bundle holds no weights to start from: the candidate began anew",)
-    place = out.parent / f".{out.name}.{os.getpid()}.safetensors"
+    place = out.parent / f".{out.name}.live.safetensors"
     write_file(place, live.member(WEIGHTS))
     return {"weights": str(place)}, ()
 
