@@ -209,6 +209,34 @@ _WAYS = (
 )  # fmt: skip
 
 
+def table(lines: list[dict[str, Any]]) -> list[str]:
+    """Lines of Markdown: the newest kills on each database, and the newest tamperings."""
+    newest = {(line["what"], line.get("database", "")): line for line in lines}
+    found = [
+        "| database | kills of server, decoder, answerer | photos taken in | refused meanwhile | lost | decided twice |"
+        " undecided | faults of the record | minutes |",
+        "|---" * 9 + "|",
+    ]
+    for (what, database), line in newest.items():
+        if what == "kills":
+            hit = line["kills"]
+            kills = f"{sum(hit.values()):,}: {hit['server']:,}, {hit['decoder']:,}, {hit['answerer']:,}"
+            counts = [line[name] for name in ("taken", "refused", "lost", "twice", "undecided", "faults")]
+            told = " | ".join(f"{count:,}" for count in counts)
+            found.append(f"| {database} | {kills} | {told} | {line['minutes']:.0f} |")
+    for (what, _), line in newest.items():
+        if what == "tamperings":
+            ways = ", ".join(
+                f"{way.replace('_', ' ')} {seen} of {made}" for way, (made, seen) in line["by_way"].items()
+            )
+            found += [
+                "",
+                f"Tamperings found: **{line['found']:,} of {line['made']:,}** ({ways}); "
+                f"false alarms {line['false_alarms']}.",
+            ]
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

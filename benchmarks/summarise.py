@@ -199,6 +199,7 @@ def _of_series() -> dict[str, list[str]]:
         overfit,
         precisions,
         preprocessing,
+        promises,
         round_trips,
         scene_summary,
         serving_summary,
@@ -221,6 +222,7 @@ def _of_series() -> dict[str, list[str]]:
         "install_size": install_size.table,
         "error_budget": error_budget_summary.tables,
         "serving": serving_summary.tables,
+        "promises": promises.table,
     }
     read = {name: read_lines(RESULTS / f"{name}.jsonl") for name in tables}
     return {
