@@ -25,10 +25,12 @@ const NOTICE_MS = 5000;
 const queue = []; // tasks that are ours, each with its panel and picture
 const past = []; // answered tasks that can be taken back, the latest last
 const skipped = new Set();
+const gone = new Set(); // answered or being skipped: the server may still call them ours for a moment
 let current = null;
 let mode = null; // what digits choose among: {kind: "reasons", verdict} or {kind: "question", at}
 let armed = 0;
 let filling = false;
+let again = false;
 
 // ---- the server
 
@@ -46,22 +48,31 @@ async function call(path, body = {}) {
 }
 
 async function fill() {
-  if (filling || queue.length >= AHEAD) return;
+  if (filling) {
+    again = true;
+    return;
+  }
   filling = true;
   try {
-    const told = await call("next", { most: AHEAD });
-    const known = new Set(queue.map((task) => task.id));
-    const fresh = told.tasks.filter((task) => !known.has(task.id));
-    fresh.sort((a, b) => skipped.has(a.id) - skipped.has(b.id));
-    const ready = await Promise.all(fresh.map(prepare));
-    for (const task of ready) if (task && !queue.some((one) => one.id === task.id)) queue.push(task);
+    do {
+      again = false;
+      if (queue.length < AHEAD) await fetchMore();
+      if (!current && queue.length) show(queue[0]);
+    } while (again && queue.length < AHEAD);
   } catch (error) {
     tell(error.message);
   } finally {
     filling = false;
   }
-  if (!current && queue.length) show(queue[0]);
-  else if (!current) restNow();
+  if (!current) restNow();
+}
+
+async function fetchMore() {
+  const told = await call("next", { most: AHEAD });
+  const isNew = (task) => !gone.has(task.id) && !queue.some((one) => one.id === task.id);
+  const fresh = told.tasks.filter(isNew);
+  fresh.sort((a, b) => skipped.has(a.id) - skipped.has(b.id));
+  for (const task of await Promise.all(fresh.map(prepare))) if (task && isNew(task)) queue.push(task);
 }
 
 // The panel and the decoded picture of a task, before it is shown.
@@ -135,18 +146,22 @@ function show(task) {
 function advance() {
   current = null;
   if (queue.length) show(queue[0]);
-  else if (!filling) restNow();
+  else blank();
   fill();
 }
 
-function restNow() {
+function blank() {
   current = null;
   delete desk.dataset.task;
   panel.replaceChildren();
   besideBox.replaceChildren();
   view.clear();
-  rest.hidden = false;
   setActions(false);
+}
+
+function restNow() {
+  blank();
+  rest.hidden = false;
 }
 
 function showProgress(told) {
@@ -220,6 +235,7 @@ function answer(verdict, clause = "", fake = false) {
   const reason = fake ? words.fake : clause && reasonText(task.form, verdict, clause);
   const entry = { task, label: [words[verdict], reason].filter(Boolean).join(": "), until: 0, sent: null };
   past.push(entry);
+  gone.add(task.id);
   entry.sent = call(`tasks/${task.id}/answer`, { verdict, clause, truth, fake, note })
     .then((told) => {
       entry.until = performance.now() + 1000 * told.hold_s;
@@ -228,6 +244,7 @@ function answer(verdict, clause = "", fake = false) {
     })
     .catch((error) => {
       past.splice(past.indexOf(entry), 1);
+      gone.delete(task.id);
       if (error.status === 409) tell(words.lost);
       else {
         tell(error.message);
@@ -252,7 +269,9 @@ async function skip() {
   queue.splice(queue.indexOf(task), 1);
   skipped.add(task.id);
   speak(words.skipped);
+  gone.add(task.id);
   const done = call(`tasks/${task.id}/skip`).catch(() => {});
+  done.finally(() => gone.delete(task.id));
   if (!queue.length) await done;
   advance();
 }
@@ -266,6 +285,7 @@ async function undo() {
   ring();
   try {
     const told = await call("undo");
+    gone.delete(told.task);
     if (told.task !== entry.task.id) {
       fill();
       return;

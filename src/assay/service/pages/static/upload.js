@@ -108,7 +108,7 @@ if (form) {
     if (file.size > most) throw new Error(words.large);
     const query = new URLSearchParams({ wait: "10s", name: file.name.slice(0, 200) });
     for (const name of ["item", "sender"]) {
-      const value = form.elements[name].value.trim();
+      const value = document.getElementById(name).value.trim();
       if (value) query.set(name, value);
     }
     const token = crypto.randomUUID?.() ?? String(Math.random()).slice(2) + Date.now();
