@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from assay.service.workers.syscalls import CALLS, program
+from assay.service.workers.syscalls import CALLS, CLONE, CLONE3, program
 
 CONFINED = """
 import ctypes, json, os, resource, signal, socket, sys, threading, time
@@ -43,7 +43,7 @@ answers |= {
     "copy of a pipe": told(lambda: os.dup(1)),
     "remove": told(lambda: os.unlink("nothing")),
     "fork": told(os.fork),
-    "thread": told(lambda: threading.Thread(target=print).start()),
+    "thread": told(lambda: threading.Thread(target=time.sleep, args=(0.001,)).start()),
     "program": told(lambda: os.execv(sys.executable, [sys.executable, "-V"])),
     "signal to the parent": told(lambda: os.kill(parent, 0)),
     "limit raised": told(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))),
@@ -66,33 +66,45 @@ def test_what_a_confined_process_cannot_do(tmp_path):
     told = json.loads(done.stdout)
     assert told["held"] == {"memory": True, "files": True, "privileges": True, "calls": True}
     answers = told["answers"]
-    assert {name for name, answer in answers.items() if answer == "done"} == {"less memory", "sleep"}
+    assert {name for name, answer in answers.items() if answer == "done"} == {
+        "less memory",
+        "sleep",
+        "thread",
+    }
     assert answers["memory"] == "MemoryError"
     assert list(tmp_path.iterdir()) == []
 
 
-def run(code: bytes, machine: int, number: int) -> int:
-    """What the program answers: an interpreter of the four instructions that it is made of."""
+def run(code: bytes, machine: int, number: int, word: int = 0) -> int:
+    """What the program answers: an interpreter of the instructions that it is made of."""
     instructions = list(struct.iter_unpack("=HBBI", code))
     at, value = 0, 0
     while True:
         operation, jump_true, jump_false, k = instructions[at]
         if operation == 0x20:
-            value = {0: number, 4: machine}[k]
+            value = {0: number, 4: machine, 16: word}[k]
             at += 1
         elif operation == 0x06:
             return k
         else:
-            holds = value == k if operation == 0x15 else value >= k
+            holds = {0x15: value == k, 0x35: value >= k, 0x45: bool(value & k)}[operation]
             at += 1 + (jump_true if holds else jump_false)
+
+
+ALLOWED, NOT_PERMITTED, NOT_THERE = 0x7FFF0000, 0x00050001, 0x00050026
+A_THREAD, A_PROCESS = 0x003D0F00, 0x01200011  # the flags that glibc gives clone for each
 
 
 @pytest.mark.parametrize("column", [0, 1])
 def test_the_filter_allows_the_list_alone(column):
     allowed = {numbers[column] for numbers in CALLS.values()}
     assert len(allowed) == len(CALLS)
-    code = program(0xC000003E, allowed)
-    passed = {number for number in range(600) if run(code, 0xC000003E, number) == 0x7FFF0000}
+    machine, clone = 0xC000003E, CLONE[column]
+    code = program(machine, allowed, clone)
+    passed = {number for number in range(600) if run(code, machine, number) == ALLOWED}
     assert passed == allowed
-    assert run(code, 0x40000003, min(allowed)) != 0x7FFF0000  # 32-bit calls have other numbers
-    assert run(code, 0xC000003E, 0x40000000 + min(allowed)) != 0x7FFF0000
+    assert run(code, machine, clone, A_THREAD) == ALLOWED
+    assert run(code, machine, clone, A_PROCESS) == NOT_PERMITTED
+    assert run(code, machine, CLONE3, A_THREAD) == NOT_THERE
+    assert run(code, 0x40000003, min(allowed)) == NOT_PERMITTED  # 32-bit calls have other numbers
+    assert run(code, machine, 0x40000000 + min(allowed)) == NOT_PERMITTED

@@ -22,6 +22,7 @@ from assay.image import ImageLimits
 from assay.pipeline import NOT_FINITE, Prepared, one_line
 from assay.postprocess import probabilities
 from assay.preprocess import Preprocess
+from assay.runtime.photo_prints import photo_prints
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,9 +91,9 @@ class Decoded:
 
 
 def decode_plan(screener: Screener) -> DecodePlan:
-    """What a policy's networks need; the order is that of ``screener.models``."""
+    """What a policy's networks need, in the order of ``screener.models``; and prints, where it matches photos."""
     wanted = dict.fromkeys(model.card.preprocess for model in screener.models.values())
-    return DecodePlan(tuple(wanted))
+    return DecodePlan(tuple(wanted), screener.policy.matching is not None)
 
 
 def decode(data: bytes, plan: DecodePlan, limits: ImageLimits = SERVICE_LIMITS) -> Decoded:
@@ -155,7 +156,10 @@ def _decode(data: bytes, plan: DecodePlan, limits: ImageLimits) -> Decoded:
     for config in plan.preprocess:
         pixels, size_hw = _preprocess(config).read(data, limits, name=NAMELESS)
         found.append(pixels)
-    return Decoded(size_hw, tuple(found))
+    if not plan.prints:
+        return Decoded(size_hw, tuple(found))
+    prints = photo_prints(data, limits, name=NAMELESS).to_bytes()
+    return Decoded(size_hw, tuple(found), np.frombuffer(prints, np.uint8))
 
 
 @lru_cache(maxsize=64)

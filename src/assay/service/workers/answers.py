@@ -9,6 +9,7 @@ import numpy as np
 
 import assay.errors
 from assay.decide.evidence import Evidence
+from assay.decide.prints import Prints
 from assay.errors import AssayError
 from assay.runtime.screen_parts import Decoded, DecodePlan
 from assay.service.workers.facts import Facts
@@ -20,13 +21,15 @@ def decoded_of(frame: Frame, plan: DecodePlan) -> Decoded:
     height, width = (int(v) for v in frame.header["size_hw"])
     error = frame.header["error"]
     if error is not None:
-        return Decoded(error=" ".join(str(error).split())[:500])
+        return Decoded(error="".join(c if c.isprintable() else " " for c in str(error)[:500]))
     shapes = plan.shapes()
     sizes = [int(np.prod(shape)) for shape in shapes]
     found = [len(blob) for blob in frame.blobs[: len(sizes)]]
     if found != sizes or len(frame.blobs) != len(sizes) + plan.prints or height < 1 or width < 1:
         raise FrameError("pixels that the plan does not ask for", got=f"{found} bytes, {height} x {width}")
     arrays = [np.frombuffer(blob, np.uint8) for blob in frame.blobs]
+    if plan.prints:
+        Prints.from_bytes(arrays[-1].tobytes())  # ValueError where they are none
     pixels = tuple(array.reshape(shape) for array, shape in zip(arrays, shapes, strict=False))
     return Decoded((height, width), pixels, arrays[-1] if plan.prints else None)
 

@@ -143,9 +143,12 @@ class Child:
         write_frame(self._writer, {"n": self._count, **header}, blobs)
         return answer
 
-    def check(self, now: float) -> None:
-        """Kill it where a request takes too long, or nothing was heard for too long."""
-        if self.in_hand and now - self.in_hand[0].begun > self.in_hand[0].limit_s:
+    def check(self, now: float, again_in_s: float) -> None:
+        """Kill it where a request takes too long, or nothing was heard for too long.
+
+        ``again_in_s`` is when the next look is due: a limit that runs out before is over now.
+        """
+        if self.in_hand and now + again_in_s - self.in_hand[0].begun > self.in_hand[0].limit_s:
             self.kill(TIME)
         elif self.is_silent(now) and not (self.in_hand and _is_running(self.process.pid)):
             self.kill(SILENT)
@@ -205,13 +208,19 @@ class Child:
         except FrameError:
             self.kill(NONSENSE)
         finally:
-            await self._close()
-            for place, asked in enumerate(self.in_hand):
-                if not asked.answer.done():
-                    asked.answer.set_exception(LostError(self.way, worked=place == 0))
-            self.in_hand.clear()
-            self.gone.set()
-            self.on_change()
+            try:
+                await self._close()
+            finally:
+                self._lose()
+
+    def _lose(self) -> None:
+        """It is gone: tell those who wait."""
+        for place, asked in enumerate(self.in_hand):
+            if not asked.answer.done():
+                asked.answer.set_exception(LostError(self.way, worked=place == 0))
+        self.in_hand.clear()
+        self.gone.set()
+        self.on_change()
 
     def _settle(self, frame: Frame) -> None:
         """An answer has come: to the oldest request. Raises FrameError where it is none to that one."""
@@ -230,19 +239,27 @@ class Child:
         self.on_change()
 
     async def _close(self) -> None:
-        """Kill it, reap it, close both pipes."""
+        """Kill it, reap it, close both pipes; all of it, also where the task that does so is cancelled."""
         self.process.kill()
-        await self._reaped()
-        for transport in self._transports:
-            if not transport.is_closing():  # else it has met the end of its pipe by itself
-                transport.abort() if isinstance(transport, asyncio.WriteTransport) else transport.close()
+        try:
+            await self._reaped()
+        finally:
+            for transport in self._transports:
+                if not transport.is_closing():  # else it has met the end of its pipe by itself
+                    transport.abort() if isinstance(transport, asyncio.WriteTransport) else transport.close()
+            for pipe in (self.process.stdout, self.process.stdin)[len(self._transports) :]:
+                cast("IO[bytes]", pipe).close()
         await asyncio.sleep(0)  # transports close their pipes in the next round of the loop
-        for pipe in (self.process.stdin, self.process.stdout):
-            cast("IO[bytes]", pipe).close()
 
     async def _reaped(self) -> int:
-        while (status := self.process.poll()) is None:
-            await asyncio.sleep(_REAP_S)
+        """Its exit status, when it has ended."""
+        try:
+            while (status := self.process.poll()) is None:
+                await asyncio.sleep(_REAP_S)
+        except asyncio.CancelledError:
+            self.process.kill()
+            self.process.wait()
+            raise
         return status
 
 

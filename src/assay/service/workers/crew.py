@@ -168,4 +168,4 @@ class Crew:
             for child in self._children:
                 if late > TICK_S:
                     child.forgive(late)
-                child.check(now)
+                child.check(now, TICK_S)

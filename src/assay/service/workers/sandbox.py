@@ -19,6 +19,9 @@ from assay.service.workers.syscalls import allow_few_calls
 DECODER_BYTES = 512 * 1024 * 1024
 """Memory of one decoder, all in all."""
 
+_STACK_BYTES = 1024 * 1024
+"""Of each thread that a codec starts; it counts as memory from the start."""
+
 _SET_DEATH_SIGNAL, _NO_NEW_PRIVILEGES = 1, 38  # linux/prctl.h
 _CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h: two words of 32 bits each
 
@@ -57,7 +60,7 @@ def forbid_new_privileges() -> bool:
 
 
 def confine(memory: int) -> Confined:
-    """Give up all that decoding does not need, for good. Everything must be imported, and every thread be started.
+    """Give up all that decoding does not need, for good. Everything must be imported before.
 
     Parameters
     ----------
@@ -65,6 +68,7 @@ def confine(memory: int) -> Confined:
     """
     privileges = forbid_new_privileges() and _drop_capabilities()
     memory_held = _limit("RLIMIT_AS", memory) and _limit("RLIMIT_DATA", memory)
+    _limit("RLIMIT_STACK", _STACK_BYTES)
     written = _limit("RLIMIT_FSIZE", 0) and _limit("RLIMIT_CORE", 0)
     files = _limit("RLIMIT_NOFILE", 0) and written
     return Confined(memory_held, files, privileges, allow_few_calls())
