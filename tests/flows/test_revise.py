@@ -165,13 +165,14 @@ def test_a_better_candidate_goes_live_and_comes_back(live, base, tiny_run, answe
     assert candidate["traffic"]["value"] > 0
     assert "the candidate began anew" not in " ".join(candidate["notes"])
     run = json.loads((Path(candidate["folder"]) / "run" / "run.json").read_text("utf-8"))
-    assert run["weights"]["fitted"]
+    assert "17 of 17 tensors" in run["weights"]["summary"]
+    assert run["weights"]["file"].startswith("live-")
     assert run["recipe"]["preprocess"]["size"] == 32
     assert candidate["thresholds"]["photos"] == 60
     page = cli("promote", live, candidate["policy"], "--why", "it knows more", "--who", "ann")
     assert page.code == 0, page.err
     assert "decides now, in place of 0001-" in page.out
-    screened = cli("screen", live, tmp_path / "fresh" / "labelled.csv", "--json")
+    screened = cli("screen", live, tmp_path / "fresh", "--json")
     verdicts = [json.loads(line)["verdict"] for line in screened.out.splitlines()]
     assert len(verdicts) == 60
     back = cli("rollback", live, "--who", "ann")

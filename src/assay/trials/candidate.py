@@ -9,6 +9,7 @@ comparison. Thresholds are not carried over: they are promises about another net
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -103,13 +104,10 @@ def make_candidate(
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out} holds a candidate already", fix="name another folder")
     data = revision_data(revision, question)
-    weights, notes = _weights(live, out)
-    try:
+    with tempfile.TemporaryDirectory(prefix="assay-") as room:
+        weights, notes = _weights(live, Path(room))
         asked = {**asked_by(live.card), **weights, **options}
         run = train(data, out / "run", show=show, command=command, begun=begun, **asked)
-    finally:
-        for left in weights.values():
-            Path(left).unlink(missing_ok=True)
     bundle = out / f"{question}.bundle"
     also = [name for name in precisions_of(live) if name != "fp32"]
     export(run.folder, bundle, precisions=also, on_progress=on_progress)
@@ -171,11 +169,11 @@ def compare_bundles(new: Path, live: Path, data: Dataset) -> tuple[Evaluation, E
     return answers[0], answers[1], notes
 
 
-def _weights(live: Bundle, out: Path) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The live network's weights as a file to start from."""
+def _weights(live: Bundle, room: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The live network's weights as a file to start from, called so that the run says which they were."""
     if WEIGHTS not in live.members:
         return {}, ("the live Bundle holds no weights to start from: the candidate began anew",)
-    place = out.parent / f".{out.name}.live.safetensors"
+    place = room / f"live-{live.digest[:12]}.safetensors"
     write_file(place, live.member(WEIGHTS))
     return {"weights": str(place)}, ()
 
