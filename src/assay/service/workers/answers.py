@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ def decoded_of(frame: Frame, plan: DecodePlan) -> Decoded:
     if error is not None:
         return Decoded(error="".join(c if c.isprintable() else " " for c in str(error)[:500]))
     shapes = plan.shapes()
-    sizes = [int(np.prod(shape)) for shape in shapes]
+    sizes = [math.prod(shape) for shape in shapes]
     found = [len(blob) for blob in frame.blobs[: len(sizes)]]
     if found != sizes or len(frame.blobs) != len(sizes) + plan.prints or height < 1 or width < 1:
         raise FrameError("pixels that the plan does not ask for", got=f"{found} bytes, {height} x {width}")
