@@ -62,7 +62,6 @@ class Service:
         async with self._changing:
             old = self.live
             new = await open_live(old.path, self.config, self.cores, self.home.copies)
-            self.foreman.library.open(new)
             await self.take_up(new)
             self.foreman.live = new
             until = time.monotonic() + _DRAIN_S

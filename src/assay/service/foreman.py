@@ -10,8 +10,11 @@ import asyncio
 import contextlib
 import logging
 import time
+import zlib
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from assay.decide.decision import Decision, decide
@@ -192,7 +195,8 @@ class Foreman:
             [item.job.photo_id for item in batch],
             [item.job.sha256 for item in batch],
         )
-        decided = [self._decided(live, item, one) for item, one in zip(batch, found, strict=True)]
+        work = partial(self._decided_all, live, batch, found)
+        decided = await asyncio.to_thread(work) if len(self.library) else work()
         key, at, models = self._home.key, time.time(), live.models
         kept = await self._database.write(
             lambda c: keep(c, self.owner, key, at, [replace(one, models=models) for one in decided])
@@ -212,17 +216,32 @@ class Foreman:
         if self.shadow is not None:
             self.shadow.offer(item.job for item in batch)
 
+    def _decided_all(
+        self, live: Live, batch: list[Item], found: Sequence[Evidence | Failed]
+    ) -> list[Decided]:
+        """What becomes of a batch; searching among confirmed photos takes a while, so perhaps in a thread."""
+        return [self._decided(live, item, one) for item, one in zip(batch, found, strict=True)]
+
     def _decided(self, live: Live, item: Item, found: Evidence | Failed) -> Decided:
         job, prints = item.job, b""
         if isinstance(found, Failed):
             _LOG.error("the machine failed on photo %s: %s", job.photo_id, found.reason)
             found = Evidence(job.photo_id, job.sha256, failure=found.reason)
-        elif item.decoded is not None and item.decoded.prints is not None:
-            prints = item.decoded.prints.tobytes()
-            found = self.library.matched(live, found, prints, job.item)
+        else:
+            if item.decoded is not None and item.decoded.prints is not None:
+                prints = item.decoded.prints.tobytes()
+            found = self.library.matched(found, prints, job.item)
         decision = decide(live.policy, live.thresholds, found)
         double = self._double > 0 and int(job.sha256[-13:], 16) < self._double * 16**13
-        return Decided(job.photo_id, decision, {}, _worth(decision), job.sha256, double, prints)
+        return Decided(
+            job.photo_id,
+            decision,
+            {},
+            _worth(decision),
+            job.sha256,
+            double,
+            zlib.compress(prints, 1) if prints else b"",
+        )
 
     def _drop(self, item: Item) -> None:
         """Forget an item; its lease runs out and somebody takes it up again."""

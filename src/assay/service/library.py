@@ -1,4 +1,4 @@
-"""Enrolled photos while the server runs: those of the policy's file, and the fakes that reviewers have confirmed.
+"""What reviewers and operators have confirmed while the server runs; the policy's own file is matched by its answerers.
 
 A fake is known to this server some seconds after it was confirmed. Copies that were accepted before are looked for at
 once, and go to people.
@@ -6,7 +6,7 @@ once, and go to people.
 
 from __future__ import annotations
 
-import logging
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import sqlalchemy as sql
 
 from assay.decide.frames import SIDE
 from assay.decide.prints import Prints
-from assay.decide.references import Reference, References, read_references
+from assay.decide.references import Reference, References
 from assay.service.store.photos import live_decision
 from assay.service.store.record import append
 from assay.service.store.reviews import open_task
@@ -25,39 +25,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from assay.decide.evidence import Evidence
-    from assay.service.live import Live
 
-_LOG = logging.getLogger("assay.service")
 _AT_ONCE = 5000
 _FLAT = Prints(np.zeros((SIDE, SIDE), np.uint8))
 """Of a photo whose prints are not known: without structure, so it is found by its digest alone."""
 
 
 class Library:
-    """References of the live policy. ``refresh`` reads what is new in the database."""
+    """Confirmed photos. ``refresh`` reads what is new in the database; ``matched`` may be called from any thread."""
 
     def __init__(self) -> None:
-        self._files: dict[str, References] = {}
         self._confirmed = References()
         self._seen: dict[str, float] = {}
 
-    def open(self, live: Live) -> None:
-        """Read the policy's file of references. Raises PolicyError where it is damaged."""
-        place = live.policy.references_path
-        self._files[live.policy.digest] = (
-            read_references(place) if place is not None and place.exists() else References()
-        )
+    def __len__(self) -> int:
+        return len(self._seen)
 
-    def matched(self, live: Live, evidence: Evidence, prints: bytes, item: str) -> Evidence:
-        """The evidence with what the photo has in common with enrolled ones."""
-        seen = Prints.from_bytes(prints)
-        kinds = (self._files.get(live.policy.digest), self._confirmed)
-        found = [
-            match
-            for references in kinds
-            if references is not None
-            for match in references.match(evidence.photo, seen, None, item or None)
-        ]
+    def matched(self, evidence: Evidence, prints: bytes, item: str) -> Evidence:
+        """The evidence with what the photo has in common with confirmed ones too."""
+        if not self._seen or evidence.error is not None:
+            return evidence
+        seen = Prints.from_bytes(prints) if prints else None
+        found = self._confirmed.match(evidence.photo, seen, None, item or None)
         known = {(one.list, one.way, one.reference) for one in evidence.matches}
         more = tuple(one for one in found if (one.list, one.way, one.reference) not in known)
         return replace(evidence, matches=(*evidence.matches, *more)) if more else evidence
@@ -72,10 +61,15 @@ class Library:
                     self._confirmed.remove(row.sha256)
             elif row.sha256 not in self._seen:
                 reference = Reference(row.sha256, row.list, row.item or None)
-                self._confirmed.add(reference, Prints.from_bytes(row.prints) if row.prints else _FLAT)
+                self._confirmed.add(reference, _prints(row.prints) if row.prints else _FLAT)
                 self._seen[row.sha256] = row.at
                 new.append(reference)
         return new
+
+
+def _prints(kept: bytes) -> Prints:
+    """As they lie in the database: compressed, for they are small grey pictures."""
+    return Prints.from_bytes(zlib.decompress(kept))
 
 
 def copies_among_accepted(connection: sql.Connection, sha256: str) -> Iterator[Any]:
@@ -86,7 +80,7 @@ def copies_among_accepted(connection: sql.Connection, sha256: str) -> Iterator[A
     if fake is None or not fake.prints:
         return
     alone = References()
-    alone.add(Reference(fake.sha256, fake.list, fake.item or None), Prints.from_bytes(fake.prints))
+    alone.add(Reference(fake.sha256, fake.list, fake.item or None), _prints(fake.prints))
     both = PHOTOS.join(DECISIONS, sql.and_(DECISIONS.c.photo_id == PHOTOS.c.id, DECISIONS.c.live)).join(
         PRINTS, PRINTS.c.photo_id == PHOTOS.c.id
     )
@@ -101,7 +95,7 @@ def copies_among_accepted(connection: sql.Connection, sha256: str) -> Iterator[A
         ).all()
         for row in rows:
             after = row.id
-            for match in alone.match(row.sha256, Prints.from_bytes(row.prints), None, None)[:1]:
+            for match in alone.match(row.sha256, _prints(row.prints), None, None)[:1]:
                 yield row.id, match
         if len(rows) < _AT_ONCE:
             return

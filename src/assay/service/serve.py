@@ -132,7 +132,6 @@ async def running(policy: Path, config: ServeConfig, folder: Path | None) -> Asy
         )  # fmt: skip
         service = Service(config, home, database, objects, foreman, Viewer(decoders), meters, cores=cores)
         stack.push_async_callback(_stop_live, service)
-        library.open(first)
         await service.take_up(first)
         if config.database is None:
             await database.write(free_all)
@@ -154,7 +153,6 @@ async def _shadow(
     if config.shadow is None:
         return None
     live = await open_live(Path(config.shadow), config, cores, home.copies)
-    library.open(live)
     shadow = Shadow(live, database, objects, decoders, library)
     shadow.start()
     return shadow
