@@ -139,7 +139,10 @@ def ask(
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if words:
         sent["Authorization"] = f"Bearer {words}"
-    data = json.dumps(body).encode() if isinstance(body, dict) else body
+    data: bytes | None = None if isinstance(body, dict) else body
+    if isinstance(body, dict):
+        data = json.dumps(body).encode()
+        sent.setdefault("Content-Type", "application/json")
     connection.request(method, path, data, sent)
     answer = connection.getresponse()
     raw = answer.read()
