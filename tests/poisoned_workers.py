@@ -1,11 +1,13 @@
-"""Worker processes that die of marked photos: ``python tests/poisoned_workers.py decoder|answerer ...``.
+"""Worker processes that die of marked photos: ``python tests/poisoned_workers.py decoder|answerer|fainting ...``.
 
-A decoder goes by the first bytes of the file, an answerer by the first pixel of what was decoded.
+A decoder goes by the first byte of the file, an answerer by the first pixel of what was decoded; one that faints dies
+as soon as it is ready.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -15,12 +17,15 @@ from typing import Any
 
 from assay.errors import ModelError
 from assay.service.workers import answerer, decoder
+from assay.service.workers.lifeline import Lifeline
 
-RAISES, DIES, SLEEPS = 251, 252, 253
+SPINS, RAISES, DIES, SLEEPS = 250, 251, 252, 253
 HERE = Path(__file__).resolve()
 
 
 def poison(mark: int) -> None:
+    if mark == SPINS:
+        re.match("(a+)+$", "a" * 60 + "b")  # for ever, and no other thread may run
     if mark == RAISES:
         raise ModelError("the network chokes on this photo")
     if mark == DIES:
@@ -50,7 +55,9 @@ def poisoned_answers(answer: Callable[..., Any]) -> Callable[..., Any]:
 
 if __name__ == "__main__":
     kind = sys.argv.pop(1)
-    if kind == "decoder":
+    if kind == "fainting":
+        Lifeline.receive = lambda *_: os._exit(7)
+    if kind in ("decoder", "fainting"):
         decoder.decode = poisoned_decode(decoder.decode)
         decoder.main()
     else:

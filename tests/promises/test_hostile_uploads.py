@@ -16,7 +16,8 @@ from benchmarks.data.hostile_bombs import BOMBS
 from benchmarks.data.hostile_files import cut_files, made_files, mutated_files, photograph
 from benchmarks.hostile_uploads import FORMATS, LIMIT_MIB, LIMIT_S, PLAN, measure, shared_files
 
-from assay.runtime.screen_parts import decode
+from assay.runtime.rendition import render_jpeg
+from assay.runtime.screen_parts import SERVICE_LIMITS, decode
 from assay.service.workers.pool import Decoders
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the decoder's limits are Linux'")
@@ -76,16 +77,17 @@ def test_the_sandbox_changes_no_answer(shared_data):
         *((name, photograph(name, 1200)) for name in FORMATS),  # codecs use threads for large ones
     ]
 
-    async def decoded():
+    async def through_processes():
         decoders = Decoders(1)
         await decoders.start()
         try:
-            return [await decoders.decode(data, PLAN) for _, data in files]
+            return [(await decoders.decode(data, PLAN), await decoders.render(data, 64)) for _, data in files]
         finally:
             await decoders.stop()
 
-    for (name, data), there in zip(files, asyncio.run(decoded()), strict=True):
+    for (name, data), (there, shown) in zip(files, asyncio.run(through_processes()), strict=True):
         here = decode(data, PLAN)
         assert (there.error, there.size_hw) == (here.error, here.size_hw), name
         assert all(np.array_equal(a, b) for a, b in zip(there.pixels, here.pixels, strict=True)), name
         assert np.array_equal(there.prints, here.prints), name
+        assert shown == (render_jpeg(data, 64, SERVICE_LIMITS) if here.error is None else None), name

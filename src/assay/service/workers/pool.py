@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ TRIES_ALONE = 3
 MOST_PHOTOS = 256
 """In one batch."""
 
+_LOG = logging.getLogger(__name__)
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "8388608", "MALLOC_TRIM_THRESHOLD_": "33554432"}
 _MOST_PIXELS = 256 * 1024 * 1024
@@ -48,6 +50,8 @@ class Decoders:
     number : of processes.
     limits : greatest pixels and bytes of a photo.
     time_limit_s : seconds that a photo may take.
+
+    ``confined`` says, from ``start`` on, which measures of ``sandbox.Confined`` hold on this system.
     """
 
     program = ("-m", "assay.service.workers.decoder")
@@ -119,6 +123,8 @@ class Decoders:
         except AssayError as error:
             raise AssayError(f"a decoder cannot start: {error.what}", got=error.got) from error
         self.confined = dict(first.header["ready"])
+        if missing := [name for name, holds in self.confined.items() if not holds]:
+            _LOG.warning("this system does not confine decoders in: %s", ", ".join(missing))
         return child
 
 

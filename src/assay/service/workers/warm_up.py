@@ -16,7 +16,8 @@ from PIL import AvifImagePlugin, Image, ImageCms, PngImagePlugin
 
 from assay.configs import PreprocessConfig
 from assay.image import FORMATS
-from assay.runtime.screen_parts import DecodePlan, decode
+from assay.runtime.rendition import render_jpeg
+from assay.runtime.screen_parts import SERVICE_LIMITS, DecodePlan, decode
 
 _ENCODINGS = ("ascii", "latin-1", "utf-8", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "cp437", "idna")
 _ORIENTATION, _TURNED = 0x0112, 6
@@ -63,6 +64,7 @@ def warm_up() -> None:
         decode(data, plan)
         decode(data[: len(data) // 2], plan)
     decode(b"no picture", plan)
+    render_jpeg(_saved(_picture("RGB"), "JPEG"), 8, SERVICE_LIMITS)
 
 
 def _samples() -> Iterator[bytes]:
