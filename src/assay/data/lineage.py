@@ -130,6 +130,15 @@ def write_lineage(folder: Path, lineage: Mapping[str, Any]) -> None:
     (folder / LINEAGE).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
+def pictures_in(out: Path) -> dict[str, list[Path]]:
+    """Digest -> the files with these bytes, in all revisions; a damaged revision hides none of them."""
+    found: dict[str, list[Path]] = {}
+    for folder in revisions_in(out):
+        for path in sorted((folder / PICTURES).glob("*/*")):
+            found.setdefault(path.name[:64], []).append(path)
+    return found
+
+
 def forget_pictures(out: Path, erased: Mapping[str, float], at: float) -> list[str]:
     """Delete the pictures with these digests from all revisions; the files that went.
 
@@ -138,19 +147,17 @@ def forget_pictures(out: Path, erased: Mapping[str, float], at: float) -> list[s
     AssayError : one cannot be deleted.
     """
     went: list[str] = []
-    for folder in revisions_in(out):
-        for name, digest in read_revision(folder).lineage["files"].items():
-            place = folder / name
-            if digest not in erased or name == TABLE or not place.exists():
-                continue
-            row = {"sha256": digest, "file": f"{folder.name}/{name}", "erased_at": erased[digest], "at": at}
+    for digest, places in pictures_in(out).items():
+        for place in places if digest in erased else ():
+            name = place.relative_to(out).as_posix()
+            row = {"sha256": digest, "file": name, "erased_at": erased[digest], "at": at}
             try:
                 with (out / FORGOTTEN).open("a", encoding="utf-8") as book:
                     book.write(json.dumps(row) + "\n")
                 place.unlink()
             except OSError as error:
                 raise explain_write(place, error) from error
-            went.append(row["file"])
+            went.append(name)
     return went
 
 

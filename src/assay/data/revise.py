@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assay.data.deal import Shares, deal, hash_keys
 from assay.data.formats.table_file import write_table
@@ -374,7 +375,7 @@ def _lineage(
             "rows": len(base),
             "parts": base.parts,
             "split": dict(base.split),
-            "split_hash": base.split_hash,
+            "split_hashes": {name: labelled_hash(base, column) for name, column in columns.items()},
             "digest": content_digest(table.slice(0, len(base)), _counted(columns)),
         },
         "reviewed": {
@@ -387,6 +388,19 @@ def _lineage(
         "excluded": made.excluded,
         "files": dict(sorted(made.files.items())),
     }
+
+
+def labelled_hash(dataset: Dataset, column: str = "label") -> str:
+    """The split hash that a training by this column of labels has: of the rows that have one, its classes in order."""
+    labels = dataset.table[column].cast(pa.string())
+    held = pc.and_kleene(pc.is_valid(labels), pc.not_equal(labels, ""))
+    table = dataset.table
+    if column != "label":
+        table = table.drop_columns(["label"]).append_column("label", labels)
+    classes = (
+        dataset.classes if column == "label" else ClassNames(in_order({n for n in labels.to_pylist() if n}))
+    )
+    return replace(dataset, table=table, classes=classes).select(pc.fill_null(held, False)).split_hash
 
 
 def _flush(folder: Path) -> None:

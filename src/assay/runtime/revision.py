@@ -2,7 +2,8 @@
 
 What people said becomes the truth of a question; where they gave a verdict alone, ``decide.truths`` says what follows.
 The base must be dealt as it was for the live network, or the held-out part would hold pictures that it learned from: a
-base without parts is dealt anew by what the network's card tells of its own split, and compared with it.
+base without parts is dealt by what the first revision, or the network's card, tells of the split; ``held_out_doubt``
+says where it cannot be shown that they are the same.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from assay.bundle import load_bundle
 from assay.configs import ReadConfig, SplitConfig
 from assay.data.deal import Shares
-from assay.data.lineage import file_digest
+from assay.data.lineage import file_digest, latest_revision, read_revision, revisions_in
 from assay.data.read import read_dataset
-from assay.data.revise import NO_LABEL, Answered, revise
+from assay.data.revise import NO_LABEL, Answered, labelled_hash, revise
 from assay.data.split import split_dataset
 from assay.decide.policy_read import read_policy
 from assay.decide.truths import answers_named, contradicts, implied_truth
@@ -89,7 +90,6 @@ class Revised:
     implied: Mapping[str, int] = field(default_factory=dict)
     contradicting: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
 
 
 def revise_policy(
@@ -125,7 +125,7 @@ def revise_policy(
     base = read_dataset(data, config or ReadConfig())
     asked, left_out = _questions(policy, base, question)
     cards = {one.name: load_bundle(policy.model_path(one)).card for one in asked}
-    base, warnings = dealt_as_learned(base, cards[asked[0].name])
+    base = dealt_as_learned(base, cards[asked[0].name], latest_revision(Path(out)))
     known = answers_named(policy, {name: tuple(card.classes) for name, card in cards.items()})
     told = _Told(policy, {one.name: one.truth for one in asked}, known)
     photos = [told.answered(one) for one in looked]
@@ -147,7 +147,7 @@ def revise_policy(
         about=facts,
         made_at=made_at,
     )
-    return Revised(revision, told.said, told.implied, told.contradicting, left_out, tuple(warnings))
+    return Revised(revision, told.said, told.implied, told.contradicting, left_out)
 
 
 @dataclass
@@ -201,14 +201,16 @@ def _questions(policy: Policy, base: Dataset, wanted: str | None) -> tuple[list[
     return found, left_out
 
 
-def dealt_as_learned(base: Dataset, card: Card) -> tuple[Dataset, list[str]]:
-    """The base with the parts that the network of this card learned by, and what cannot be shown of them.
+def dealt_as_learned(base: Dataset, card: Card, parent: Revision | None = None) -> Dataset:
+    """The base with the parts that the live network learned by: as in the first revision, else as its card tells.
 
     Raises
     ------
     DatasetError, ConfigError : as ``split_dataset``.
     """
     record = card.provenance.get("split") or {}
+    if parent is not None:
+        record = parent.lineage["base"]["split"]
     asked = SplitConfig()
     if isinstance(record.get("salt"), int):
         asked = SplitConfig(
@@ -217,15 +219,42 @@ def dealt_as_learned(base: Dataset, card: Card) -> tuple[Dataset, list[str]]:
             by_group=record.get("group_column") is not None,
             salt=record["salt"],
         )
-    dealt = split_dataset(base, asked)
+    return split_dataset(base, asked)
+
+
+def held_out_doubt(revision: Revision, question: str, card: Card) -> str | None:
+    """Why it cannot be shown that the live network did not learn from the held-out part; None where it can.
+
+    It was trained on the base, as its split hash tells, or on a revision, whose rows are then compared by bytes.
+    """
     stated = card.provenance.get("split_hash")
-    if stated == dealt.split_hash:
-        return dealt, []
+    if stated and stated == revision.lineage["base"]["split_hashes"].get(question):
+        return None
+    name = revision.lineage["base"]["name"]
+    for folder in revisions_in(revision.folder.parent):
+        earlier = read_revision(folder)
+        if question not in earlier.columns or labelled_hash(revision_data(earlier, question)) != stated:
+            continue
+        seen = len(_digests(revision, held_out=True) & _digests(earlier, held_out=False))
+        if not seen:
+            return None
+        return f"the live network learned from {seen:,} of the held-out photos, so it looks better than it is"
     why = "its card tells of no split" if not stated else "its card tells of other rows, labels or parts"
-    return dealt, [
-        f"it cannot be shown that the live network {card.name} did not learn from the held-out part of {base.name}: "
-        f"{why}; compared on pictures that it knows, it looks better than it is"
-    ]
+    return (
+        f"it cannot be shown that the live network {card.name} did not learn from the held-out part of {name}: {why}; "
+        "compared on photos that it knows, it looks better than it is"
+    )
+
+
+def revision_data(revision: Revision, question: str) -> Dataset:
+    """The revision with this question's truth as the label."""
+    column = revision.columns[question]
+    return read_dataset(revision.table, ReadConfig(label_column=None if column == "label" else column))
+
+
+def _digests(revision: Revision, *, held_out: bool) -> set[str]:
+    rows = revision.rows("sha256", "part")
+    return {d for d, part in zip(rows["sha256"], rows["part"], strict=True) if (part == "test") == held_out}
 
 
 def require_unlearned(revision: Revision, data: str | Path, config: ReadConfig) -> None:
@@ -235,8 +264,7 @@ def require_unlearned(revision: Revision, data: str | Path, config: ReadConfig) 
     ------
     ConfigError : some were. DatasetError : one cannot be read.
     """
-    rows = revision.rows("sha256", "part")
-    learned = {digest for digest, part in zip(rows["sha256"], rows["part"], strict=True) if part != "test"}
+    learned = _digests(revision, held_out=False)
     dataset = read_dataset(data, config)
     paths = [dataset.root / path for path in dataset.table["path"].to_pylist()]
     known = [path for path in paths if path.is_file() and file_digest(path) in learned]

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.bundle import WEIGHTS, Bundle, load_bundle
-from assay.configs import ModelConfig, PreprocessConfig, ReadConfig
-from assay.data.read import read_dataset
+from assay.configs import ModelConfig, PreprocessConfig
 from assay.decide.policy_read import read_policy
 from assay.errors import ConfigError, DatasetError
 from assay.export.export import export
@@ -29,6 +28,7 @@ from assay.runtime.load import load
 from assay.runtime.policy_text import policy_text
 from assay.runtime.precisions import precisions_of
 from assay.runtime.promote import COMPARISON
+from assay.runtime.revision import held_out_doubt, revision_data
 from assay.train.start import train
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def make_candidate(
         weights, notes = _weights(live, Path(room))
         asked = {**asked_by(live.card), **weights, **options}
         run = train(data, out / "run", show=show, command=command, begun=begun, **asked)
+    doubt = held_out_doubt(revision, question, live.card)
+    notes = (*notes, *([] if doubt is None else [doubt]))
     bundle = out / f"{question}.bundle"
     also = [name for name in precisions_of(live) if name != "fp32"]
     export(run.folder, bundle, precisions=also, on_progress=on_progress)
@@ -125,12 +127,6 @@ def make_candidate(
         live_said,
         (*notes, *notes_of_test, *run.warnings),
     )
-
-
-def revision_data(revision: Revision, question: str) -> Dataset:
-    """The revision with this question's truth as the label."""
-    column = revision.columns[question]
-    return read_dataset(revision.table, ReadConfig(label_column=None if column == "label" else column))
 
 
 def asked_by(card: Card) -> dict[str, Any]:

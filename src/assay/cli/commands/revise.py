@@ -113,7 +113,7 @@ def _revise(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Revised, l
     try:
         from assay.configs import ReadConfig  # noqa: PLC0415
         from assay.data.deal import Shares  # noqa: PLC0415
-        from assay.data.lineage import TABLE, forget_pictures, read_revision, revisions_in  # noqa: PLC0415
+        from assay.data.lineage import forget_pictures, pictures_in  # noqa: PLC0415
         from assay.decide.policy_read import read_policy  # noqa: PLC0415
         from assay.runtime.revision import SHARES, revise_policy  # noqa: PLC0415
         from assay.service.objects import open_objects  # noqa: PLC0415
@@ -134,13 +134,7 @@ def _revise(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Revised, l
             about={"answers": dict(exported.answers), "held": exported.held},
             made_at=now,
         )
-        pictures = {
-            digest
-            for folder in revisions_in(out)
-            for name, digest in read_revision(folder).lineage["files"].items()
-            if name != TABLE
-        }
-        erased = database.read_now(lambda c: erased_among(c, sorted(pictures)))
+        erased = database.read_now(lambda c: erased_among(c, sorted(pictures_in(out))))
         return revised, forget_pictures(out, erased, now), exported.held
     finally:
         database.close()
@@ -165,7 +159,6 @@ def _told(revised: Revised, forgotten: list[str], held: int) -> dict[str, Any]:
         "contradicting": revised.contradicting,
         "held": held,
         "forgotten": forgotten,
-        "warnings": list(revised.warnings),
     }
 
 
@@ -199,8 +192,6 @@ def _show(args: argparse.Namespace, revised: Revised, forgotten: list[str], held
         print(
             f"{len(forgotten):,} pictures were erased in the service since, and are deleted from all revisions"
         )
-    for text in revised.warnings:
-        warn(text)
     if not args.train:
         print(
             f"train from it: {' '.join(map(shlex.quote, args.words))} --train --minutes 30", file=sys.stderr
