@@ -308,6 +308,18 @@ def _take(context: Any, address: str, out: Path, name: str) -> None:
         page.keyboard.press("r")
         page.wait_for_timeout(300)
         _save(page, out / f"{name}-reject.webp")
+        before = page.evaluate("document.getElementById('desk').dataset.task")
+        page.keyboard.press("2")
+        page.keyboard.press("g")
+        page.wait_for_function(
+            "before => document.getElementById('desk').dataset.task !== before", arg=before
+        )
+        page.wait_for_timeout(1200)
+        _save(page, out / f"{name}-next.webp")
+        page.keyboard.press("u")
+        page.wait_for_function(
+            "before => document.getElementById('desk').dataset.task === before", arg=before
+        )
     elif name.startswith("signin"):
         _save(page, out / f"{name}.webp")
     else:
@@ -319,9 +331,11 @@ def _take(context: Any, address: str, out: Path, name: str) -> None:
 
 def _save(page: Any, path: Path, *, full: bool = False) -> None:
     """A small WebP; the very long ones are cut."""
+    page.evaluate("for (const one of document.images) one.loading = 'eager'")
+    page.wait_for_load_state("networkidle")
     picture = Image.open(io.BytesIO(page.screenshot(full_page=full)))
-    picture.crop((0, 0, picture.width, min(picture.height, 3600))).convert("RGB").save(
-        path, quality=72, method=6
+    picture.crop((0, 0, picture.width, min(picture.height, 2600))).convert("RGB").save(
+        path, quality=64, method=6
     )
     print(path.name, picture.size, f"{path.stat().st_size / 1024:.0f} KiB")
 

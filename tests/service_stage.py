@@ -172,9 +172,9 @@ class Machine:
 class Stage:
     """The application (``app``), its database, and what happens in it."""
 
-    def __init__(self, folder: Path, config: ServeConfig | None = None) -> None:
+    def __init__(self, folder: Path, config: ServeConfig | None = None, database: str | None = None) -> None:
         self.home = open_home(folder / "home")
-        engine = open_engine(None, folder)
+        engine = open_engine(database, folder)
         migrate(engine)
         self.database = Database(engine)
         self.objects = open_objects(None, folder)
@@ -248,9 +248,9 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staged(folder: Path, config: ServeConfig | None = None) -> Iterator[Stage]:
+def staged(folder: Path, config: ServeConfig | None = None, database: str | None = None) -> Iterator[Stage]:
     """A stage that is closed in the end."""
-    stage = Stage(folder, config)
+    stage = Stage(folder, config, database)
     try:
         yield stage
     finally:

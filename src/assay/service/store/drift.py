@@ -1,9 +1,9 @@
-"""Whether photos still look like those that the thresholds were found with: the machine's answers a day against theirs.
+"""Whether photos still look like those that the thresholds were found with: the machine's answers against theirs.
 
-The labelled photos give the expected share of each cell: a kind of verdict, sure enough or not. A day's shares are held
-against them by the population stability index, the sum of (a - e) ln(a / e); 0.1 and 0.25 are the limits in common use
-(Lewis 1994; Siddiqi 2006). Of k cells that did not move, n photos and m labels give (k - 1) (1 / n + 1 / m) by chance
-alone (the index is close to a chi-squared statistic over n), so that much is taken off.
+The labelled photos give the expected share of each cell: a kind of verdict, sure enough or not. The shares of a week
+are held against them by the population stability index, the sum of (a - e) ln(a / e); 0.1 and 0.25 are the limits in
+common use (Lewis 1994; Siddiqi 2006). Of k cells that did not move, n photos and m labels give (k - 1) (1 / n + 1 / m)
+by chance alone (the index is close to a chi-squared statistic over n), so that much is taken off.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from assay.service.store.schema import DECISIONS
 
 DAY_S = 86400
 LIMITS = (0.1, 0.25)
+WINDOW = 7
+"""Days that are taken together: weekends differ, and a single day has few photos of each kind."""
 ENOUGH = 50
 """Photos from which on a day tells something."""
 _UNKNOWN, _HALF = "unknown", 0.5
@@ -30,21 +32,28 @@ Cell = tuple[str, bool]
 
 
 def drift(connection: sql.Connection, budgets: Budgets, now: float, days: int = 30) -> dict[str, Any]:
-    """A row a day: photos, the index, the share of photos that no network knows. ``last`` is of the last full row."""
+    """A row a day: photos, the index of the ``WINDOW`` days up to it, the share of photos that no network knows.
+
+    ``last`` is the index of the last row that is told by enough photos.
+    """
     expected, labels = expected_shares(budgets), sum(kind.labels for kind in budgets.kinds)
     names = {name for name, _ in expected}  # wishes for a person have no labels to be held against
     first = (int(now) // DAY_S - days + 1) * DAY_S
-    counts = _daily(connection, first)
+    before = WINDOW - 1
+    counts = _daily(connection, first - before * DAY_S)
     rows = []
     for i in range(days):
-        cells = counts.get(i, {})
+        cells = counts.get(i + before, {})
         photos = sum(cells.values())
-        known = {cell: n for cell, n in cells.items() if cell[0] in names}
+        known: dict[Cell, int] = defaultdict(int)
+        for day in range(i, i + WINDOW):
+            for cell, n in counts.get(day, {}).items():
+                known[cell] += n if cell[0] in names else 0
         index = stability_index(expected, known, labels) if expected and sum(known.values()) else None
         unknown = sum(n for cell, n in cells.items() if cell[0] == _UNKNOWN)
         rows.append(
             {"from": first + i * DAY_S, "photos": photos, "index": index,
-             "unknown": unknown / photos if photos else None, "enough": photos >= ENOUGH}
+             "unknown": unknown / photos if photos else None, "enough": sum(known.values()) >= ENOUGH}
         )  # fmt: skip
     sure = [row["index"] for row in rows if row["index"] is not None and row["enough"]]
     last = sure[-1] if sure else None
@@ -96,8 +105,8 @@ def _daily(connection: sql.Connection, first: int) -> dict[int, dict[Cell, int]]
             day.label("day"), DECISIONS.c.kind, DECISIONS.c.automatic, DECISIONS.c.clause,
             sql.func.count().label("photos"),
         )
-        .where(DECISIONS.c.decided_by == MACHINE, DECISIONS.c.at >= first)
-        .group_by(day, DECISIONS.c.kind, DECISIONS.c.automatic, DECISIONS.c.clause)
+        .where(DECISIONS.c.decided_by == MACHINE, DECISIONS.c.at >= float(first))
+        .group_by(sql.text("day"), DECISIONS.c.kind, DECISIONS.c.automatic, DECISIONS.c.clause)
     ).all()  # fmt: skip
     found: dict[int, dict[Cell, int]] = defaultdict(lambda: defaultdict(int))
     for row in rows:

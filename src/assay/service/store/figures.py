@@ -37,8 +37,8 @@ def traffic(connection: sql.Connection, now: float, name: str) -> dict[str, Any]
         sql.select(
             bar.label("bar"), DECISIONS.c.verdict, DECISIONS.c.automatic, sql.func.count().label("photos")
         )
-        .where(DECISIONS.c.decided_by == MACHINE, DECISIONS.c.at >= first)
-        .group_by(bar, DECISIONS.c.verdict, DECISIONS.c.automatic)
+        .where(DECISIONS.c.decided_by == MACHINE, DECISIONS.c.at >= float(first))
+        .group_by(sql.text("bar"), DECISIONS.c.verdict, DECISIONS.c.automatic)
     ).all()
     bars: list[dict[str, Any]] = [{"from": first + i * size, "verdicts": {}} for i in range(number)]
     verdicts: dict[str, int] = defaultdict(int)

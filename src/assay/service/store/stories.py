@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from assay.decide.policy import Policy
 
 
-def latest_of_key(connection: sql.Connection, key_id: str, most: int = 12) -> list[tuple[Any, Any]]:
+def latest_of_key(connection: sql.Connection, key_id: str, most: int = 8) -> list[tuple[Any, Any]]:
     """(photo, its live decision) that this key sent last."""
     rows = connection.execute(
         sql.select(PHOTOS)

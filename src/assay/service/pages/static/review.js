@@ -126,6 +126,7 @@ function show(task) {
   desk.classList.remove("empty-desk");
   panel.replaceChildren(task.form);
   panel.scrollTop = 0;
+  window.scrollTo(0, 0);
   const { dataset } = task.form;
   const things = JSON.parse(dataset.things ?? "[]");
   view.show(task.image?.naturalWidth ? task.image : null, { things, size: task.size });
