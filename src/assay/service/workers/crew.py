@@ -146,7 +146,7 @@ class Crew:
             self._children.remove(child)
             lasted = child.answered or time.monotonic() - begun > CALM_S
             failures = 0 if lasted else failures + 1
-            _LOG.warning("a %s is gone: %s (process %d)", self._noun, child.way, child.process.pid)
+            _LOG.warning("%s %d is gone: %s", self._noun, child.process.pid, child.way)
             while True:
                 if failures:
                     await asyncio.sleep(min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S))
@@ -155,7 +155,7 @@ class Crew:
                     break
                 except (AssayError, OSError) as error:
                     failures += 1
-                    _LOG.error("a %s cannot start: %s", self._noun, " ".join(str(error).split()))
+                    _LOG.error("no %s could be started: %s", self._noun, " ".join(str(error).split()))
             self._admit(child)
 
     async def _watch(self) -> None:
