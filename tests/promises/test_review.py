@@ -14,9 +14,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.served import drawn
+from tests.served import drawn, served
 from tests.service_browser import axe_source, chromium, faults_of, require_browser, sign_in
 from tests.service_stage import Stage, answers, listening, staged
+from tests.tiny_policy import write_tiny_policy
 
 from assay.decide.match import Match
 from assay.service.store.schema import ANSWERS, DECISIONS, TASKS
@@ -336,7 +337,7 @@ def test_a_photo_is_sent_and_its_answer_seen(browser, stage, tmp_path):
         assert "Reject" in card.locator(".verdict").inner_text()
         assert card.locator(".line bdi").inner_text() == file.name
         page.wait_for_selector(".marks:not([hidden])")
-        page.wait_for_function("document.getElementById('said').textContent.includes('Reject')")
+        page.wait_for_function("() => document.getElementById('said').textContent.includes('Reject')")
         page.reload()
         assert page.locator(".answer[data-photo]").count() == 1
         assert faults == []
@@ -438,4 +439,47 @@ def test_the_first_paint_is_swift_and_nothing_jumps(browser, stage):
             paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
             assert paint < 1000, (path, paint)
             assert page.evaluate("window.shift") < 0.05, path
+        context.close()
+
+
+def test_the_real_service_from_the_key_to_a_reviewed_photo(browser, tmp_path):
+    """``assay serve`` as it is: sign in with a key, send a photo, see the verdict, its heat map, review it."""
+    policy = write_tiny_policy(tmp_path)
+    with served(policy, tmp_path / "home") as server:
+        address = f"http://127.0.0.1:{server.port}"
+        context = browser.new_context()
+        page = context.new_page()
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(address + "/review")
+        assert page.url == address + "/signin"
+        page.fill("#key", "assay.k_wrong.words")
+        page.press("#key", "Enter")
+        page.wait_for_selector("[role=alert]")
+        page.fill("#key", server.words)
+        page.press("#key", "Enter")
+        page.wait_for_selector("#send")
+        file = tmp_path / "red.png"
+        file.write_bytes(picture(800))
+        page.set_input_files("#files", str(file))
+        page.locator(".answer[data-photo]").wait_for()
+        assert "A person looks" in page.locator(".answer[data-photo] .verdict").inner_text()
+        page.goto(address + "/review")
+        task = task_of(page)
+        page.keyboard.press("h")
+        page.wait_for_function("() => /rests on/.test(document.getElementById('heat-said').textContent)")
+        page.keyboard.press("a")
+        page.wait_for_selector("#rest:not([hidden])")
+        page.keyboard.press("u")
+        assert task_of(page) == task
+        page.keyboard.press("a")
+        page.wait_for_selector("#held", state="hidden", timeout=20000)
+        page.wait_for_timeout(2500)  # the server gives effect to it within a second or two
+        page.goto(address + "/")
+        assert "decided by a person" in page.locator(".answer[data-photo] .top").inner_text()
+        page.get_by_text("Its story").click()
+        page.wait_for_selector(".timeline li + li")
+        page.goto(address + "/operate")
+        assert page.locator(".drawn").count() >= 3
+        assert faults == []
         context.close()

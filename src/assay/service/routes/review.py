@@ -15,7 +15,7 @@ from assay.service.pages.asking import form_of, key_of, service_of
 from assay.service.pages.render import page, part, problem, turned_away, words_of
 from assay.service.problems import Problem
 from assay.service.store.looks import leased_task, look
-from assay.service.store.progress import own_progress
+from assay.service.store.progress import own_counts, own_progress
 from assay.service.store.reviews import (
     HOLD_S,
     LEASE_S,
@@ -139,14 +139,14 @@ async def post_next(request: Request, wanted: Wanted) -> JSONResponse:
         return [look(connection, policy, task, language, classes) for task in tasks]
 
     told = await service.database.read(read)
-    return JSONResponse({"tasks": told, "lease_s": LEASE_S, "hold_s": HOLD_S, **await _progress(request)})
+    return JSONResponse({"tasks": told, "lease_s": LEASE_S, "hold_s": HOLD_S, **await _counts(request)})
 
 
 @router.post("/v1/review/tasks/{task_id}/answer", summary="Answer a task")
 async def post_answer(request: Request, task_id: str, given: Given) -> JSONResponse:
     """Has its effect when it can no longer be taken back, after some seconds. 409: the task is not yours any more."""
     name, at = await _answer(request, task_id, given)
-    told = {"answer": name, "final_at": at + HOLD_S, "hold_s": HOLD_S, **await _progress(request)}
+    told = {"answer": name, "final_at": at + HOLD_S, "hold_s": HOLD_S, **await _counts(request)}
     return JSONResponse(told)
 
 
@@ -175,7 +175,7 @@ async def post_undo(request: Request) -> JSONResponse:
     task_id = await service_of(request).database.write(lambda c: undo(c, key.id, now))
     if task_id is None:
         raise Problem(409, "nothing can be taken back", fix="an answer can be for ten seconds")
-    return JSONResponse({"task": task_id, **await _progress(request)})
+    return JSONResponse({"task": task_id, **await _counts(request)})
 
 
 async def _answer(request: Request, task_id: str, given: Given) -> tuple[str, float]:
@@ -200,6 +200,11 @@ async def _look(request: Request, task_id: str) -> dict[str, Any]:
 async def _progress(request: Request) -> dict[str, Any]:
     key, now = key_of(request), time.time()
     return await service_of(request).database.read(lambda c: own_progress(c, key.id, now))
+
+
+async def _counts(request: Request) -> dict[str, int]:
+    key, now = key_of(request), time.time()
+    return await service_of(request).database.read(lambda c: own_counts(c, key.id, now))
 
 
 def _classes(service: Service) -> dict[str, tuple[str, ...]]:

@@ -19,18 +19,22 @@ DAY_S = 86400.0
 _COUNTED = ("held", "final")
 
 
-def own_progress(connection: sql.Connection, reviewer: str, now: float) -> dict[str, Any]:
-    """Answers since midnight (UTC), tasks that wait, and of the photos that somebody else saw too, how many agree."""
+def own_counts(connection: sql.Connection, reviewer: str, now: float) -> dict[str, int]:
+    """A reviewer's answers since midnight (UTC), and the tasks that wait: told after each answer."""
     midnight = now - now % DAY_S
     mine = sql.and_(ANSWERS.c.reviewer == reviewer, ANSWERS.c.at >= midnight, ANSWERS.c.state.in_(_COUNTED))
     today = connection.execute(sql.select(sql.func.count()).where(mine)).scalar() or 0
     free = sql.and_(TASKS.c.state == "open", TASKS.c.not_by != reviewer)
     waiting = connection.execute(sql.select(sql.func.count()).where(free)).scalar() or 0
+    return {"today": int(today), "waiting": int(waiting)}
+
+
+def own_progress(connection: sql.Connection, reviewer: str, now: float) -> dict[str, Any]:
+    """The counts, and of the photos that somebody else saw too in 30 days, how many got the same answer."""
     with_me = [pair for pair in answered_twice(connection, now - 30 * DAY_S) if reviewer in pair[2:]]
     same = sum(one == other for one, other, *_ in with_me)
     return {
-        "today": int(today),
-        "waiting": int(waiting),
+        **own_counts(connection, reviewer, now),
         "pairs": len(with_me),
         "agreed": same / len(with_me) if with_me else None,
     }

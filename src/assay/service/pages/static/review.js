@@ -40,7 +40,7 @@ async function call(path, body = {}) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   });
-  if (answer.status === 401 || answer.redirected) location.assign("/signin");
+  if (answer.status === 401 || answer.redirected) location.assign("/signin?to=/review");
   const told = await answer.json().catch(() => ({}));
   if (!answer.ok) throw Object.assign(new Error(told.title ?? words.failed), { status: answer.status });
   if ("today" in told) showProgress(told);
@@ -522,4 +522,5 @@ setInterval(() => {
   if (!document.hidden && !current) fill();
 }, POLL_MS);
 window.addEventListener("theme", () => view.draw());
+setActions(false);
 fill();
