@@ -63,11 +63,11 @@ def picture(seed: int, colour: tuple[int, int, int] = (200, 60, 60), side: int =
 class AnsweredService:
     """The folder of a service beside a policy. ``now`` moves on with everything that is done."""
 
-    def __init__(self, policy: Path) -> None:
+    def __init__(self, policy: Path, address: str | None = None) -> None:
         self.policy: Policy = read_policy(policy)
         self.folder = policy.with_suffix(".service")
         self.home = open_home(self.folder, lock=False)
-        engine = open_engine(None, self.folder)
+        engine = open_engine(address, self.folder)
         migrate(engine)
         self.database = Database(engine)
         self.objects = open_objects(None, self.folder)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -255,6 +257,21 @@ def test_refusals(base, store, tmp_path):
     assert not any((tmp_path / "o").iterdir())
     with pytest.raises(ConfigError, match="is no revision"):
         read_revision(tmp_path / "full")
+
+
+def test_what_a_killed_process_left_is_taken_away(base, store, tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    out = tmp_path / "out"
+    begun = [out / f".0001.{owner}.part" for owner in (dead.pid, os.getppid())]
+    for folder in begun:
+        (folder / "photos").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="holds something else"):
+        made(base, [store.photo(picture(1), "a")], store, out)
+    begun[1].joinpath("photos").rmdir()
+    begun[1].rmdir()
+    assert not begun[0].exists()
+    assert made(base, [store.photo(picture(1), "a")], store, out).number == 1
 
 
 def test_the_lineage_is_readable(base, store, tmp_path):

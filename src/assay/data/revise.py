@@ -171,8 +171,27 @@ def _require_parts(base: Dataset) -> None:
 
 
 def _require_place(out: Path) -> None:
+    _sweep(out)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not revisions_in(out))):
         raise ConfigError(f"{out} holds something else", fix="name a new folder, or one of earlier revisions")
+
+
+def _sweep(out: Path) -> None:
+    """Take away revisions that were begun by a process that was killed."""
+    for left in out.glob(".[0-9]*.part"):
+        owner = left.name.split(".")[-2]
+        if owner.isdecimal() and not _is_alive(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _base_rows(base: Dataset, columns: Mapping[str, str]) -> pa.Table:

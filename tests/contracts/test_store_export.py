@@ -7,13 +7,21 @@ from pathlib import Path
 
 import pytest
 from tests.answered import AnsweredService, picture, write_policy
+from tests.postgres import new_database, postgres_server
 
 from assay.service.store.export import DISAGREED, ERASED, NO_SHARE, Exported, erased_among, read_reviewed
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[AnsweredService]:
-    found = AnsweredService(write_policy(tmp_path / "shapes.yaml"))
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with postgres_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnsweredService]:
+    address = None if request.param == "sqlite" else new_database(request.getfixturevalue("server"))
+    found = AnsweredService(write_policy(tmp_path / "shapes.yaml"), address)
     yield found
     found.close()
 
