@@ -122,6 +122,7 @@ def test_answers_become_a_revision_once(live, base, tiny_bundle, answered, cli):
     service.close()
 
 
+@pytest.mark.slow
 def test_a_candidate_that_is_worse_is_refused(live, base, tiny_bundle, answered, cli):
     rename_classes(tiny_bundle, live.parent / "tiny.bundle")
     write_thresholds(live, 0.5)
@@ -150,6 +151,7 @@ def test_a_candidate_that_is_worse_is_refused(live, base, tiny_bundle, answered,
     assert cli("rollback", live, "--who", "ann").code == 0
 
 
+@pytest.mark.slow
 def test_a_better_candidate_goes_live_and_comes_back(live, base, tiny_run, answered, tmp_path, cli):
     assert cli("export", tiny_run, "--out", tmp_path / "run.bundle").code == 0
     rename_classes(tmp_path / "run.bundle", live.parent / "tiny.bundle")
@@ -181,6 +183,7 @@ def test_a_better_candidate_goes_live_and_comes_back(live, base, tiny_run, answe
     assert "version 0001-" in back.out
 
 
+@pytest.mark.slow
 def test_round_after_round_nothing_is_compared_on_what_was_learned(live, base, answered, tmp_path, cli):
     flags = ("--model", "cnn", "--width", "4", "--depth", "2", "--size", "32", "--no-baselines")
     run = tmp_path / "run"
@@ -207,6 +210,7 @@ def test_round_after_round_nothing_is_compared_on_what_was_learned(live, base, a
     assert "cannot be shown" in held_out_doubt(revision, "shape", card)
 
 
+@pytest.mark.slow
 def test_thresholds_are_not_found_from_what_was_learned(live, base, tiny_run, answered, tmp_path, cli):
     assert cli("export", tiny_run, "--out", tmp_path / "run.bundle").code == 0
     rename_classes(tmp_path / "run.bundle", live.parent / "tiny.bundle")

@@ -263,17 +263,15 @@ def _sweep(live: Path, folder: Path) -> None:
     for left in [*folder.glob(".live-*"), *folder.glob(".new-*")]:
         if left.name != used:
             shutil.rmtree(left, ignore_errors=True)
-    told = [str(row["after"]) for row in read_history(live)]
-    for path in folder.glob(f"[0-9]*-*/{VERSION}"):  # recorded, and the kill came before it could decide
-        if told and _number(path.parent.name) > max(map(_number, told)):
-            shutil.rmtree(path.parent, ignore_errors=True)
+    told = {str(row[side]) for row in read_history(live) for side in ("before", "after")}
+    number = used.removeprefix(".live-").partition("-")[0]
+    if any(name.startswith(f"{number}-") for name in told) if used else not live.is_symlink():
+        for path in folder.glob(f"[0-9]*-*/{VERSION}"):  # recorded, and the kill came before it could decide
+            if path.parent.name not in told:
+                shutil.rmtree(path.parent, ignore_errors=True)
     for name, place in ((LIVE, folder), (live.name, live.parent), (thresholds_path(live).name, live.parent)):
         for left in place.glob(f".{glob.escape(name)}.*.link"):
             left.unlink(missing_ok=True)
-
-
-def _number(name: str) -> int:
-    return int(name.partition("-")[0])
 
 
 def is_intact(live: Path, version: Version) -> bool:
