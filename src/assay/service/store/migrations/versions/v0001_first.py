@@ -9,6 +9,14 @@ down_revision = None
 
 def upgrade() -> None:
     """Forward."""
+    _answers()
+    _decisions()
+    _keys()
+    _record()
+    _tasks()
+
+
+def _answers() -> None:
     op.create_table(
         "answers",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -43,6 +51,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("decision_id", name=op.f("uq_appeals_decision_id")),
     )
     op.create_index(op.f("ix_appeals_photo_id"), "appeals", ["photo_id"], unique=False)
+
+
+def _decisions() -> None:
     op.create_table(
         "decisions",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -90,6 +101,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("photo_id", name=op.f("pk_jobs")),
     )
     op.create_index("ix_jobs_free", "jobs", ["lease_until", "created_at"], unique=False)
+
+
+def _keys() -> None:
     op.create_table(
         "keys",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -136,6 +150,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_photos_received_at"), "photos", ["received_at"], unique=False)
     op.create_index(op.f("ix_photos_sha256"), "photos", ["sha256"], unique=False)
+
+
+def _record() -> None:
     op.create_table(
         "record",
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -182,6 +199,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("photo_id", "policy", name=op.f("pk_shadows")),
     )
     op.create_index(op.f("ix_shadows_at"), "shadows", ["at"], unique=False)
+
+
+def _tasks() -> None:
     op.create_table(
         "tasks",
         sa.Column("id", sa.String(length=40), nullable=False),
