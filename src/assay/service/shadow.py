@@ -16,8 +16,10 @@ import sqlalchemy as sql
 
 from assay.decide.decision import decide
 from assay.decide.evidence import Evidence
+from assay.decide.shadow import Shadowed
 from assay.errors import AssayError
-from assay.service.store.schema import DECISIONS, SHADOWS
+from assay.service.store.decisions import MACHINE
+from assay.service.store.schema import DECISIONS, PHOTOS, SHADOWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,14 +93,17 @@ def _keep(connection: sql.Connection, row: dict[str, Any]) -> None:
     connection.execute(sql.insert(SHADOWS), [row])
 
 
-def shadow_pairs(connection: sql.Connection, policy: str, most: int = 100_000) -> list[tuple[str, str, str]]:
-    """(photo, the machine's verdict, the candidate's), the newest first."""
-    both = SHADOWS.join(DECISIONS, DECISIONS.c.photo_id == SHADOWS.c.photo_id)
+def shadow_rows(connection: sql.Connection, policy: str, most: int = 20_000) -> list[Shadowed]:
+    """What the machine and the candidate have decided of the same photos, the newest first."""
+    both = SHADOWS.join(DECISIONS, DECISIONS.c.photo_id == SHADOWS.c.photo_id).join(
+        PHOTOS, PHOTOS.c.id == SHADOWS.c.photo_id
+    )
+    columns = (DECISIONS.c.verdict, SHADOWS.c.verdict, PHOTOS.c.sender, DECISIONS.c.clause, SHADOWS.c.clause)
     rows = connection.execute(
-        sql.select(SHADOWS.c.photo_id, DECISIONS.c.verdict, SHADOWS.c.verdict)
+        sql.select(SHADOWS.c.photo_id, *columns)
         .select_from(both)
-        .where(SHADOWS.c.policy == policy, DECISIONS.c.decided_by == "machine")
+        .where(SHADOWS.c.policy == policy, DECISIONS.c.decided_by == MACHINE)
         .order_by(SHADOWS.c.at.desc())
         .limit(most)
     ).all()
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [Shadowed(*row) for row in rows]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
-from collections import Counter
 from typing import Any
 
 import sqlalchemy as sql
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
+from assay.decide.shadow import compare_shadow
 from assay.service.core import Service
 from assay.service.letters import require_hook
 from assay.service.problems import Problem
 from assay.service.routes.photos import read_json
-from assay.service.shadow import shadow_pairs
+from assay.service.shadow import shadow_rows
 from assay.service.store.hooks import hook_rows
 from assay.service.store.ids import new_id
 from assay.service.store.schema import HOOKS
@@ -51,7 +52,7 @@ async def reload(request: Request) -> JSONResponse:
 
 @router.get("/shadow", summary="What the candidate policy would have decided")
 async def get_shadow(request: Request) -> JSONResponse:
-    """Live against candidate, verdict by verdict; see ``assay serve --shadow``."""
+    """Live against candidate with intervals over senders, and the gravest differences; see ``assay serve --shadow``."""
     service = _service(request)
     shadow = service.foreman.shadow
     if shadow is None:
@@ -59,17 +60,9 @@ async def get_shadow(request: Request) -> JSONResponse:
             404, "no candidate runs beside the live policy", fix="start with --shadow CANDIDATE.yaml"
         )
     digest = shadow.live.policy.digest
-    pairs = await service.database.read(lambda c: shadow_pairs(c, digest))
-    table = Counter((live, candidate) for _, live, candidate in pairs)
-    differing = [photo for photo, live, candidate in pairs if live != candidate][:100]
-    return JSONResponse(
-        {
-            "policy": digest,
-            "photos": len(pairs),
-            "differing": differing,
-            "table": [{"live": a, "candidate": b, "photos": n} for (a, b), n in sorted(table.items())],
-        }
-    )
+    rows = await service.database.read(lambda c: shadow_rows(c, digest))
+    found = await asyncio.to_thread(compare_shadow, rows)
+    return JSONResponse({"policy": digest, **found.to_dict()})
 
 
 @router.get("/hooks", summary="Webhooks")

@@ -1,7 +1,7 @@
 """Erasing a photo: its bytes, its names and what was seen in it go; that it was decided, and how, stays in the record.
 
-The receipt is the record's entry. A confirmed fake keeps its digest and its print (a small grey picture), which keep the
-shop from being deceived again; the receipt says so.
+The receipt is the record's entry. A confirmed fake keeps its digest and its print (a small grey picture), which keep
+the shop from being deceived again; the receipt says so.
 """
 
 from __future__ import annotations
