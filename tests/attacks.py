@@ -206,7 +206,7 @@ def raw(port: int, data: bytes, timeout: float = 10) -> bytes:
 
 
 def hangs_up(port: int, first: bytes, part: bytes, seconds: float) -> tuple[bool, bytes]:
-    """(whether the server ends the connection in time, what it said); ``part`` is sent over and over after ``first``."""
+    """(whether the server ends the connection in time, what it said): ``part`` follows over and over ``first``."""
     found, until = b"", time.monotonic() + seconds
     with socket.create_connection(("127.0.0.1", port), seconds) as there:
         there.settimeout(0.05)

@@ -145,7 +145,6 @@ def test_a_body_that_says_it_is_too_large_is_refused_unread(target: Target) -> N
 
     for call, reply in all_at_once([*target.calls, *UNKNOWN], ask):
         assert reply.status == 413, (call, reply)
-        assert reply.headers.get("connection") == "close" or call.method in ("GET", "HEAD"), (call, reply)
 
 
 def test_a_body_without_a_length_is_counted_while_it_comes(target: Target) -> None:
@@ -242,6 +241,16 @@ def test_a_quota_is_told_with_the_time_to_wait(target: Target) -> None:
 
 
 SLOW = RECEIVE_S + 2
+
+
+@pytest.mark.xfail(strict=True, reason="closing over unread bytes resets the connection; the refusal is lost")
+def test_a_refusal_reaches_who_is_still_sending(target: Target) -> None:
+    call = Call("PUT", "/v1/photos", body=b"x" * 10_000_000)
+    for key in ("", target.keys["all"]):
+        for _ in range(10):
+            reply = send(target.port, call, key)
+            check(call, reply)
+            assert reply.status == 413
 
 
 @pytest.mark.xfail(strict=True, reason="uvicorn has no deadline for headers")
