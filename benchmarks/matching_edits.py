@@ -172,9 +172,17 @@ def screenshot(picture: Image.Image, rng: Rng) -> Image.Image:
     draw.text((16, 8), "9:41", fill=ink, font=ImageFont.load_default(14))
     draw.rounded_rectangle((w - 50, 10, w - 18, 22), 4, outline=ink)
     draw.text((46, top - 32), "Item details", fill=ink, font=font)
-    draw.text((14, top + high + 12), f"${int(rng.integers(20, 900))}.00", fill=(220, 60, 40), font=ImageFont.load_default(26))
+    draw.text(
+        (14, top + high + 12),
+        f"${int(rng.integers(20, 900))}.00",
+        fill=(220, 60, 40),
+        font=ImageFont.load_default(26),
+    )
     for y in range(top + high + 52, top + high + below - 40, 24):
-        draw.rectangle((14, y, int(rng.integers(w // 2, w - 14)), y + 9), fill=tuple((a + b) // 2 for a, b in zip(ground, ink, strict=True)))
+        draw.rectangle(
+            (14, y, int(rng.integers(w // 2, w - 14)), y + 9),
+            fill=tuple((a + b) // 2 for a, b in zip(ground, ink, strict=True)),
+        )
     draw.rounded_rectangle((w - 150, out.height - 44, w - 14, out.height - 10), 17, fill=(230, 80, 40))
     return out
 

@@ -170,6 +170,7 @@ COMMANDS = Table(
         "export": "assay.cli.commands.export:COMMAND",
         "predict": "assay.cli.commands.predict:COMMAND",
         "screen": "assay.cli.commands.screen:COMMAND",
+        "enrol": "assay.cli.commands.enrol:COMMAND",
         "serve": "assay.cli.commands.serve:COMMAND",
         "keys": "assay.cli.commands.keys:COMMAND",
         "verify-record": "assay.cli.commands.verify_record:COMMAND",

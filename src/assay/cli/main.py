@@ -20,6 +20,7 @@ VERBS = {
     "revise": "turn people's answers into new data and a candidate, compared with what is live",
     "promote": "let a candidate decide in place of the live policy, in one step",
     "rollback": "let the version of a policy decide again that was live before",
+    "enrol": "tell a policy which photos show fakes and which the real thing",
     "bench": "measure how fast a Bundle answers here, in every engine and precision",
     "report": "write one HTML page about a run",
     "calibrate": "set when a run holds its answer back: promised risk, sets of classes, unknown pictures",

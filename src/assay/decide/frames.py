@@ -74,6 +74,8 @@ def _page(small: NDArray[np.uint8]) -> Box:
     level = int(np.convolve(counts, np.ones(2 * _PAGE + 1), "same").argmax())
     page = np.abs(small.astype(np.int16) - level) <= _PAGE
     top, bottom = _longest(page.mean(axis=1) < _FULL)
+    if top == bottom:
+        return Box(0, 0, 0, 0)  # nothing but page
     left, right = _longest(page[top:bottom].mean(axis=0) < _FULL)
     return _box(small, left, top, right, bottom)
 

@@ -26,7 +26,7 @@ LOW = 64
 """Height and width of the luma that is transformed."""
 FREQUENCIES = 17
 """Frequencies in each direction, the constant one among them."""
-LEAST_STRUCTURE = 2.0
+LEAST_STRUCTURE = 4.0
 """Greys by which the low frequencies must spread, for a print to say anything."""
 ORIENTATIONS = tuple((swap, down, across) for swap in (0, 1) for down in (0, 1) for across in (0, 1))
 """Axes swapped first, then rows turned round, then columns; the first one leaves a picture as it is."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from assay.decide.likeness import Likeness, Told, likeness_of
 from assay.decide.match import EMBEDDING, EXACT, FAKE, GENUINE, LISTS, NEAR, Match
 from assay.decide.overlay import Pyramid, lay_over, pyramid
-from assay.decide.prints import Prints, asked, turn
+from assay.decide.prints import ORIENTATIONS, Prints, asked, turn
 from assay.decide.reference import Enrolled, Reference, enrolled
 from assay.decide.reference_file import read_enrolled, write_references
 from assay.decide.shelf import Candidate, Shelf
@@ -79,15 +79,26 @@ class References:
             raise PolicyError(
                 f"there is no list {reference.list!r}", fix=suggest(reference.list, list(LISTS))
             )
+        one = enrolled(reference, prints, embedding)
         with self._writing:
-            there = self._slot(reference.photo)
-            held = None if there is None or there.reference != reference else there
-            if held is not None and (embedding is None or held.embedding is not None):
+            if self.has(one):
                 return False
-            self._require_width(embedding)
-            self.remove(reference.photo)
-            self._put(enrolled(reference, prints, embedding))
+            self.put(one)
         return True
+
+    def has(self, one: Enrolled) -> bool:
+        """Whether the photo is enrolled just so, and with an embedding if this one has one."""
+        there = self._slot(one.reference.photo)
+        if there is None or there.reference != one.reference:
+            return False
+        return one.embedding is None or there.embedding is not None
+
+    def put(self, one: Enrolled) -> None:
+        """Enrol what was prepared elsewhere, in the place of what was said of the photo before. Raises as ``add``."""
+        with self._writing:
+            self._require_width(one.embedding)
+            self.remove(one.reference.photo)
+            self._put(one)
 
     def remove(self, photo: str) -> bool:
         """Forget the photo with this SHA-256; False where it is not there."""
@@ -153,21 +164,23 @@ class References:
         if (reference := self.get(photo)) is not None:
             yield Match(reference.list, EXACT, reference.photo, reference.item)
 
-    def _near(self, prints: Prints, known: set[str]) -> list[Match]:
-        if not self._shelf.count:
-            return []
+    def compared(self, prints: Prints) -> list[tuple[Reference, float]]:
+        """The enrolled photos that prints find, and how alike each is (``LEAST_LIKE``); the most alike first."""
+        found = []
         bits, frames = asked(prints)
-        found: list[Match] = []
-        for candidate in self._shelf.near(bits):
+        for candidate in self._shelf.near(bits) if len(bits) else ():
             one = self._slots[candidate.slot]
-            if one is None or one.reference.photo in known:
-                continue
-            picture = turn(prints.frames[frames[candidate.asked]], candidate.asked % 8)
-            likeness = self._compare(one, candidate, picture)
-            if likeness >= LEAST_LIKE:
-                reference, distance = one.reference, round(1 - min(likeness, 1.0), 6)
-                found.append(Match(reference.list, NEAR, reference.photo, reference.item, distance))
-        found.sort(key=lambda match: match.distance)
+            if one is not None:
+                picture = turn(prints.frames[frames[candidate.asked]], candidate.asked % len(ORIENTATIONS))
+                found.append((one.reference, self._compare(one, candidate, picture)))
+        return sorted(found, key=lambda pair: -pair[1])
+
+    def _near(self, prints: Prints, known: set[str]) -> list[Match]:
+        found = [
+            Match(one.list, NEAR, one.photo, one.item, round(max(0.0, 1 - likeness), 6))
+            for one, likeness in self.compared(prints)
+            if likeness >= LEAST_LIKE and one.photo not in known
+        ]
         return [match for name in LISTS for match in [m for m in found if m.list == name][:MOST_MATCHES]]
 
     def _compare(self, one: Enrolled, candidate: Candidate, picture: NDArray[np.uint8]) -> float:
@@ -230,7 +243,7 @@ def _gathered(photos_of: list[Enrolled]) -> tuple[Likeness, list[str], list[str]
             points[one.reference.list].append(one.embedding)
             photos[one.reference.list].append(one.reference.photo)
     width = max((len(point) for some in points.values() for point in some), default=0)
-    both = [np.array(points[name], np.float32).reshape(-1, width) for name in (GENUINE, FAKE)]
+    both = [np.array(points[name], np.float32).reshape(len(points[name]), width) for name in (GENUINE, FAKE)]
     return likeness_of(*both), photos[GENUINE], photos[FAKE]
 
 

@@ -11,7 +11,9 @@ from PIL import Image
 
 from assay.decide.frames import LONGEST
 from assay.decide.prints import Prints, prints_of
+from assay.errors import ImageError
 from assay.image import DEFAULT_LIMITS, ImageLimits, open_upright
+from assay.photos import Photo
 from assay.shrunken import Part
 
 
@@ -39,6 +41,15 @@ def picture_prints(picture: Image.Image, part: Part | None = None) -> Prints:
         width, height = (max(1, round(side * share)) for side in grey.size)
         grey = grey.resize((width, height), Image.Resampling.BOX, box=part)
     return prints_of(np.asarray(grey))
+
+
+def source_prints(photo: Photo) -> Prints | None:
+    """The prints of what is walked through; None where it cannot be read."""
+    try:
+        data = photo.read()
+        return photo_prints(data) if isinstance(data, bytes) else picture_prints(Image.fromarray(data))
+    except ImageError:
+        return None
 
 
 def _need(size: tuple[int, int]) -> tuple[float, float]:

@@ -1,13 +1,14 @@
-"""From photos to decisions: the networks of a policy answer, and what they say is decided on.
+"""From photos to decisions: the networks of a policy answer, photos are matched, and what is known is decided on.
 
-A photo's bytes are read once; every network of the policy answers the same bytes. Nothing is kept: memory stays as it
-is however many photos there are.
+A photo's bytes are read once; every network of the policy answers the same bytes, and the prints are of them too.
+Nothing is kept: memory stays as it is however many photos there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -18,13 +19,20 @@ from assay.decide.decision import Decision, decide
 from assay.decide.evidence import Evidence, answers_of, array_digest, photo_digest
 from assay.decide.policy import NOTHING, OTHERWISE, Policy, Question
 from assay.decide.policy_read import read_policy
+from assay.decide.references import References
 from assay.errors import AssayError, ConfigError, ImageError, PolicyError
 from assay.photos import Photo, Source, name_of
+from assay.pipeline import default_workers
 from assay.runtime.load import load
+from assay.runtime.load_references import load_references
+from assay.runtime.photo_prints import source_prints
 from assay.runtime.sequence import SequencePredictor
 from assay.tables import suggest
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from assay.decide.prints import Prints
     from assay.runtime.predictor import BundlePredictor
     from assay.runtime.scene_predictor import BundleScenePredictor
     from assay.types import Prediction
@@ -39,12 +47,14 @@ AT_ONCE = 64
 class Screener:
     """A policy with its networks and thresholds, ready to decide: ``for d in screener.screen(paths)``.
 
-    ``models``: path of a Bundle -> its predictor. Build it with ``load_screener``.
+    ``models``: path of a Bundle -> its predictor. ``references`` are the enrolled photos, None where the policy matches
+    nothing. Build it with ``load_screener``.
     """
 
     policy: Policy
     models: Mapping[Path, Model]
     budgets: Budgets = field(default=NO_BUDGETS)
+    references: References | None = None
 
     def __call__(self, photo: Source) -> Decision:
         """The decision on one photo."""
@@ -56,18 +66,36 @@ class Screener:
             yield decide(self.policy, self.budgets, one)
 
     def evidence(self, sources: Iterable[Source]) -> Iterator[Evidence]:
-        """What the networks say of each photo, in order."""
+        """What the networks say of each photo, and what it has in common with enrolled ones, in order."""
         waiting = iter(sources)
         while batch := [_read(source) for source in islice(waiting, AT_ONCE)]:
             whole = [one for one in batch if isinstance(one, _Held)]
-            answers = {path: list(self._answers(model, whole)) for path, model in self.models.items()}
+            answers = {path: list(self._answers(path, whole)) for path in self.models}
+            prints = self._prints(whole)
             place = 0
             for one in batch:
                 if isinstance(one, Evidence):
                     yield one
                     continue
-                yield self._evidence(one, {path: found[place] for path, found in answers.items()})
+                found = {path: predictions[place] for path, predictions in answers.items()}
+                yield self.matched(self._evidence(one, found), prints[place], self._embedding(found))
                 place += 1
+
+    def matched(
+        self, evidence: Evidence, prints: Prints | None, embedding: NDArray[Any] | None = None
+    ) -> Evidence:
+        """The evidence with what the photo has in common with enrolled ones.
+
+        Parameters
+        ----------
+        prints : of the photo; None where there are none.
+        embedding : (F,) by the network of ``policy.matching.embedding``.
+        """
+        rules = self.policy.matching
+        if self.references is None or rules is None or evidence.error is not None:
+            return evidence
+        item = None if rules.item is None else evidence.best(rules.item)[0]
+        return replace(evidence, matches=self.references.match(evidence.photo, prints, embedding, item))
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -84,13 +112,31 @@ class Screener:
         """The network that answers a question."""
         return self.models[self.policy.model_path(question)]
 
-    def _answers(self, model: Model, photos: Sequence[_Held]) -> Iterator[Prediction]:
-        sources = [photo.source for photo in photos]
+    @cached_property
+    def embedding_path(self) -> Path | None:
+        """The Bundle whose embedding photos are compared by; None where none is."""
+        rules = self.policy.matching
+        if rules is None or rules.embedding is None or self.references is None:
+            return None
+        return self.policy.model_path(self.policy.question(rules.embedding))
+
+    def _answers(self, path: Path, photos: Sequence[_Held]) -> Iterator[Prediction]:
+        sources, model = [photo.source for photo in photos], self.models[path]
+        embed = path == self.embedding_path
         if model.card.task == "classify":
             knows: Any = model
-            return iter(knows.predict(sources, abstain=_can_doubt(model)))
+            return iter(knows.predict(sources, abstain=_can_doubt(model), embed=embed))
         scene: Any = model
-        return iter(scene.predict(sources, masks=False, pixels=False))
+        return iter(scene.predict(sources, masks=False, pixels=False, embed=embed))
+
+    def _prints(self, photos: Sequence[_Held]) -> list[Prints | None]:
+        if self.references is None:
+            return [None] * len(photos)
+        with ThreadPoolExecutor(default_workers(), thread_name_prefix="assay-prints") as pool:
+            return list(pool.map(source_prints, [photo.source for photo in photos]))
+
+    def _embedding(self, found: Mapping[Path, Prediction]) -> NDArray[Any] | None:
+        return None if self.embedding_path is None else found[self.embedding_path].embedding
 
     def _evidence(self, photo: _Held, found: Mapping[Path, Prediction]) -> Evidence:
         name, digest = photo.source.name, photo.digest
@@ -119,7 +165,8 @@ def load_screener(
 
     Raises
     ------
-    PolicyError : a mistake in the policy, an answer that its network does not know, thresholds of another policy.
+    PolicyError : a mistake in the policy, an answer that its network does not know, thresholds of another policy,
+        damaged references or such of another network.
     ConfigError, BundleError : as ``load``.
     """
     policy = read_policy(path)
@@ -127,15 +174,16 @@ def load_screener(
     for question in policy:
         place = policy.model_path(question)
         if place not in models:
-            models[place] = _load(policy, question, place, engine, precision)
+            models[place] = load_model(policy, question, engine, precision)
         _require_answers(policy, question, models[place])
     screener = Screener(policy, models)
+    screener = replace(screener, references=load_references(policy, screener.digests))
     beside = thresholds_path(Path(path))
     if not budgets or not beside.exists():
         return screener
     found = read_budgets(beside)
     found.require_for(policy, screener.digests)
-    return Screener(policy, models, found)
+    return replace(screener, budgets=found)
 
 
 def answers_known(question: Question, model: Model) -> tuple[str, ...]:
@@ -166,7 +214,9 @@ def _read(source: Source) -> _Held | Evidence:
     return _Held(Photo(name, lambda: data), digest)
 
 
-def _load(policy: Policy, question: Question, place: Path, engine: str, precision: str) -> Model:
+def load_model(policy: Policy, question: Question, engine: str, precision: str) -> Model:
+    """The network that answers a question. Raises as ``load``, with the question's name."""
+    place = policy.model_path(question)
     try:
         found = load(place, engine=engine, precision=precision)
     except AssayError as error:
