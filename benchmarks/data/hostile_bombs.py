@@ -172,7 +172,10 @@ def _png_bombs() -> Iterator[tuple[str, Callable[[], bytes]]]:
     for name, depth, colour in (("grey", 8, 0), ("rgb", 8, 2), ("palette", 8, 3), ("rgba", 8, 6), ("grey-16", 16, 0),
                                 ("rgba-16", 16, 6), ("bits", 1, 0)):  # fmt: skip
         yield f"greatest-{name}.png", lambda d=depth, c=colour: png(GREATEST, GREATEST, depth=d, colour=c)
-    yield "greatest-interlaced.png", lambda: png(GREATEST, GREATEST, interlaced=True)
+    yield (
+        "greatest-interlaced.png",
+        lambda: png(GREATEST, GREATEST, interlaced=True, unfolds=GREATEST * (3 * GREATEST + 8)),
+    )
     yield "one-row.png", lambda: png(40_000_000, 1)
     yield "one-column.png", lambda: png(1, 40_000_000)
     yield "more-pixels-than-stated.png", lambda: png(16, 16, unfolds=1024 * MIB)
