@@ -10,16 +10,22 @@ import sys
 import threading
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from tests.poisoned_workers import DIES, HERE, RAISES, SLEEPS
+from benchmarks.data.hostile_files import photograph
+from tests.poisoned_workers import DIES, HERE, RAISES, SLEEPS, SPINS
 
+from assay.decide.evidence import photo_digest
+from assay.decide.references import Reference, References
 from assay.errors import AssayError, BundleError, PolicyError
 from assay.image import DEFAULT_LIMITS
 from assay.photos import Photo
+from assay.runtime.photo_prints import photo_prints
 from assay.runtime.screen_parts import answer_decoded, decode, decode_plan
 from assay.runtime.screening import load_screener
 from assay.service.workers.child import LostError
@@ -84,6 +90,39 @@ def test_halves_are_the_whole(policy, files):
     for lanes in (1, 2):
         assert answer_decoded(screener, decoded, names, digests, lanes=lanes) == whole
     assert whole[-1].error.startswith("broken.png is damaged")
+
+
+def test_halves_match_photos_as_the_whole_does(policy, files):
+    """Prints and embeddings of enrolled photos: the answer is the same however it was come by."""
+    told = yaml.safe_load(policy.read_text("utf-8"))
+    told["matching"] = {"references": "known.references", "embedding": "shape", "item": "shape"}
+    policy.write_text(yaml.safe_dump(told, allow_unicode=True), "utf-8")
+    screener = load_screener(policy)
+    references = References(screener.digests["shape"])
+    for i, path in enumerate(files[::2]):
+        data = path.read_bytes()
+        kind, embedding = ("fake", "genuine")[i % 2], screener.models[screener.embedding_path].embed(path)
+        references.add(Reference(photo_digest(data), kind, "circle"), photo_prints(data), embedding)
+    references.save(policy.parent / "known.references")
+    screener = load_screener(policy)
+    plan = decode_plan(screener)
+    assert plan.prints
+    whole = list(screener.evidence([named_photo(path) for path in files]))
+    assert {match.way for one in whole for match in one.matches} >= {"exact", "embedding"}
+    decoded = [decode(path.read_bytes(), plan, DEFAULT_LIMITS) for path in files]
+    names, digests = [path.name for path in files], [one.photo for one in whole]
+    assert answer_decoded(screener, decoded, names, digests) == whole
+
+    async def screen():
+        decoders, answerers = Decoders(1), Answerers(policy, 1)
+        async with running(decoders, answerers):
+            decoded = [await decoders.decode(path.read_bytes(), answerers.facts.plan) for path in files]
+            return decoded, await answerers.answer(decoded, names, digests)
+
+    there, found = asyncio.run(screen())
+    assert [bytes(one.prints) for one in there] == [bytes(one.prints) for one in decoded]
+    without = [replace(one, prints=None) for one in decoded]  # processes are given no prints to match
+    assert found == answer_decoded(screener, without, names, digests)
 
 
 def test_processes_say_what_one_process_says(policy, files):
@@ -196,7 +235,11 @@ def test_poison_among_31_good_ones_harms_nobody_else(mark, told, policy, files):
 
 @pytest.mark.parametrize(
     ("mark", "told", "limit_s"),
-    [(DIES, "the decoder crashed", 3.0), (SLEEPS, "the decoder ran out of time", 0.5)],
+    [
+        (DIES, "the decoder crashed", 3.0),
+        (SLEEPS, "the decoder ran out of time", 0.5),
+        (SPINS, "the decoder ran out of time", 2.5),  # though it does not beat for longer than a hung one may
+    ],
 )
 def test_a_photo_that_ends_its_decoder_is_answered(mark, told, limit_s, policy, files):
     plan = decode_plan(load_screener(policy))
@@ -211,6 +254,42 @@ def test_a_photo_that_ends_its_decoder_is_answered(mark, told, limit_s, policy, 
     poisoned, good = asyncio.run(screen())
     assert poisoned.error == told
     assert good.error is None
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_photo_whose_decoder_is_killed_at_it_is_decoded_by_another(how, policy):
+    plan = decode_plan(load_screener(policy))
+    photo = photograph("PNG", 4000)
+
+    async def screen():
+        decoders = Decoders(1, time_limit_s=10.0)
+        async with running(decoders):
+            asked = asyncio.create_task(decoders.decode(photo, plan))
+            await asyncio.sleep(0.1)
+            assert not asked.done()
+            os.kill(decoders.crew.pids[0], how)
+            return await asked
+
+    found = asyncio.run(screen())
+    assert (found.error, found.size_hw) == (None, (3000, 4000))
+
+
+class FaintingDecoders(Decoders):
+    program = (str(HERE), "fainting")
+
+
+def test_who_dies_at_once_is_replaced_ever_more_slowly(caplog):
+    async def screen():
+        decoders = FaintingDecoders(1)
+        async with running(decoders):
+            await until(lambda: caplog.text.count("is gone") >= 4, 60)
+            times = [record.created for record in caplog.records if "is gone" in record.getMessage()]
+            return [later - earlier for earlier, later in pairwise(times)]
+
+    waits = asyncio.run(screen())
+    assert waits[0] > 0.1
+    assert waits[1] > 0.2
+    assert waits[2] > 0.4
 
 
 def test_what_a_policy_lacks_is_told_by_the_child(policy, tiny_bundle):

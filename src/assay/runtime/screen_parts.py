@@ -7,7 +7,7 @@ answer does not depend on which photos share a batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from assay.decide.evidence import Evidence
     from assay.runtime.engines.engine import Engine
     from assay.runtime.predictor import BundlePredictor
-    from assay.runtime.screening import Model, Screener
+    from assay.runtime.screening import Screener
     from assay.types import Doubt, Prediction
+
+_Read = Callable[[list[Prepared]], "list[Prediction]"]
+"""One batch of decoded photos -> one Prediction each."""
 
 SERVICE_LIMITS = ImageLimits(max_pixels=40_000_000, max_bytes=32 * 1024 * 1024)
 """What one uploaded photo may cost."""
@@ -119,7 +122,10 @@ def answer_decoded(
     *,
     lanes: int = 1,
 ) -> list[Evidence]:
-    """What the networks say of photos that were decoded by ``decode_plan(screener)``.
+    """What is known of photos that were decoded by ``decode_plan(screener)``.
+
+    They are matched as far as their prints and embeddings are there: a photo without prints is found among enrolled
+    ones by its bytes and by what the network sees.
 
     Parameters
     ----------
@@ -144,7 +150,8 @@ def answer_decoded(
     for path, model in screener.models.items():
         which = plan.preprocess.index(model.card.preprocess)
         items = [Prepared(names[i], decoded[i].pixels[which], decoded[i].size_hw) for i in whole]
-        found[path] = dict(zip(whole, _answers(model, items, lanes), strict=True))
+        read = _reader(model, lanes, embed=path == screener.embedding_path)
+        found[path] = dict(zip(whole, _answers(read, items, model.batch, lanes), strict=True))
     return [
         _evidence(screener, one, name, digest, {path: rows.get(place) for path, rows in found.items()})
         for place, (one, name, digest) in enumerate(zip(decoded, names, digests, strict=True))
@@ -167,12 +174,11 @@ def _preprocess(config: PreprocessConfig) -> Preprocess:
     return Preprocess(config)
 
 
-def _answers(model: Model, items: Sequence[Prepared], lanes: int) -> list[Prediction]:
-    """One Prediction for each photo, in batches of the model's own size on ``lanes`` threads."""
+def _answers(read: _Read, items: Sequence[Prepared], batch: int, lanes: int) -> list[Prediction]:
+    """One Prediction for each photo, in batches on ``lanes`` threads."""
     if not items:
         return []
-    read = _reader(model, lanes)
-    size = min(model.batch, -(-len(items) // lanes))
+    size = min(batch, -(-len(items) // lanes))
     parts = [list(items[start : start + size]) for start in range(0, len(items), size)]
     if lanes == 1 or len(parts) == 1:
         return [one for part in parts for one in read(part)]
@@ -180,38 +186,44 @@ def _answers(model: Model, items: Sequence[Prepared], lanes: int) -> list[Predic
         return [one for rows in pool.map(read, parts) for one in rows]
 
 
-def _reader(model: Any, lanes: int) -> Callable[[list[Prepared]], list[Prediction]]:
+def _reader(model: Any, lanes: int, *, embed: bool) -> _Read:
     """The part of the answer corridor behind decoding, as ``Screener`` walks it."""
     engine = model.engine.alone(lanes)
     if model.card.task == "classify":
-        return lambda items: _classes(model, engine, items)
+        return lambda items: _classes(model, engine, items, embed=embed)
     from assay.pipeline_scene import SceneCorridor, told_from  # noqa: PLC0415 - no need of it where bytes are read
 
     card = model.card
     corridor = SceneCorridor(
-        engine.scene, card, model.preprocess, SERVICE_LIMITS, card, told_from(card), False, False
+        engine.scene, card, model.preprocess, SERVICE_LIMITS, card, told_from(card), False, False, embed
     )
     return corridor.predict
 
 
-def _classes(model: BundlePredictor, engine: Engine, items: list[Prepared]) -> list[Prediction]:
+def _classes(
+    model: BundlePredictor, engine: Engine, items: list[Prepared], *, embed: bool
+) -> list[Prediction]:
     """The class of each photo, and whether the network knows photos like it."""
     from assay.types import Prediction  # noqa: PLC0415 - as above
 
     x = model.preprocess.normalise(np.stack([item.pixels for item in items]))  # type: ignore[misc]
     doubts: Iterator[Doubt | None] = repeat(None)
-    if (doubter := _doubter(model)) is not None:
+    embeddings: Iterable[Any] = repeat(None)
+    doubter = _doubter(model)
+    if doubter is None and not embed:
+        probs = probabilities(engine(x), model.card.temperature)
+    else:
         logits, embedding = engine.outputs(x)
         probs = probabilities(logits, model.card.temperature)
         finite = np.isfinite(probs).all(axis=1)
-        doubts = iter(doubter.doubt(probs[finite], logits[finite], embedding[finite]))
-    else:
-        probs = probabilities(engine(x), model.card.temperature)
+        if doubter is not None:
+            doubts = iter(doubter.doubt(probs[finite], logits[finite], embedding[finite]))
+        embeddings = embedding
     return [
-        Prediction(item.path, model.classes, row, item.size_hw, doubt=next(doubts))
+        Prediction(item.path, model.classes, row, item.size_hw, doubt=next(doubts), embedding=vector)
         if np.isfinite(row).all()
         else Prediction(item.path, model.classes, np.empty(0, np.float32), item.size_hw, error=NOT_FINITE)
-        for item, row in zip(items, probs, strict=True)
+        for item, row, vector in zip(items, probs, embeddings, strict=False)
     ]
 
 
@@ -225,6 +237,7 @@ def _evidence(
     screener: Screener, one: Decoded, name: str, digest: str, found: Mapping[Any, Prediction | None]
 ) -> Evidence:
     from assay.decide.evidence import Evidence, answers_of  # noqa: PLC0415 - as above
+    from assay.decide.prints import Prints  # noqa: PLC0415
 
     if one.error is not None:
         return Evidence(name, digest, error=named(one.error, name))
@@ -238,7 +251,10 @@ def _evidence(
         answers[question.name] = answers_of(question, prediction)
         if prediction.doubt is not None and "unknown" in prediction.doubt.reasons:
             unknown.append(question.name)
-    return Evidence(name, digest, one.size_hw, answers, tuple(unknown))
+    evidence = Evidence(name, digest, one.size_hw, answers, tuple(unknown))
+    prints = None if one.prints is None else Prints.from_bytes(one.prints.tobytes())
+    embedding = None if screener.embedding_path is None else told[screener.embedding_path].embedding
+    return screener.matched(evidence, prints, embedding)
 
 
 def named(error: str, name: str) -> str:
