@@ -199,12 +199,16 @@ def _sneakers(places: Places, fold: int) -> Line:
 def run(jobs: Iterator[Named], results: Path, again: bool) -> None:
     """Each job that has no line yet."""
     done = set() if again else {line["job"] for line in read_lines(results)}
+    code = stamp()["commit"]  # of this process, whatever is committed while it runs
     for name, work in jobs:
         if name in done:
             print(f"{name}: done before")
             continue
         told, begun = stamp(), time.monotonic()
-        append_line(results, {"job": name, **work(), "wall_s": round(time.monotonic() - begun, 1), **told})
+        append_line(
+            results,
+            {"job": name, **work(), "wall_s": round(time.monotonic() - begun, 1), **told, "commit": code},
+        )
         print(f"{name}: {time.monotonic() - begun:.0f} s", flush=True)
 
 

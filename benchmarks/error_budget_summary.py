@@ -116,9 +116,13 @@ def _splits(lines: list[Line]) -> list[str]:
         "(5 to 95 %) | automatic | rejections: risk found (5 to 95 %) | automatic |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
+    silent = []
     for n in lines:
         _, policy, how, unit, _ = n["job"].split("/")
         worst = n["broken_most"]
+        if not any(kind["promising"] for kind in n["kinds"].values()):
+            silent.append(f"{policy}, {HOWS[how]}, {UNITS[unit]}, {_p(n['promised'])}")
+            continue
         told = "–" if worst is None else f"**{_p(worst['broken'] / n['drawings'])}**"
         between = "–" if worst is None else _between(worst, "broken")
         cells = [cell for v in ("accept", "reject") for cell in (_found(n[v]), _p(n[v]["automatic"]))]
@@ -126,6 +130,8 @@ def _splits(lines: list[Line]) -> list[str]:
             f"| {policy} | {HOWS[how]} | {UNITS[unit]} | {_p(n['promised'])} | {n['drawings']:,} | {told} | {between} "
             f"| {' | '.join(cells)} |"
         )
+    if silent:
+        rows += ["", f"In none of the drawings a threshold, so all photos go to people: {'; '.join(silent)}."]
     return rows
 
 
