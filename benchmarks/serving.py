@@ -155,11 +155,11 @@ def database(args: argparse.Namespace) -> Iterator[str | None]:
         yield address
 
 
-def assays(postgres: str | None) -> list[Assay]:
+def assays(postgres: str | None, options: tuple[str, ...] = ()) -> list[Assay]:
     """Assay in both precisions on each database."""
     places = {"SQLite": "sqlite"} | ({"PostgreSQL": postgres} if postgres else {})
     return [
-        Assay(f"assay {precision}, {name}", precision, place)
+        Assay(f"assay {precision}, {name}", precision, place, options, " ".join(options))
         for precision in ("fp32", "int8")
         for name, place in places.items()
     ]
@@ -196,7 +196,9 @@ def compare(bench: Bench, found: list[dict[str, Any]], folder: Path) -> None:
                 peers = [choose(bench, kind, network, folder) for kind in ("litserve", "fastapi")]
                 servers += [*peers, drafted(peers[1])]
             servers = [
-                s for s in [*servers, *assays(postgres)] if any(word in s.name for word in args.servers)
+                s
+                for s in [*servers, *assays(postgres, tuple(args.assay_options.split()))]
+                if any(word in s.name for word in args.servers)
             ]
             limits(bench, network)
             for turn in range(args.rounds):
@@ -217,6 +219,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tries", type=int, default=5, help="rates that are tried for p99 <= 500 ms")
     parser.add_argument("--settings", type=int, default=9, help="settings of each peer that are tried")
     parser.add_argument("--count", type=int, default=500, help="different pictures on the disk")
+    parser.add_argument("--assay-options", default="", help="words for `assay serve` (default: as it comes)")
     parser.add_argument("--without-postgres", action="store_true")
     parser.add_argument("--overload", action="store_true", help="the overload promise instead")
     parser.add_argument("--folder", type=Path, default=Path("runs/answering"))

@@ -77,10 +77,11 @@ def _rates(network: str, lines: list[Line]) -> list[str]:
 def _overload(network: str, lines: list[Line]) -> list[str]:
     """One row for each multiple of the capacity: medians and worst of its rounds."""
     rows = [
-        f"| {network} | sent a second | answered a second | of the peak | p50, p99 of answers, ms "
+        f"| {network} | sent a second | answered a second | of the peak | for each core that the generator left "
+        "| p50, p99 of answers, ms "
         "| refused with Retry-After | p50, p99 of refusals, ms | other failures | taken in, lost "
         "| memory before, most, after, MB |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     mine = [line for line in lines if line["mode"] == "overload"]
     for times in sorted({line["times"] for line in mine}):
@@ -95,7 +96,8 @@ def _overload(network: str, lines: list[Line]) -> list[str]:
         rows.append(
             f"| {times} x {some[0]['peak_per_s']:.0f} | {some[0]['open_per_s']:.0f} "
             f"| {median([line['per_s'] for line in some]):.0f} "
-            f"| {100 * median(goodput):.0f} % (least {100 * min(goodput):.0f}) | {_waits(some)} "
+            f"| {100 * median(goodput):.0f} % (least {100 * min(goodput):.0f}) "
+            f"| {100 * median([line['goodput_a_core'] for line in some]):.0f} % | {_waits(some)} "
             f"| {told:,} of {refused:,} | {_waits(some, 'refused_')} | {others:,} "
             f"| {sum(line['taken'] for line in some):,}, {sum(line['lost'] for line in some)} "
             f"| {', '.join(memory)} |"
