@@ -11,6 +11,7 @@ import numpy as np
 
 from assay.decide.match import Match
 from assay.decide.policy import NOTHING, Question
+from assay.decide.thing import Thing
 from assay.errors import PolicyError
 from assay.types import Prediction
 
@@ -24,6 +25,7 @@ class Evidence:
 
     ``unknown`` names the questions whose network does not know photos like this. ``error`` says why it could not be
     read; then nothing else is known. ``matches`` is what it has in common with enrolled photos.
+    ``things`` are shown to people and decide nothing by themselves.
     ``failure`` says why the machine itself failed on it, though the photo may be fine.
     """
 
@@ -35,6 +37,7 @@ class Evidence:
     error: str | None = None
     matches: tuple[Match, ...] = ()
     failure: str | None = None
+    things: tuple[Thing, ...] = ()
 
     def best(self, question: str) -> tuple[str, float]:
         """The most probable answer to a question, and its probability; of equal ones the first by name."""
@@ -51,6 +54,7 @@ class Evidence:
             "error": self.error,
             "matches": [match.to_dict() for match in self.matches],
             "failure": self.failure,
+            "things": [thing.to_dict() for thing in self.things],
         }
 
     @classmethod
@@ -68,6 +72,7 @@ class Evidence:
             }
             unknown = tuple(str(name) for name in told["unknown"])
             error = None if told["error"] is None else str(told["error"])
+            things = tuple(Thing.from_dict(one) for one in told.get("things", ()))
             failure = None if told.get("failure") is None else str(told["failure"])
             matches = tuple(
                 Match.from_dict(one) for one in told.get("matches", ())
@@ -81,6 +86,7 @@ class Evidence:
                 error,
                 matches,
                 failure,
+                things,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as fault:
             raise PolicyError(

@@ -1,4 +1,4 @@
-"""A photo for people to look at: upright, small, encoded anew, so nothing of the sender's file but its pixels is in it."""
+"""A photo for people: upright, small, encoded anew, so that nothing of the sender's file but its pixels is in it."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from assay.decide.abstention import Abstention
     from assay.decide.evidence import Evidence
+    from assay.decide.thing import Thing
     from assay.runtime.engines.engine import Engine
     from assay.runtime.predictor import BundlePredictor
     from assay.runtime.screening import Screener
@@ -238,6 +239,7 @@ def _evidence(
 ) -> Evidence:
     from assay.decide.evidence import Evidence, answers_of  # noqa: PLC0415 - as above
     from assay.decide.prints import Prints  # noqa: PLC0415
+    from assay.decide.thing import things_of  # noqa: PLC0415
 
     if one.error is not None:
         return Evidence(name, digest, error=named(one.error, name))
@@ -246,12 +248,14 @@ def _evidence(
     if broken is not None:
         return Evidence(name, digest, error=broken)
     answers, unknown = {}, []
+    things: list[Thing] = []
     for question in screener.policy:
         prediction = told[screener.policy.model_path(question)]
         answers[question.name] = answers_of(question, prediction)
+        things += things_of(question, prediction)
         if prediction.doubt is not None and "unknown" in prediction.doubt.reasons:
             unknown.append(question.name)
-    evidence = Evidence(name, digest, one.size_hw, answers, tuple(unknown))
+    evidence = Evidence(name, digest, one.size_hw, answers, tuple(unknown), things=tuple(things))
     prints = None if one.prints is None else Prints.from_bytes(one.prints.tobytes())
     embedding = None if screener.embedding_path is None else told[screener.embedding_path].embedding
     return screener.matched(evidence, prints, embedding)

@@ -20,6 +20,7 @@ from assay.decide.evidence import Evidence, answers_of, array_digest, photo_dige
 from assay.decide.policy import NOTHING, OTHERWISE, Policy, Question
 from assay.decide.policy_read import read_policy
 from assay.decide.references import References
+from assay.decide.thing import Thing, things_of
 from assay.errors import AssayError, ConfigError, ImageError, PolicyError
 from assay.photos import Photo, Source, name_of
 from assay.pipeline import default_workers
@@ -145,12 +146,14 @@ class Screener:
         if broken is not None:
             return Evidence(name, digest, error=broken)
         answers, unknown = {}, []
+        things: list[Thing] = []
         for question in self.policy:
             prediction = found[self.policy.model_path(question)]
             answers[question.name] = answers_of(question, prediction)
+            things += things_of(question, prediction)
             if prediction.doubt is not None and "unknown" in prediction.doubt.reasons:
                 unknown.append(question.name)
-        return Evidence(name, digest, first.size_hw, answers, tuple(unknown))
+        return Evidence(name, digest, first.size_hw, answers, tuple(unknown), things=tuple(things))
 
 
 def load_screener(

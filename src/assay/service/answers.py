@@ -40,7 +40,7 @@ def answer_json(
     if decision["verdict"] in ("reject", "resubmit"):
         found["appeal"] = f"/v1/photos/{photo['id']}/appeal"
     evidence = body.get("evidence", {})
-    for name in ("answers", "unknown", "matches", "things"):
+    for name in ("answers", "unknown", "matches", "things", "size_hw"):
         if evidence.get(name):
             found[name] = evidence[name]
     if body.get("proposed"):
