@@ -168,6 +168,30 @@ def test_a_whole_session_by_keyboard_alone(browser, stage):
         page.context.close()
 
 
+def test_single_keys_can_be_turned_off(browser, stage):
+    """WCAG 2.1.4: who dictates, or hits keys by chance, answers with buttons."""
+    for place in range(2):
+        stage.photo(picture(60 + place), said=UNSURE, value=20.0 - place)
+    with listening(stage) as address:
+        page = open_review(browser, stage, address, "by voice")
+        shown = task_of(page)
+        page.keyboard.press("?")
+        page.locator("#single-keys").uncheck()
+        page.keyboard.press("Escape")
+        page.keyboard.press("a")
+        page.keyboard.press("1")
+        page.wait_for_timeout(200)
+        assert task_of(page) == shown
+        page.locator('[data-action="accept"]').focus()
+        page.keyboard.press("Enter")
+        task_of(page, shown)
+        assert len(answers_of(stage, 1)) == 1
+        page.reload()
+        page.keyboard.press("?")
+        assert not page.locator("#help").evaluate("dialog => dialog.open")
+        page.context.close()
+
+
 def test_the_next_photo_is_there_at_once(browser, stage):
     for place in range(12):
         stage.photo(picture(100 + place), said=UNSURE, value=20.0 - place)

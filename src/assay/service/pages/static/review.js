@@ -31,6 +31,7 @@ let mode = null; // what digits choose among: {kind: "reasons", verdict} or {kin
 let armed = 0;
 let filling = false;
 let again = false;
+let inFlight = 0; // answers that the server has not taken yet: their tasks still count as ours
 
 // ---- the server
 
@@ -68,7 +69,7 @@ async function fill() {
 }
 
 async function fetchMore() {
-  const told = await call("next", { most: AHEAD });
+  const told = await call("next", { most: Math.min(10, AHEAD + inFlight) });
   const isNew = (task) => !gone.has(task.id) && !queue.some((one) => one.id === task.id);
   const fresh = told.tasks.filter(isNew);
   fresh.sort((a, b) => skipped.has(a.id) - skipped.has(b.id));
@@ -237,6 +238,7 @@ function answer(verdict, clause = "", fake = false) {
   const entry = { task, label: [words[verdict], reason].filter(Boolean).join(": "), until: 0, sent: null };
   past.push(entry);
   gone.add(task.id);
+  inFlight += 1;
   entry.sent = call(`tasks/${task.id}/answer`, { verdict, clause, truth, fake, note })
     .then((told) => {
       entry.until = performance.now() + 1000 * told.hold_s;
@@ -253,7 +255,8 @@ function answer(verdict, clause = "", fake = false) {
         show(task);
       }
       ring();
-    });
+    })
+    .finally(() => (inFlight -= 1));
   entry.until = performance.now() + 10000;
   ring();
   advance();
@@ -461,6 +464,15 @@ const keys = {
 };
 const steps = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
 
+// Who speaks to the machine, or hits keys by chance, can turn the single keys off (WCAG 2.1.4).
+const singleKeys = document.getElementById("single-keys");
+singleKeys.checked = localStorage.getItem("single-keys") !== "off";
+singleKeys.addEventListener("change", () => {
+  localStorage.setItem("single-keys", singleKeys.checked ? "on" : "off");
+  document.documentElement.classList.toggle("no-keys", !singleKeys.checked);
+});
+document.documentElement.classList.toggle("no-keys", !singleKeys.checked);
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || help.open || event.isComposing) return;
   const { target } = event;
@@ -478,6 +490,7 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     return;
   }
+  if (event.key.length === 1 && !singleKeys.checked) return;
   if (/^[0-9]$/.test(event.key)) {
     event.preventDefault();
     pick(Number(event.key));
