@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sql
 
-from assay.decide.budgets import NO_BUDGETS, Budgets, read_budgets, thresholds_path
+from assay.decide.budgets import NO_BUDGETS, Budgets, Kind, read_budgets, thresholds_path
 from assay.decide.monitor import Monitor, Watched, watch_all
 from assay.decide.policy_read import read_policy
 from assay.service.snapshot import snapshot
@@ -123,22 +123,10 @@ def count_audit(
     connection: sql.Connection, key: bytes, at: float, decision: Mapping[str, Any], right: bool
 ) -> None:
     """Give one audited answer to the monitor of the thresholds that decided it; a withdrawal goes into the record."""
-    known = connection.execute(
-        sql.select(VERSIONS.c.budgets).where(VERSIONS.c.policy == decision["policy"])
-        .order_by(VERSIONS.c.from_at.desc())
-    ).scalars()  # fmt: skip
-    for text in known:
-        told = json.loads(text)
-        told.pop("format")
-        budgets = _budgets(told)
-        monitor = read_monitor(connection, budgets)
-        if (
-            Watched(budgets, monitor.withdrawn).digest == decision["thresholds"]
-            or budgets.digest == decision["thresholds"]
-        ):
-            break
-    else:
+    budgets = _budgets_of(connection, decision)
+    if budgets is None:
         return
+    monitor = read_monitor(connection, budgets)
     if not any((one.verdict, one.name) == (decision["verdict"], decision["kind"]) for one in monitor.watches):
         return  # a rejection by a match has no threshold that could be withdrawn
     after = monitor.answered(decision["verdict"], decision["kind"], right)
@@ -152,7 +140,18 @@ def count_audit(
         append(connection, key, at, [("withdrawal", decision["id"], body)])
 
 
-def _budgets(told: dict[str, Any]) -> Budgets:
-    from assay.decide.budgets import Kind  # noqa: PLC0415 - beside its only use
+def _budgets_of(connection: sql.Connection, decision: Mapping[str, Any]) -> Budgets | None:
+    """The thresholds by which a photo was decided: those with its digest, else those of its policy at that time.
 
-    return Budgets(kinds=tuple(Kind(**one) for one in told.pop("kinds")), **told)
+    What was withdrawn then gives a digest of its own, so the time decides where none fits.
+    """
+    rows = connection.execute(
+        sql.select(VERSIONS.c.budgets, VERSIONS.c.thresholds)
+        .where(VERSIONS.c.policy == decision["policy"], VERSIONS.c.from_at <= decision["at"])
+        .order_by(VERSIONS.c.from_at.desc())
+    ).all()
+    for row in [one for one in rows if one.thresholds == decision["thresholds"]] or rows[:1]:
+        told = json.loads(row.budgets)
+        told.pop("format")
+        return Budgets(kinds=tuple(Kind(**one) for one in told.pop("kinds")), **told)
+    return None
