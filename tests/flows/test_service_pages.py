@@ -130,7 +130,8 @@ def test_pages_open_only_to_their_scopes(stage):
     photo = stage.photo(drawn(5), key="k_other", said=REJECTED)
     for path in ("/", "/review", "/operate", f"/photos/{photo}", f"/appeal/{photo}", "/docs"):
         answer = stranger.get(path)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/signin"), path
+        place = "/signin" if path == "/" else f"/signin?to={path}"
+        assert (answer.status_code, answer.headers["location"]) == (303, place)
     assert stranger.post("/v1/review/next", json={}).status_code == 401
     for path in ("/review", "/operate", f"/photos/{photo}", "/v1/operate/figures"):
         assert seller.get(path).status_code == 403, path

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
 
@@ -115,19 +116,15 @@ class Gate:
         self, scope: Scope, given: dict[str, str], key: Key | None
     ) -> tuple[int, str, str | None, float | None] | None:
         path = scope["path"]
+        is_page = scope["method"] in ("GET", "HEAD") and not path.startswith(("/v1/", "/metrics"))
         if key is None:
-            if scope["method"] in ("GET", "HEAD") and not path.startswith(("/v1/", "/metrics")):
-                return 303, "/signin", None, None
-            return (
-                401,
-                "a key is needed",
-                "send Authorization: Bearer KEY; make one with `assay keys add`",
-                None,
-            )
+            if is_page:
+                return 303, _sign_in(path), None, None
+            fix = "send Authorization: Bearer KEY; make one with `assay keys add`"
+            return 401, "a key is needed", fix, None
         wanted = next((name for prefix, name in _SCOPES if path.startswith(prefix)), "submit")
-        if wanted == "submit" and not (key.may("submit") or key.may("review")):
-            return 403, "the key does not open this", f"use a key with the scope {wanted}", None
-        if wanted != "submit" and not key.may(wanted):
+        opens = key.may(wanted) or (wanted == "submit" and key.may("review"))
+        if not opens and not is_page:  # a page says it in its own words
             return 403, "the key does not open this", f"use a key with the scope {wanted}", None
         if "authorization" not in given and scope["method"] not in ("GET", "HEAD") and _is_foreign(given):
             return 403, "the request comes from another site", None, None
@@ -215,6 +212,11 @@ class _Answer:
         headers.append((b"content-length", str(len(body)).encode()))
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
+
+
+def _sign_in(path: str) -> str:
+    """Where to sign in, and where to go from there."""
+    return "/signin" if path == "/" else f"/signin?to={quote(path)}"
 
 
 def _is_foreign(given: dict[str, str]) -> bool:
