@@ -68,7 +68,6 @@ def test_the_collection_of_broken_files(shared_data):
 
 
 @pytest.mark.shared
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of numpy, over prints of pictures of one colour
 def test_the_sandbox_changes_no_answer(shared_data):
     """Nothing that decoding needs is missing in a process that can open no file any more."""
     files = [

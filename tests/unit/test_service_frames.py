@@ -80,6 +80,15 @@ def test_large_blobs_pass_a_small_pipe(pipe):
     assert [bytes(blob) for blob in frame.blobs] == blobs
 
 
+def test_a_frame_of_very_many_blobs(pipe):
+    blobs = [bytes([i % 251]) * 700 for i in range(1300)]
+    thread = threading.Thread(target=send_frame, args=(pipe[1].fileno(), {}, blobs))
+    thread.start()
+    frame = receive_frame(pipe[0].fileno(), MOST)
+    thread.join()
+    assert [bytes(blob) for blob in frame.blobs] == blobs
+
+
 def test_a_widened_pipe_takes_a_photo_at_once(pipe):
     widen(pipe[1].fileno())
     os.set_blocking(pipe[1].fileno(), False)
