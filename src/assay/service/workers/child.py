@@ -168,10 +168,16 @@ class Child:
         """Why it is gone, or will be."""
         return self._way or CRASHED
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it must not be asked any more: it was killed, or is gone."""
+        return self._way is not None or self.gone.is_set()
+
     def kill(self, way: str) -> None:
-        """End it now; what it has in hand is lost for this reason."""
+        """End it now; what it has in hand is lost for this reason, at once: large processes take a while to end."""
         self._way = self._way or way
         self.process.kill()
+        self._lose()
 
     async def end(self) -> None:
         """Kill it and wait until nothing of it is left."""
@@ -187,9 +193,7 @@ class Child:
         self._reader = asyncio.StreamReader(_STREAM_BYTES)
         reading, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(self._reader), taken)
         self._transports.append(reading)
-        unread = (
-            asyncio.StreamReader()
-        )  # the protocol for streams wants one, also where there is only a writer
+        unread = asyncio.StreamReader()  # the protocol of streams wants one, though nothing comes this way
         writing, protocol = await loop.connect_write_pipe(lambda: asyncio.StreamReaderProtocol(unread), given)
         self._transports.append(writing)
         self._writer = asyncio.StreamWriter(writing, protocol, None, loop)
@@ -203,24 +207,25 @@ class Child:
         try:
             while (frame := await read_frame(self._reader, self.most)) is not None:
                 self.heard = time.monotonic()
-                if "n" in frame.header:
+                if "n" in frame.header and not self.is_leaving:
                     self._settle(frame)
         except FrameError:
             self.kill(NONSENSE)
         finally:
+            self._way = self._way or CRASHED
+            self._lose()
             try:
                 await self._close()
             finally:
-                self._lose()
+                self.gone.set()
+                self.on_change()
 
     def _lose(self) -> None:
-        """It is gone: tell those who wait."""
+        """Tell those who wait that there will be no answer."""
         for place, asked in enumerate(self.in_hand):
             if not asked.answer.done():
                 asked.answer.set_exception(LostError(self.way, worked=place == 0))
         self.in_hand.clear()
-        self.gone.set()
-        self.on_change()
 
     def _settle(self, frame: Frame) -> None:
         """An answer has come: to the oldest request. Raises FrameError where it is none to that one."""

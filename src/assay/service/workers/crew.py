@@ -81,7 +81,7 @@ class Crew:
     def alive(self) -> int:
         """Children that are ready and were heard of lately."""
         now = time.monotonic()
-        return sum(not child.gone.is_set() and not child.is_silent(now) for child in self._children)
+        return sum(not child.is_leaving and not child.is_silent(now) for child in self._children)
 
     @property
     def pids(self) -> list[int]:
@@ -103,7 +103,7 @@ class Crew:
         return await child.ask(header, blobs, limit_s, read)
 
     def _free(self) -> Child | None:
-        free = [one for one in self._children if len(one.in_hand) < self._room and not one.gone.is_set()]
+        free = [one for one in self._children if len(one.in_hand) < self._room and not one.is_leaving]
         return min(free, key=lambda one: len(one.in_hand), default=None)
 
     async def _next_free(self) -> Child:
@@ -127,7 +127,7 @@ class Crew:
 
     def _wake(self) -> None:
         """Let as many of those who wait go on as there is room; called whenever that may have changed."""
-        room = sum(self._room - len(one.in_hand) for one in self._children if not one.gone.is_set())
+        room = sum(self._room - len(one.in_hand) for one in self._children if not one.is_leaving)
         for place, _ in zip(self._waiting, range(room), strict=False):
             if not place.done():
                 place.set_result(None)
