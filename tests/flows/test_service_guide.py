@@ -228,7 +228,7 @@ def test_what_the_guide_names_is_there() -> None:
     assert named <= flags, named - flags
     counted = Meters().text().decode()
     metrics = set(re.findall(r"^\| `(assay_\w+)", ENGLISH, re.MULTILINE))
-    assert len(metrics) == 9
+    assert len(metrics) == 12
     for name in metrics:
         assert f"# TYPE {name} " in counted
     written = {

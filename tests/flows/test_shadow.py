@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 import yaml
-
 from tests.served import drawn, served
 from tests.tiny_policy import SHAPES, write_tiny_policy
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 from PIL import Image, ImageDraw
+from tests.served import served
+from tests.tiny_policy import SHAPES
 
 from assay.decide.budgets import Budgets, Kind, thresholds_path
 from assay.runtime.screening import load_screener
-from tests.served import served
-from tests.tiny_policy import SHAPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,9 @@ def test_a_confirmed_fake_is_known_and_its_copies_are_found(shapes_policy: Path,
         second = server.new_key("review")
         while True:
             tasks = server.ask("POST", "/v1/review/next", {"most": 10}, words=second).body["tasks"]
-            if found := [task for task in tasks if task["photo_id"] == copy["photo"] and task["why"] == "tie"]:
+            if found := [
+                task for task in tasks if task["photo_id"] == copy["photo"] and task["why"] == "tie"
+            ]:
                 break
             assert time.monotonic() - begun < 60, tasks
             time.sleep(0.5)

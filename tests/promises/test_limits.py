@@ -284,9 +284,6 @@ def test_nobody_keeps_the_server_reading(target: Target) -> None:
     assert ended
 
 
-@pytest.mark.xfail(
-    strict=True, reason="texts reach the database as they come; pg8000 is lost after half a sign"
-)
 @pytest.mark.parametrize("letter", ["\0", "\ud800"], ids=["NUL", "half a sign"])
 def test_texts_that_a_database_cannot_keep_are_refused(target: Target, letter: str) -> None:
     server, kind = target.server, {"Content_Type": "application/json"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,9 +38,13 @@ def need_service() -> None:
 
 def add_place(parser: argparse.ArgumentParser) -> None:
     """POLICY, ``--folder`` and ``--database``: which service is meant."""
-    parser.add_argument("policy", metavar="POLICY", help="the policy of the service; its folder lies beside it")
+    parser.add_argument(
+        "policy", metavar="POLICY", help="the policy of the service; its folder lies beside it"
+    )
     parser.add_argument("--folder", metavar="FOLDER", help="the service's folder, where it is another one")
-    parser.add_argument("--database", metavar="ADDRESS", help="postgresql://..., where it is not in the folder")
+    parser.add_argument(
+        "--database", metavar="ADDRESS", help="postgresql://..., where it is not in the folder"
+    )
 
 
 def open_place(args: argparse.Namespace, *, make: bool) -> tuple[Home, Database]:
@@ -58,6 +63,6 @@ def open_place(args: argparse.Namespace, *, make: bool) -> tuple[Home, Database]
     if not make and not (folder / "record.key").exists():
         raise ConfigError(f"there is no service in {folder}", fix="name its folder with --folder")
     home = open_home(folder, lock=False)
-    engine = open_engine(args.database, folder)
+    engine = open_engine(args.database or os.environ.get("ASSAY_DATABASE"), folder)
     migrate(engine)
     return home, Database(engine)

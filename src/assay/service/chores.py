@@ -19,9 +19,12 @@ from assay.errors import AssayError
 from assay.service.letters import send
 from assay.service.library import copies_among_accepted, recall
 from assay.service.live import count_audit, read_monitor
-from assay.service.routes.photos import erase_photo
-from assay.service.store.erasure import NothingThereError, too_old
+from assay.service.routes.photos import delete_bytes, erase_photo
+from assay.service.store.database import BusyError
+from assay.service.store.erasure import NothingThereError, erased_lately, too_old
 from assay.service.store.hooks import Letter, due, sent
+from assay.service.store.jobs import waiting
+from assay.service.store.reviews import queue_size
 from assay.service.store.schema import ANSWERS, OUTBOX, RECORD, REPEATS
 from assay.service.store.settle import Settled, settle
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("assay.service")
 _DAY_S = 86_400.0
+_LETTERS_KEPT_S = 7 * _DAY_S
+_BUSY_PAUSE_S = 5.0
 REPEATS_KEPT_S = 2 * _DAY_S
 """How long an idempotency key is remembered."""
 
@@ -48,6 +53,7 @@ class Chores:
             (0.5, self.send),
             (5.0, self.learn),
             (10.0, self.anchor),
+            (10.0, self.count),
             (60.0, self.tidy),
         )
         self._tasks = [asyncio.create_task(self._loop(pause, chore)) for pause, chore in every]
@@ -64,6 +70,9 @@ class Chores:
         while True:
             try:
                 await chore()
+            except BusyError as error:
+                _LOG.warning("%s waits: %s", chore.__name__, error.what)
+                await asyncio.sleep(_BUSY_PAUSE_S)
             except Exception:
                 _LOG.exception("a chore failed (%s); it is tried again", chore.__name__)
             await asyncio.sleep(pause)
@@ -128,11 +137,29 @@ class Chores:
         service, now = self._service, time.time()
         if service.config.keep_days > 0:
             before = now - service.config.keep_days * _DAY_S
-            for photo_id in await service.database.read(lambda c: too_old(c, before)):
-                with contextlib.suppress(NothingThereError):
-                    await erase_photo(service, photo_id, f"kept for {service.config.keep_days:g} days")
+            while names := await service.database.read(lambda c: too_old(c, before)):
+                for photo_id in names:
+                    with contextlib.suppress(NothingThereError):
+                        await erase_photo(service, photo_id, f"kept for {service.config.keep_days:g} days")
         old = sql.delete(REPEATS).where(REPEATS.c.at < now - REPEATS_KEPT_S)
-        await service.database.write(lambda c: c.execute(old))
+        told = sql.delete(OUTBOX).where(OUTBOX.c.state == "sent", OUTBOX.c.created_at < now - _LETTERS_KEPT_S)
+        await service.database.write(lambda c: (c.execute(old), c.execute(told)))
+        for digest in await service.database.read(partial(erased_lately, now - _DAY_S)):
+            if await asyncio.to_thread(service.objects.has, digest):  # a crash came between rows and bytes
+                await delete_bytes(service, digest)
+
+    async def count(self) -> None:
+        """What Prometheus is told of the database."""
+        service, now = self._service, time.time()
+        meters = service.meters
+        meters.queue.set((await service.database.read(waiting))[0])
+        for why, told in (await service.database.read(partial(_sizes, now))).items():
+            meters.reviews.labels(why).set(told["open"])
+        meters.withdrawn.set(len(service.live.monitor.withdrawn))
+
+
+def _sizes(now: float, connection: sql.Connection) -> dict[str, Any]:
+    return queue_size(connection, now)
 
 
 def _copies(sha256: str, connection: sql.Connection) -> list[tuple[str, Any]]:

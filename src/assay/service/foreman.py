@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from assay.decide.decision import Decision, decide
 from assay.decide.evidence import Evidence
 from assay.errors import AssayError
+from assay.runtime.screen_parts import Decoded
 from assay.service.load import Load
 from assay.service.objects import ObjectMissingError
 from assay.service.store.decisions import Decided, keep
@@ -28,7 +29,6 @@ from assay.service.store.jobs import Job, claim, release, renew, waiting
 from assay.service.workers.facts import Failed
 
 if TYPE_CHECKING:
-    from assay.runtime.screen_parts import Decoded
     from assay.service.home import Home
     from assay.service.library import Library
     from assay.service.live import Live
@@ -47,13 +47,14 @@ _LOG = logging.getLogger("assay.service")
 
 @dataclass(eq=False)
 class Item:
-    """A job on its way. ``data`` is let go once it is decoded."""
+    """A job on its way. ``data`` is let go once it is decoded; ``missing`` says that it is gone."""
 
     job: Job
     at: float
     data: bytes | None = None
     live: Live | None = None
     decoded: Decoded | None = None
+    missing: str | None = None
     waiters: list[asyncio.Future[Decision]] = field(default_factory=list)
 
 
@@ -153,8 +154,8 @@ class Foreman:
                 if data is None:
                     data = await asyncio.to_thread(self._objects.get, item.job.sha256)
                 item.decoded = await self._decoders.decode(data, item.live.facts.plan)
-            except ObjectMissingError as error:
-                item.decoded = _broken(error.what)
+            except ObjectMissingError as error:  # not the photo's fault: a person is told
+                item.decoded, item.missing = Decoded(error=error.what), error.what
             except AssayError:
                 self._drop(item)
                 continue
@@ -224,9 +225,10 @@ class Foreman:
 
     def _decided(self, live: Live, item: Item, found: Evidence | Failed) -> Decided:
         job, prints = item.job, b""
-        if isinstance(found, Failed):
-            _LOG.error("the machine failed on photo %s: %s", job.photo_id, found.reason)
-            found = Evidence(job.photo_id, job.sha256, failure=found.reason)
+        reason = found.reason if isinstance(found, Failed) else item.missing
+        if isinstance(found, Failed) or reason is not None:
+            _LOG.error("the machine failed on photo %s: %s", job.photo_id, reason)
+            found = Evidence(job.photo_id, job.sha256, failure=reason)
         else:
             if item.decoded is not None and item.decoded.prints is not None:
                 prints = item.decoded.prints.tobytes()
@@ -290,9 +292,3 @@ def _worth(decision: Decision) -> float:
         return 0.0
     base = 2.0 if proposed.verdict == "review" else 1.0
     return base + (1 - abs(2 * float(proposed.score) - 1))
-
-
-def _broken(what: str) -> Decoded:
-    from assay.runtime.screen_parts import Decoded as Found  # noqa: PLC0415 - only for what is gone
-
-    return Found(error=what)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from assay.service.door import COOKIE, Door, cookies
 from assay.service.problems import MEDIA, told
 from assay.service.quota import Quotas
+from assay.service.store.database import BusyError
 
 if TYPE_CHECKING:
     from assay.service.core import Service
@@ -30,6 +32,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 SMALL_BODY = 64 * 1024
 """Most bytes of a body that is no photo."""
 _MOST_HEADERS, _MOST_HEADER_BYTES, _MOST_TARGET = 64, 16 * 1024, 4096
+_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _OPEN = ("/static/", "/v1/live", "/v1/ready", "/signin", "/open/", "/favicon.ico")
 _SCOPES = (("/v1/review", "review"), ("/v1/operate", "operate"), ("/metrics", "operate"), ("/review", "review"),
            ("/operate", "operate"), ("/photos/", "review"))  # fmt: skip
@@ -60,9 +64,13 @@ class Gate:
                 await self._app(scope, receive, send)
             return
         answer = _Answer(send)
-        refusal = await self._refusal(scope)
+        try:
+            refusal = await self._refusal(scope)
+        except BusyError as error:
+            refusal = 503, f"busy: {error.what}", "ask again", 2.0
         if refusal is not None:
-            self._service.meters.refused.labels(refusal[1].split(":")[0][:40]).inc()
+            why = "signin" if refusal[0] == 303 else refusal[1].split(":")[0][:40]
+            self._service.meters.refused.labels(why).inc()
             await answer.refuse(scope, *refusal)
             return
         body = _Body(receive, self._most_bytes(scope), self._service.config.receive_s)
@@ -162,6 +170,7 @@ class _Body:
         self._receive, self._left, self._most = receive, most, most
         self._until = asyncio.get_running_loop().time() + seconds
         self._whole = False
+        self._words = bytearray()
 
     async def receive(self) -> MutableMapping[str, Any]:
         """As ASGI's; raises _TooMuchError."""
@@ -173,8 +182,15 @@ class _Body:
         except TimeoutError:
             raise _TooMuchError(408, "the body did not arrive in time", "send it again") from None
         if message["type"] == "http.request":
-            self._left -= len(message.get("body", b""))
+            part = message.get("body", b"")
+            self._left -= len(part)
             self._whole = not message.get("more_body", False)
+            if self._left >= 0 and self._most == SMALL_BODY:
+                self._words += part
+                if self._whole and _no_text(bytes(self._words)):
+                    raise _TooMuchError(
+                        422, "a text has a sign that cannot be kept", "leave NUL and half signs out"
+                    )
             if self._left < 0:
                 raise _TooMuchError(413, "the body is too large", f"send at most {self._most:,} bytes")
         return message
@@ -212,6 +228,13 @@ class _Answer:
         headers.append((b"content-length", str(len(body)).encode()))
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
+
+
+def _no_text(body: bytes) -> bool:
+    """Whether JSON or a form holds NUL, or half of a pair of UTF-16: no database keeps them as text."""
+    if b"\0" in body or b"\\u0000" in body or b"%00" in body:
+        return True
+    return b"\\u" in body and _HALF.search(_PAIR.sub(b"", body)) is not None
 
 
 def _sign_in(path: str) -> str:

@@ -73,7 +73,8 @@ def open_home(folder: Path, *, lock: bool = True) -> Home:
     AssayError : it cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         held = _locked(folder) if lock else None
         return Home(folder, _secret(folder / "record.key"), _secret(folder / "session.key"), held)
     except OSError as error:

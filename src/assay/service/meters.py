@@ -35,6 +35,13 @@ class Meters:
             "assay_photos_waiting", "photos that this server works on", registry=self.registry
         )
         self.workers = Gauge("assay_workers_alive", "processes that work", ["kind"], registry=self.registry)
+        self.queue = Gauge("assay_jobs_waiting", "photos in the queue of all servers", registry=self.registry)
+        self.reviews = Gauge(
+            "assay_tasks_open", "looks by people that are wanted", ["why"], registry=self.registry
+        )
+        self.withdrawn = Gauge(
+            "assay_kinds_withdrawn", "promises that audits have withdrawn", registry=self.registry
+        )
         self.answers = Counter(
             "assay_answers_final", "answers of people that took effect", registry=self.registry
         )

@@ -19,11 +19,19 @@ class ObjectMissingError(AssayError):
     """No bytes under this digest."""
 
 
+class StoreError(AssayError):
+    """The store is full, or does not answer; trying again later may help."""
+
+
 class Objects(Protocol):
-    """Bytes by their digest. All three may be called from any thread."""
+    """Bytes by their digest. All may be called from any thread; each raises StoreError."""
 
     def put(self, digest: str, data: bytes) -> None:
-        """Keep them; safe when this returns. Raises AssayError."""
+        """Keep them; safe when this returns."""
+        ...
+
+    def has(self, digest: str) -> bool:
+        """Whether they are there."""
         ...
 
     def get(self, digest: str) -> bytes:
@@ -77,16 +85,20 @@ class Folder:
         except OSError as error:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
-            raise AssayError("the photo could not be kept", got=error.strerror or str(error)) from error
+            raise StoreError("the photo could not be kept", got=error.strerror or str(error)) from error
+
+    def has(self, digest: str) -> bool:
+        """As ``Objects``."""
+        return self._place(digest).exists()
 
     def get(self, digest: str) -> bytes:
         """As ``Objects``."""
         try:
             return self._place(digest).read_bytes()
+        except FileNotFoundError as error:
+            raise ObjectMissingError("the photo's bytes are gone") from error
         except OSError as error:
-            raise ObjectMissingError(
-                "the photo's bytes are gone", got=error.strerror or str(error)
-            ) from error
+            raise StoreError("the photo could not be read", got=error.strerror or str(error)) from error
 
     def delete(self, digest: str) -> None:
         """As ``Objects``."""
@@ -122,7 +134,7 @@ class Cloud:
         except Exception as error:  # obstore raises its own kinds for each service
             raise ConfigError(
                 f"the object store {address} cannot be opened",
-                got=str(error).splitlines()[0][:200],
+                got=_first_line(error),
                 fix="write s3://bucket/prefix, and give keys and region in the environment",
             ) from error
 
@@ -131,21 +143,39 @@ class Cloud:
         try:
             self._lib.put(self._store, _name(digest), data)
         except Exception as error:
-            raise AssayError("the photo could not be kept", got=str(error).splitlines()[0][:200]) from error
+            raise StoreError("the photo could not be kept", got=_first_line(error)) from error
+
+    def has(self, digest: str) -> bool:
+        """As ``Objects``."""
+        try:
+            self._lib.head(self._store, _name(digest))
+        except FileNotFoundError:
+            return False
+        except Exception as error:
+            raise StoreError("the store of photos does not answer", got=_first_line(error)) from error
+        return True
 
     def get(self, digest: str) -> bytes:
         """As ``Objects``."""
         try:
             return bytes(self._lib.get(self._store, _name(digest)).bytes())
+        except FileNotFoundError as error:
+            raise ObjectMissingError("the photo's bytes are gone") from error
         except Exception as error:
-            raise ObjectMissingError(
-                "the photo's bytes are gone", got=str(error).splitlines()[0][:200]
-            ) from error
+            raise StoreError("the photo could not be read", got=_first_line(error)) from error
 
     def delete(self, digest: str) -> None:
         """As ``Objects``."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             self._lib.delete(self._store, _name(digest))
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise StoreError("the photo could not be deleted", got=_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _name(digest: str) -> str:

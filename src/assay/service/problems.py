@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from assay.errors import AssayError, ImageError
+from assay.service.objects import StoreError
 from assay.service.store.appeals import NoAppealError
 from assay.service.store.database import BusyError
 from assay.service.store.erasure import NothingThereError
@@ -22,6 +23,7 @@ _STATUS: dict[type[AssayError], int] = {
     NoAppealError: 409,
     NothingThereError: 404,
     BusyError: 503,
+    StoreError: 503,
     ImageError: 422,
 }
 MEDIA = "application/problem+json"

@@ -40,6 +40,8 @@ from assay.service.viewer import Viewer
 from assay.service.workers.pool import Decoders
 
 _LOG = logging.getLogger("assay.service")
+DATABASE = "ASSAY_DATABASE"
+"""The database's address may stand in the environment, where other users of the machine do not see it."""
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -74,7 +76,7 @@ async def _serve(
             server = _Server(_uvicorn(app))
             loop = asyncio.get_running_loop()
             for sign in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(sign, server.ask_to_stop)
+                loop.add_signal_handler(sign, _ask_to_stop, service, server)
             loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reload(service)))
             host, port = listening.getsockname()[:2]
             address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -105,14 +107,21 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
+def _ask_to_stop(service: Service, server: _Server) -> None:
+    """Not ready from now on; then no new connections."""
+    service.is_stopping = True
+    server.ask_to_stop()
+
+
 @contextlib.asynccontextmanager
 async def running(policy: Path, config: ServeConfig, folder: Path | None) -> AsyncIterator[Service]:
     """Everything but the web server: for ``serve`` and for tests."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     async with contextlib.AsyncExitStack() as stack:
-        home = open_home(folder or home_of(policy), lock=config.database is None)
+        address = config.database or os.environ.get(DATABASE)
+        home = open_home(folder or home_of(policy), lock=address is None)
         stack.callback(home.close)
-        engine = open_engine(config.database, home.folder)
+        engine = open_engine(address, home.folder)
         await asyncio.to_thread(migrate, engine)
         database = Database(engine)
         stack.callback(database.close)
@@ -133,7 +142,7 @@ async def running(policy: Path, config: ServeConfig, folder: Path | None) -> Asy
         service = Service(config, home, database, objects, foreman, Viewer(decoders), meters, cores=cores)
         stack.push_async_callback(_stop_live, service)
         await service.take_up(first)
-        if config.database is None:
+        if address is None:
             await database.write(free_all)
         await foreman.start(config.decoders or cores)
         stack.push_async_callback(foreman.stop)

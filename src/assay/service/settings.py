@@ -14,7 +14,10 @@ class ServeConfig(Config):
     host: str = option("127.0.0.1", "address to listen at; 0.0.0.0 for all", group="serve")
     port: int = option(8000, "port to listen at; 0: any free one", low=0, high=65535, group="serve")
     database: str | None = option(
-        None, "postgresql://user:password@host/name; when not given, SQLite in the folder", group="serve"
+        None,
+        "postgresql://user:password@host/name; when not given, that of the environment variable ASSAY_DATABASE, "
+        "else SQLite in the folder",
+        group="serve",
     )
     objects: str | None = option(
         None,

@@ -14,13 +14,14 @@ from starlette.responses import JSONResponse
 from assay.service.answers import answer_json
 from assay.service.core import Service
 from assay.service.heat import heat
+from assay.service.objects import ObjectMissingError
 from assay.service.problems import Problem
 from assay.service.store.appeals import MOST_LETTERS, appeal
 from assay.service.store.erasure import erase
 from assay.service.store.ids import new_id
 from assay.service.store.jobs import Job
 from assay.service.store.keys import Key
-from assay.service.store.photos import Upload, live_decision, photo_row, take_in
+from assay.service.store.photos import Upload, is_wanted, live_decision, photo_row, take_in
 
 router = APIRouter(tags=["photos"])
 Short = Annotated[str, Query(max_length=200)]
@@ -54,7 +55,16 @@ async def put_photo(
     )
     foreman = service.foreman
     until = foreman.lease_until()
-    photo_id, is_new = await service.database.write(lambda c: take_in(c, upload, foreman.owner, until))
+
+    def work(connection: sql.Connection) -> tuple[str, bool]:
+        return take_in(connection, upload, foreman.owner, until)
+
+    try:
+        photo_id, is_new = await service.database.write(work)
+    except sql.exc.IntegrityError:  # the same Idempotency-Key came to another server in the same moment
+        photo_id, is_new = await service.database.write(work)
+    if not await asyncio.to_thread(service.objects.has, digest):  # erased with an earlier photo meanwhile
+        await asyncio.to_thread(service.objects.put, digest, data)
     if is_new:
         service.meters.received.inc()
         foreman.offer(Job(photo_id, digest, name, sender, item, 0), data)
@@ -127,8 +137,29 @@ async def erase_photo(service: Service, photo_id: str, why: str) -> dict[str, An
     at, home = time.time(), service.home
     receipt = await service.database.write(lambda c: erase(c, home.key, photo_id, at, why))
     if digest := receipt.pop("object"):
-        await asyncio.to_thread(service.objects.delete, digest)
+        await delete_bytes(service, digest)
     return receipt
+
+
+async def delete_bytes(service: Service, digest: str) -> None:
+    """Delete bytes that no photo has any more.
+
+    A photo with the same bytes may be taken in at this moment: it is looked for before, and again afterwards, when they
+    are put back; who takes it in looks too, after its commit.
+    """
+
+    def wanted(connection: sql.Connection) -> bool:
+        return is_wanted(connection, digest)
+
+    if await service.database.read(wanted):
+        return
+    try:
+        data = await asyncio.to_thread(service.objects.get, digest)
+    except ObjectMissingError:
+        return
+    await asyncio.to_thread(service.objects.delete, digest)
+    if await service.database.read(wanted):
+        await asyncio.to_thread(service.objects.put, digest, data)
 
 
 async def read_json(request: Request) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from assay.errors import AssayError, ConfigError
 
@@ -28,6 +29,8 @@ Work = Callable[[sql.Connection], T]
 
 PATIENCE_S = 30.0
 """How long a write is tried again while the database is busy or away."""
+SILENT_S = 15
+"""After which a database that does not answer is given up."""
 _MOST = 256
 _LOCK = 7_241_106_412
 """PostgreSQL's advisory lock of the record: one chain, however many servers."""
@@ -51,6 +54,7 @@ def open_engine(address: str | None, folder: Path) -> sql.Engine:
         return _sqlite(Path(url.database or folder / "assay.db"))
     return sql.create_engine(
         url.set(drivername="postgresql+pg8000"),
+        connect_args={"timeout": SILENT_S},
         pool_size=8,
         max_overflow=8,
         pool_pre_ping=True,
@@ -64,7 +68,7 @@ def _url(address: str) -> sql.URL:
     except sql.exc.ArgumentError as error:
         raise ConfigError(
             "--database is no address",
-            got=repr(address)[:80],
+            got=f"an address of {len(address)} letters",
             fix="write postgresql://user:password@host/name",
         ) from error
     if url.get_backend_name() not in ("postgresql", "sqlite"):
@@ -132,8 +136,13 @@ class Database:
 
     def read_now(self, work: Work[T]) -> T:
         """Read on this thread."""
-        with self.reading() as connection:
-            return work(connection)
+        try:
+            with self.reading() as connection:
+                return work(connection)
+        except (DBAPIError, PoolTimeout, OSError) as error:
+            if isinstance(error, DBAPIError) and not _may_pass(error):
+                raise
+            raise BusyError("the database does not answer", got=str(error).splitlines()[0][:200]) from error
 
     async def write(self, work: Work[T]) -> T:
         """Done and on the disk when this returns. Raises what ``work`` raises, or BusyError."""
@@ -199,11 +208,13 @@ class Database:
                     connection = raw.execution_options(writes=True)
                     with connection.begin():
                         return [work(connection) for work in works]
-            except (OperationalError, InterfaceError, DBAPIError) as error:
-                if not _may_pass(error):
+            except (OperationalError, InterfaceError, DBAPIError, PoolTimeout, OSError) as error:
+                if isinstance(error, DBAPIError) and not _may_pass(error):
                     raise
                 if time.monotonic() > until:
-                    raise BusyError("the database did not take a write", got=str(error.orig)[:200]) from error
+                    raise BusyError(
+                        "the database did not take a write", got=str(error).splitlines()[0][:200]
+                    ) from error
                 time.sleep(pause)
                 pause = min(1.0, 2 * pause)
 
@@ -217,7 +228,9 @@ def _may_pass(error: DBAPIError) -> bool:
         "deadlock",
         "serializ",
         "closed",
-        "connection",
+        "connect",
+        "timed out",
+        "starting up",
         "network",
         "terminat",
         "shutting",

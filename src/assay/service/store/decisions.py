@@ -113,8 +113,8 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
     """What the record says of a decision."""
     return {
         "decision": row["id"], "photo": row["photo_id"], "verdict": row["verdict"], "clause": row["clause"],
-        "decided_by": row["decided_by"], "policy": row["policy"], "thresholds": row["thresholds"],
-        "body": body_digest(row["body"]),
+        "automatic": row["automatic"], "decided_by": row["decided_by"], "policy": row["policy"],
+        "thresholds": row["thresholds"], "body": body_digest(row["body"]),
     }  # fmt: skip
 
 

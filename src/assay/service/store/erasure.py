@@ -66,6 +66,14 @@ def erase(connection: sql.Connection, key: bytes, photo_id: str, at: float, why:
     return {**told, "at": at, "entry": seq, "code": mac, "object": digest if last else ""}
 
 
+def erased_lately(after: float, connection: sql.Connection) -> list[str]:
+    """Digests of photos that were erased since, and that no photo has any more."""
+    rows = connection.execute(
+        sql.select(PHOTOS.c.sha256).where(PHOTOS.c.erased_at > after).distinct()
+    ).scalars()
+    return [digest for digest in rows if not is_wanted(connection, digest)]
+
+
 def too_old(connection: sql.Connection, before: float, most: int = 100) -> list[str]:
     """Photos that came before this time, were decided, and that nobody is about to look at."""
     waits = sql.exists().where(TASKS.c.photo_id == PHOTOS.c.id, TASKS.c.state != "done")

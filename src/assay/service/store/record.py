@@ -23,6 +23,8 @@ from assay.service.store.schema import DECISIONS, RECORD
 START = "0" * 64
 """What the first entry has in the place of the one before."""
 _AT_ONCE = 2000
+_TOLD = ("verdict", "clause", "automatic", "decided_by", "policy", "thresholds")
+"""Columns of a decision that its entry repeats."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def verify(
     faults += [
         f"entry {gone} was anchored and is gone: the end of the record was cut off" for gone in sorted(kept)
     ]
-    faults += [*_decision_faults(connection), *_gone_decisions(connection)]
+    faults += [*_decision_faults(connection), *_gone_decisions(connection), *_wrongly_live(connection)]
     return Verdict(count, previous, tuple(faults[:most]))
 
 
@@ -132,9 +134,11 @@ def _faults(entry: Entry, key: bytes, seq: int, previous: str) -> list[str]:
 def _decision_faults(connection: sql.Connection) -> Iterator[str]:
     """Decisions that the record does not know, or knows otherwise."""
     erased = set(connection.execute(sql.select(RECORD.c.subject).where(RECORD.c.kind == "erasure")).scalars())
-    names = ("id", "photo_id", "verdict", "clause", "body", "seq")
+    names = ("id", "photo_id", "body", "seq", "at", *_TOLD)
     both = DECISIONS.outerjoin(RECORD, sql.and_(RECORD.c.seq == DECISIONS.c.seq, RECORD.c.kind == "decision"))
-    asked = sql.select(*(DECISIONS.c[name] for name in names), RECORD.c.body.label("told")).select_from(both)
+    asked = sql.select(
+        *(DECISIONS.c[name] for name in names), RECORD.c.body.label("told"), RECORD.c.at.label("told_at")
+    ).select_from(both)
     after = ""
     while True:
         rows = connection.execute(
@@ -148,8 +152,9 @@ def _decision_faults(connection: sql.Connection) -> Iterator[str]:
             told = _read(row.told)
             is_erased = row.body == "" and row.photo_id in erased
             same_body = is_erased or told.get("body") == body_digest(row.body)
-            known = [told.get(name) for name in ("decision", "photo", "verdict", "clause")]
-            if not same_body or known != [row.id, row.photo_id, row.verdict, row.clause]:
+            known = [told.get(name) for name in ("decision", "photo", *_TOLD)]
+            is_same = known == [row.id, row.photo_id, *(getattr(row, name) for name in _TOLD)]
+            if not same_body or not is_same or row.at != row.told_at:
                 yield f"decision {row.id} of photo {row.photo_id} is not what entry {row.seq} says"
         if len(rows) < _AT_ONCE:
             return
@@ -162,6 +167,21 @@ def _read(body: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _wrongly_live(connection: sql.Connection) -> Iterator[str]:
+    """Photos whose live decision is not their latest one."""
+    latest = sql.select(DECISIONS.c.photo_id, sql.func.max(DECISIONS.c.seq).label("seq")).group_by(
+        DECISIONS.c.photo_id
+    )
+    last = latest.subquery()
+    wrong = (
+        sql.select(DECISIONS.c.photo_id, DECISIONS.c.id)
+        .join(last, last.c.photo_id == DECISIONS.c.photo_id)
+        .where(DECISIONS.c.live != (DECISIONS.c.seq == last.c.seq))
+    )
+    for row in connection.execute(wrong):
+        yield f"decision {row.id} of photo {row.photo_id} is live and should not be, or the other way round"
 
 
 def _gone_decisions(connection: sql.Connection) -> Iterator[str]:

@@ -40,11 +40,18 @@ def settle(connection: sql.Connection, key: bytes, now: float, on_audit: Audited
             continue  # another server was faster
         done.answers += 1
         close_task(connection, given["task_id"])
+        if _is_erased(connection, given["photo_id"]):
+            continue
         _EFFECTS[given["why"]](connection, key, now, given, on_audit, done)
         if given["fake"]:
             _enrol_fake(connection, given, now)
             done.fakes.append(given["photo_id"])
     return done
+
+
+def _is_erased(connection: sql.Connection, photo_id: str) -> bool:
+    photo = photo_row(connection, photo_id)
+    return photo is None or photo["erased_at"] is not None
 
 
 def _review(
