@@ -29,8 +29,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("doing", metavar="DOING", choices=_DOINGS, help="add, list or revoke")
     add_place(parser)
     parser.add_argument("--name", metavar="NAME", help="whose key it is")
-    parser.add_argument("--scope", metavar="SCOPE", action="append", help="submit, review or operate; may be repeated")
-    parser.add_argument("--per-minute", metavar="N", type=int, default=0, help="most requests a minute (0: no bound)")
+    parser.add_argument(
+        "--scope", metavar="SCOPE", action="append", help="submit, review or operate; may be repeated"
+    )
+    parser.add_argument(
+        "--per-minute", metavar="N", type=int, default=0, help="most requests a minute (0: no bound)"
+    )
     parser.add_argument("--key", metavar="ID", help="the key to revoke")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
@@ -76,7 +80,9 @@ def _tell(args: argparse.Namespace, rows: list[dict[str, object]]) -> None:
     for row in rows:
         made = datetime.fromtimestamp(float(str(row["created_at"])), UTC).strftime("%Y-%m-%d")
         state = "holds" if row["revoked_at"] is None else "revoked"
-        table.append((str(row["id"]), str(row["name"]), str(row["scopes"]), str(row["per_minute"] or "-"), made, state))
+        table.append(
+            (str(row["id"]), str(row["name"]), str(row["scopes"]), str(row["per_minute"] or "-"), made, state)
+        )
     show_table(table)
 
 

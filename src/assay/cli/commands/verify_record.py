@@ -37,7 +37,12 @@ def _run(args: argparse.Namespace) -> int:
         database.close()
         home.close()
     if args.json:
-        told = {"entries": found.entries, "head": found.head, "whole": not found.faults, "faults": found.faults}
+        told = {
+            "entries": found.entries,
+            "head": found.head,
+            "whole": not found.faults,
+            "faults": found.faults,
+        }
         print(json.dumps(told))
     elif found.faults:
         for fault in found.faults:
