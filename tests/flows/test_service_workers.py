@@ -403,3 +403,21 @@ def test_nothing_is_left_behind(policy, files):
     first, *others = asyncio.run(screen())
     assert others == [first] * 5
     assert first[2] == []
+
+
+def test_a_loop_that_stood_still_blames_nobody(policy, files):
+    plan = decode_plan(load_screener(policy))
+
+    async def screen():
+        decoders = Decoders(2)
+        async with running(decoders):
+            pids = decoders.crew.pids
+            asked = asyncio.create_task(decoders.decode(files[0].read_bytes(), plan))
+            await asyncio.sleep(0)
+            time.sleep(3.5)  # longer than a photo may take, and than a process may be silent
+            await asyncio.sleep(0.3)
+            return asked.result(), decoders.crew.pids == pids
+
+    found, same = asyncio.run(screen())
+    assert found.error is None
+    assert same

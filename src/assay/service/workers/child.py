@@ -157,12 +157,6 @@ class Child:
         """Whether nothing was heard for too long."""
         return now - self.heard > SILENT_S
 
-    def forgive(self, seconds: float) -> None:
-        """Leave out a time in which the parent itself could not listen."""
-        self.heard += seconds
-        for asked in self.in_hand:
-            asked.begun += seconds
-
     @property
     def way(self) -> str:
         """Why it is gone, or will be."""
