@@ -5,13 +5,13 @@ The rendered shop has its fakes planted: photos whose mark is spoiled. The first
 - every edit of ``matching_edits`` is made of some of them, saved as a JPEG and matched: the share that is found is the
   edit's recall;
 - every other photo of the *same* shop (same sellers, same walls, same kinds of goods, other fakes among them) is
-  matched too, and nothing may be found. Nothing is written but the likeness of what came nearest.
+  matched too, and nothing may be found. Nothing is written but how near the nearest came.
 
 Real photos are matched the same way: phone photos of clothing, enrolled and edited, against the rest of them and of
 four other sets; and close-ups of sneakers, each against all others.
 
 Bounds are chosen by the part *validation*, on shops of other seeds and other clothing; the part *test* is looked at
-after that. Whoever changes bits, views or the likeness must look again.
+after that. Whoever changes bits, views or the overlay must look again.
 
     python -m benchmarks.matching --part validation       with chosen bounds: how far from them things are
     python -m benchmarks.matching                         the test, an hour or two; goes on where it was stopped
@@ -37,9 +37,10 @@ from assay.data.shop.scene import render_picture
 from assay.data.shop.sellers import SHOP
 from assay.decide.evidence import photo_digest
 from assay.decide.match import FAKE
+from assay.decide.overlay import MOST_APART
 from assay.decide.prints import asked, prints_of
 from assay.decide.reference import Reference
-from assay.decide.references import LEAST_LIKE, References
+from assay.decide.references import References
 from assay.decide.shelf import MOST_BITS, MOST_LOW_BITS, Shelf
 from assay.files import write_file
 from assay.metrics.interval import wilson
@@ -53,8 +54,8 @@ SIZE = 192
 SEEDS = {"validation": 101, "test": 202}
 OTHER_SETS = ("grocery", "ccp", "nonproduct", "tiny-coco")
 _CHUNK = 500
-_LEAST_TOLD = 0.3
-"""Likeness from which on a distractor's nearest is kept, so that another bound can be looked at without rendering."""
+_NOTHING = 9.0
+"""How far apart two photos are of which prints do not find one by the other."""
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Bench:
 
     def line(self, job: str, **told: Any) -> None:
         """Write one result down and say it."""
-        bounds = {"least_like": LEAST_LIKE, "most_bits": MOST_BITS, "most_low_bits": MOST_LOW_BITS}
+        bounds = {"most_apart": MOST_APART, "most_bits": MOST_BITS, "most_low_bits": MOST_LOW_BITS}
         found = {"job": f"{self.part}/{job}", "part": self.part, **told, "bounds": bounds, **stamp()}
         append_line(self.out, found)
         print(json.dumps({key: found[key] for key in ("job", *told)}), flush=True)
@@ -117,29 +118,32 @@ def measure_edits(bench: Bench, name: str, references: References, photos: list[
             found = []
             for number, (_, data) in enumerate(photos):
                 again = save(change(_decoded(data), np.random.default_rng([7, row, number])))
-                nearest = references.compared(photo_prints(again))
-                own = [like for one, like in nearest if one.photo == photo_digest(data)]
-                other = [like for one, like in nearest if one.photo != photo_digest(data)]
-                found.append([max(own, default=0.0), max(other, default=0.0)])
+                own, others = _NOTHING, _NOTHING
+                for one, overlay in references.compared(photo_prints(again)):
+                    if one.photo == photo_digest(data):
+                        own = min(own, overlay.apart)
+                    else:
+                        others = min(others, overlay.apart)
+                found.append([round(own, 4), round(others, 4)])
             return found
 
-        likeness = np.array(bench.kept(f"{name}-{len(references)}-edit-{row}", rows))
-        hits = int((likeness[:, 0] >= LEAST_LIKE).sum())
-        interval = wilson(hits, len(likeness))
+        apart = np.array(bench.kept(f"{name}-{len(references)}-edit-{row}", rows))
+        hits = int((apart[:, 0] <= MOST_APART).sum())
+        interval = wilson(hits, len(apart))
         bench.line(
             f"{name}/{edit}",
             kind="recall",
             edit=edit,
             data=name,
             enrolled=len(references),
-            n=len(likeness),
+            n=len(apart),
             found=hits,
             recall=round(interval.value, 4),
             low=round(interval.low, 4),
             high=round(interval.high, 4),
-            others=int((likeness[:, 1] >= LEAST_LIKE).sum()),
-            candidates=int((likeness[:, 0] > 0).sum()),
-            likeness=[round(float(v), 3) for v in np.quantile(likeness[:, 0], [0.01, 0.05, 0.5])],
+            others=int((apart[:, 1] <= MOST_APART).sum()),
+            candidates=int((apart[:, 0] < _NOTHING).sum()),
+            apart=[round(float(v), 3) for v in np.quantile(apart[:, 0], [0.5, 0.9, 0.95, 0.99])],
         )
 
 
@@ -161,15 +165,15 @@ def measure_others(bench: Bench, name: str, references: References, photos: Phot
                 if photo_digest(read) in own:
                     continue
                 best = references.compared(photo_prints(read))[:1]
-                found += [[number, one.photo, round(like, 4)] for one, like in best if like >= _LEAST_TOLD]
+                found += [[number, one.photo, round(overlay.apart, 4)] for one, overlay in best]
             return found
 
         nearest += bench.kept(f"{name}-{len(references)}-others-{chunk}", rows)
         chunk += 1
-    likeness = np.array([like for _, _, like in nearest])
-    false = int((likeness >= LEAST_LIKE).sum())
+    apart = np.array([distance for _, _, distance in nearest])
+    false = int((apart <= MOST_APART).sum())
     interval = wilson(false, counted)
-    top = sorted(nearest, key=lambda row: -row[2])[:10]
+    top = sorted(nearest, key=lambda row: row[2])[:10]
     bench.line(
         f"{name}/others",
         kind="false",
@@ -181,7 +185,7 @@ def measure_others(bench: Bench, name: str, references: References, photos: Phot
         share=interval.value,
         high=interval.high,
         nearest=top,
-        above={str(bound): int((likeness >= bound).sum()) for bound in (0.4, 0.5, 0.6, 0.7, 0.8)},
+        within={f"{bound:.1f}": int((apart <= bound).sum()) for bound in np.arange(0.8, 2.01, 0.1)},
     )
 
 
@@ -230,14 +234,14 @@ def measure_pairs(bench: Bench, name: str, photos: list[tuple[str, bytes]]) -> N
     def rows() -> list[Any]:
         found = []
         for number, data in photos:
-            for one, like in references.compared(photo_prints(data)):
-                if one.photo != photo_digest(data) and like >= _LEAST_TOLD:
-                    found.append([number, names[one.photo], round(like, 4)])
+            for one, overlay in references.compared(photo_prints(data)):
+                if one.photo != photo_digest(data):
+                    found.append([number, names[one.photo], round(overlay.apart, 4)])
         return found
 
     nearest = bench.kept(f"{name}-pairs", rows)
-    false = {tuple(sorted(row[:2])) for row in nearest if row[2] >= LEAST_LIKE}
-    top = sorted(nearest, key=lambda row: -row[2])[:10]
+    false = {tuple(sorted(row[:2])) for row in nearest if row[2] <= MOST_APART}
+    top = sorted(nearest, key=lambda row: row[2])[:10]
     many = len(references)
     bench.line(
         f"{name}/pairs",

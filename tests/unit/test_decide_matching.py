@@ -161,7 +161,7 @@ def changed(*path, to):
         (changed("matching", "false_alarm", to=1), "false_alarm must be above 0 and below 1"),
         (changed("matching", to={"references": "x", "item": "kind"}), "item says nothing without an embedding"),
         (changed("matching", to={"references": "x", "effects": {"like-fake": "review"}}), "found by an embedding"),
-        (changed("matching", "effects", "fake", to="review"), "did you mean known-fake?"),
+        (changed("matching", "effects", "known-fak", to="review"), "did you mean known-fake?"),
         (changed("matching", "effects", "known-fake", to="reject"), "reject has no clause"),
         (changed("matching", "effects", "known-fake", to="pass"), "choose reject or review"),
         (

@@ -123,7 +123,7 @@ def propose(policy: Policy, evidence: Evidence) -> Proposal:
 def by_matching(policy: Policy, evidence: Evidence) -> Proposal | None:
     """What enrolled photos ask for: the gravest effect, and of one kind the nearest; None where they ask for nothing.
 
-    ``answer`` is the reference's digest; ``score`` 1 less the distance, or less the p-value.
+    ``answer`` is the reference's digest; ``score`` falls with the distance from 1 on, or is 1 less the p-value.
     """
     asked: list[Proposal] = []
     rules = policy.matching
@@ -132,7 +132,7 @@ def by_matching(policy: Policy, evidence: Evidence) -> Proposal | None:
         effect = None if finding is None or rules is None else rules.effect(finding)
         if effect is not None and effect.verdict != "pass":
             clause = effect.clause or "rule"
-            score = round(1 - (match.distance if match.p is None else match.p), DIGITS)
+            score = round(1 / (1 + match.distance) if match.p is None else 1 - match.p, DIGITS)
             asked.append(Proposal(effect.verdict, clause, score, clause, None, match.reference))
     return min(asked, key=lambda one: (_ORDER.index(one.verdict), -one.score), default=None)
 

@@ -21,7 +21,7 @@ class Match:
     """One thing that was found out by comparing a photo with enrolled ones.
 
     ``list`` is "fake" or "genuine"; ``reference`` the SHA-256 of the enrolled photo that is nearest, in hex; ``item``
-    what it shows, where that was said. ``distance`` depends on ``way``: 0 of "exact", a share of differing bits of
+    what it shows, where that was said. ``distance`` depends on ``way``: 0 of "exact", ``overlay.Overlay.apart`` of
     "near", a cosine distance (0 to 2) of "embedding".
 
     ``p`` and ``among`` are there with "embedding" alone: of ``among`` enrolled genuine photos of the item, the photo

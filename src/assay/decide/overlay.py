@@ -1,153 +1,203 @@
-"""One picture laid over another: how it has to be moved, turned and stretched, and how alike they are then.
+"""One picture laid over another: how it has to be moved, turned and stretched, and how far apart the two are then.
 
 Least squares over the six numbers of an affine map, from coarse to fine, by Gauss-Newton steps in which the reference's
 own slopes are used (Baker and Matthews, *Lucas-Kanade 20 Years On*, 2004, section 3.2: the inverse compositional form).
 Pictures are compared by what stands out from its neighbourhood, so light, contrast and colour grading count for little.
-The likeness is a correlation of fine detail alone: outlines of two shirts can be laid over each other, their creases
-cannot.
+
+Outlines of two shirts can be laid over each other, their creases cannot. So what is measured at last is a correlation
+of fine detail alone, and the prints, now that one picture lies over the other.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from assay.decide.prints import frequencies, packed
 
+Floats = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+
+MOST_APART = 1.25
+"""``Overlay.apart`` up to which two pictures are one photo; chosen on validation shops (``benchmarks.matching``)."""
 LEAST_COVERED = 0.4
 """The share of the reference that must be seen in the other picture."""
+_AFTER, _BEFORE, _UNSEEN = 1 / 128, 0.8 / 64, 0.5
+"""What one differing bit counts after pictures were laid over each other, and before; and what is not covered."""
 _LEVELS = ((32, 8), (64, 6), (128, 3))
 """Side of the pictures, most steps."""
 _NEAR, _FAINT = {32: 3, 64: 5, 128: 8}, 4.0
 """Reach of the neighbourhood in px; greys below which nothing stands out."""
 _FINE = 2
-"""The same for what is compared at last, at the finest level."""
-_HOPELESS = 0.3
-"""Correlation at 64 x 64 below which the finest level is spared."""
+"""Reach in px for what is compared at last."""
+_HOPE = 0.3
+"""How much nearer pictures may come at the finest level; where that is not enough, it is spared."""
 _STILL = 0.02
 """Steps end where no corner moves by so many px."""
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """``likeness`` is a correlation, -1 to 1; ``covered`` the share of the reference that the other picture shows.
+    """``detail`` is a correlation, -1 to 1; ``covered`` the share of the reference that the other picture shows.
 
-    ``matrix`` (2, 3) takes a place of the reference, (row, column) from its centre in shares of its side, to one of the
-    other picture.
+    ``before`` and ``after`` are bits of 256 in which the prints differ, before and after. ``matrix`` (2, 3) takes a
+    place of the reference, (row, column) from its centre in shares of its side, to one of the other picture.
     """
 
-    likeness: float
+    detail: float
     covered: float
-    matrix: NDArray[np.float64]
+    before: int
+    after: int
+    matrix: Matrix
+
+    @property
+    def apart(self) -> float:
+        """How far apart the pictures are, all in all: 0 for the same one, about 3 for two without relation."""
+        return 1 - self.detail + _AFTER * self.after + _BEFORE * self.before + _UNSEEN * (1 - self.covered)
 
 
-NOTHING = Overlay(0.0, 0.0, np.eye(2, 3))
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A grey picture (S, S) at one size; what is made of it is made once."""
+
+    plain: Floats
+
+    @cached_property
+    def coarse(self) -> Floats:
+        """(S, S) what stands out from a wide neighbourhood: for finding the map."""
+        return outstanding(self.plain, _NEAR[len(self.plain)])
+
+    @cached_property
+    def fine(self) -> Floats:
+        """(S, S) what stands out from the nearest places: for comparing."""
+        return outstanding(self.plain, _FINE)
+
+    @cached_property
+    def slopes(self) -> Floats:
+        """(7, P) how ``coarse`` changes as each number of the map does, and 1."""
+        down, across = np.gradient(self.coarse * np.float32(len(self.plain)))
+        places = _places(len(self.plain))
+        parts = [slope.ravel() * place for slope in (down, across) for place in places]
+        return np.stack([*parts, places[2]])
 
 
 @dataclass(frozen=True, eq=False)
 class Pyramid:
-    """A grey picture at three sizes, by what stands out; ``plain`` as it is at the finest."""
+    """A grey picture at three sizes, by their sides; and its print."""
 
-    levels: dict[int, Floats]
-    plain: Floats
+    layers: dict[int, Layer]
+    bits: NDArray[np.uint64]
 
 
 def pyramid(frame: NDArray[np.uint8]) -> Pyramid:
     """(128, 128) uint8, prepared to be laid over others."""
-    planes: dict[int, Floats] = {128: frame.astype(np.float32)}
+    plane: Floats = frame.astype(np.float32)
+    layers = {128: Layer(plane)}
     for side in (64, 32):
-        wide = planes[2 * side]
-        rows = wide[::2] + wide[1::2]
-        planes[side] = np.asarray((rows[:, ::2] + rows[:, 1::2]) / 4, np.float32)
-    return Pyramid({side: outstanding(plane, _NEAR[side]) for side, plane in planes.items()}, planes[128])
+        rows = plane[::2] + plane[1::2]
+        plane = np.asarray((rows[:, ::2] + rows[:, 1::2]) / 4, np.float32)
+        layers[side] = Layer(plane)
+    return Pyramid(layers, packed(frequencies(layers[64].plain)[None]))
 
 
-def lay_over(reference: Pyramid, other: Pyramid, start: NDArray[np.float64]) -> Overlay:
+def lay_over(reference: Pyramid, other: Pyramid, start: Matrix, before: int = 0) -> Overlay | None:
     """Find the map near ``start`` (as ``Overlay.matrix``) and compare.
+
+    Parameters
+    ----------
+    before : bits in which the prints differ that brought the two together.
 
     Returns
     -------
-    ``NOTHING`` where too little of the reference is covered.
+    None where too little of the reference is covered.
     """
-    matrix = start
+    found, matrix = None, start
     for side, steps in _LEVELS:
-        found = _fit(reference.levels[side], other.levels[side], matrix, steps)
-        if found is None:
-            return NOTHING
-        matrix = found
-        if side == 64 and _correlation(reference.levels[64], other.levels[64], matrix)[0] < _HOPELESS:
-            return Overlay(0.0, 0.0, matrix)
-    own, its = (outstanding(plane, _FINE) for plane in (reference.plain, other.plain))
-    likeness, covered = _correlation(own, its, matrix)
-    return Overlay(likeness, covered, matrix)
+        better = _fit(reference.layers[side], other.layers[side].coarse, matrix, steps)
+        if better is None:
+            return None
+        matrix = better
+        if side > 32:
+            found = _compared(reference, other, matrix, side, before)
+            if found.apart > MOST_APART + _HOPE:
+                return found
+    return found
 
 
 def outstanding(plane: Floats, reach: int) -> Floats:
     """(S, S) what stands out from its neighbourhood, in units of the contrast there."""
-    apart = plane - _mean(plane, reach)
-    spread = np.sqrt(np.maximum(_mean(_mean(apart * apart, reach), reach), 0))
+    near = _neighbours(len(plane), reach)
+    apart = plane - near @ plane @ near.T
+    spread = np.sqrt(np.maximum(near @ (near @ (apart * apart) @ near.T) @ near.T, 0))
     return np.asarray(apart / (spread + _FAINT), np.float32)
 
 
-def _fit(
-    reference: Floats, other: Floats, matrix: NDArray[np.float64], steps: int
-) -> NDArray[np.float64] | None:
+def _compared(reference: Pyramid, other: Pyramid, matrix: Matrix, side: int, before: int) -> Overlay:
+    detail, covered = _correlation(reference.layers[side].fine, other.layers[side].fine, matrix)
+    seen, inside = _seen(other.layers[64].plain, matrix, _places(64))
+    own = reference.layers[64].plain.ravel()
+    filled = np.where(inside, _in_the_light_of(own, seen, inside), own).reshape(64, 64)
+    after = int(np.bitwise_count(packed(frequencies(filled)[None]) ^ reference.bits).sum())
+    return Overlay(detail, covered, before, after, matrix)
+
+
+def _fit(reference: Layer, other: Floats, matrix: Matrix, steps: int) -> Matrix | None:
     """A better map; None where the pictures hardly meet."""
-    side = len(reference)
-    places = _places(side)  # 3 P: row, column, 1
-    slopes = _slopes(reference)  # P 6
-    goal = reference.ravel()
+    side, want = len(other), reference.coarse.ravel()
+    slopes = reference.slopes  # 7 P
     for _ in range(steps):
-        seen, inside = _seen(other, matrix, places)
-        if inside.mean() < LEAST_COVERED:
+        have, inside = _seen(other, matrix, _places(side))
+        count = int(np.count_nonzero(inside))
+        if count < LEAST_COVERED * inside.size:
             return None
-        have, want, slope = seen[inside], goal[inside], slopes[inside]
-        have, want, slope = have - have.mean(), want - want.mean(), slope - slope.mean(axis=0)
-        gain = float(have @ want) / max(float(want @ want), 1e-6)
-        error = have / min(max(gain, 0.3), 3.0) - want
-        square = (slope.T @ slope).astype(np.float64)
-        square[np.diag_indices(6)] = square.diagonal() * 1.001 + 1e-3
-        step = np.linalg.solve(square, (slope.T @ error).astype(np.float64)).reshape(2, 3)
+        weights = inside.astype(np.float32) / count
+        seen, wanted = have * weights, want * weights
+        mean = float(wanted.sum())
+        gain = float(seen @ want) - float(seen.sum()) * mean
+        gain /= max(float(wanted @ want) - mean * mean, 1e-6)
+        error = seen / min(max(gain, 0.3), 3.0) - wanted
+        square = ((slopes * weights) @ slopes.T).astype(np.float64)
+        square[np.diag_indices(6)] = square.diagonal()[:6] * 1.001 + 1e-6
+        step = np.asarray(np.linalg.solve(square, (slopes @ error).astype(np.float64)))[:6].reshape(2, 3)
         matrix = _compose(matrix, _inverse(step))
         if np.abs(step).sum() * side < _STILL:
             break
     return matrix
 
 
-def _correlation(reference: Floats, other: Floats, matrix: NDArray[np.float64]) -> tuple[float, float]:
+def _correlation(reference: Floats, other: Floats, matrix: Matrix) -> tuple[float, float]:
     seen, inside = _seen(other, matrix, _places(len(reference)))
     covered = float(inside.mean())
     if covered < LEAST_COVERED:
         return 0.0, covered
-    have, want = seen[inside], reference.ravel()[inside]
+    have, want = (seen, reference.ravel()) if covered == 1 else (seen[inside], reference.ravel()[inside])
     have, want = have - have.mean(), want - want.mean()
     return float(have @ want / np.sqrt((have @ have) * (want @ want) + 1e-6)), covered
 
 
-def _seen(other: Floats, matrix: NDArray[np.float64], places: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+def _in_the_light_of(own: Floats, seen: Floats, inside: NDArray[np.bool_]) -> Floats:
+    """``seen`` made as bright and as rich in contrast as ``own`` is, so that both can be put into one picture."""
+    have, want = seen[inside], own[inside]
+    middle, wanted = float(have.mean()), float(want.mean())
+    gain = float((have - middle) @ (want - wanted)) / max(float(np.square(have - middle).sum()), 1e-6)
+    return np.asarray((seen - middle) * gain + wanted, np.float32)
+
+
+def _seen(other: Floats, matrix: Matrix, places: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """(P,) the other picture at the reference's places, linearly interpolated; and whether it has them."""
     side = len(other)
     row, column = matrix.astype(np.float32) @ places * side + (side - 1) / 2
     inside = (row > -0.5) & (row < side - 0.5) & (column > -0.5) & (column < side - 0.5)
     row, column = row.clip(0, side - 1.001), column.clip(0, side - 1.001)
-    top, left = row.astype(np.int32), column.astype(np.int32)
+    top, left = np.floor(row), np.floor(column)
     down, across = row - top, column - left
-    flat, at = other.ravel(), top * side + left
+    flat, at = other.ravel(), (top * side + left).astype(np.int32)
     upper = flat[at] * (1 - across) + flat[at + 1] * across
     lower = flat[at + side] * (1 - across) + flat[at + side + 1] * across
     return upper * (1 - down) + lower * down, inside
-
-
-def _slopes(plane: Floats) -> Floats:
-    """(P, 6) how the picture changes as each number of the map does."""
-    side = len(plane)
-    down, across = np.gradient(plane * np.float32(side))
-    row, column, one = _places(side)
-    parts = [slope.ravel() * place for slope in (down, across) for place in (row, column, one)]
-    return np.stack(parts, axis=1)
 
 
 @lru_cache(maxsize=4)
@@ -158,22 +208,22 @@ def _places(side: int) -> Floats:
     return np.stack([rows, columns, np.ones_like(rows)]).astype(np.float32)
 
 
-def _compose(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:
+@lru_cache(maxsize=8)
+def _neighbours(side: int, reach: int) -> Floats:
+    """(S, S) takes rows to the means of their neighbourhoods, the rim repeated outside."""
+    found = np.zeros((side, side), np.float32)
+    for offset in range(-reach, reach + 1):
+        found[np.arange(side), np.clip(np.arange(side) + offset, 0, side - 1)] += 1
+    return np.asarray(found / (2 * reach + 1), np.float32)
+
+
+def _compose(outer: Matrix, inner: Matrix) -> Matrix:
     """The map that does ``inner`` first; both (2, 3)."""
     return np.asarray(outer @ np.vstack([inner, [0.0, 0.0, 1.0]]))
 
 
-def _inverse(step: NDArray[np.float64]) -> NDArray[np.float64]:
+def _inverse(step: Matrix) -> Matrix:
     """The inverse of the map that adds a small ``step`` to the places."""
     whole = np.eye(3)
     whole[:2] += step
     return np.asarray(np.linalg.inv(whole)[:2])
-
-
-def _mean(plane: Floats, reach: int) -> Floats:
-    """(S, S) mean of the neighbourhood, the rim repeated outside."""
-    wide = 2 * reach + 1
-    for _ in range(2):
-        sums = np.cumsum(np.pad(plane, ((reach + 1, reach), (0, 0)), mode="edge"), axis=0, dtype=np.float64)
-        plane = ((sums[wide:] - sums[:-wide]) / wide).astype(np.float32).T
-    return plane

@@ -5,7 +5,7 @@ section 3): luma at 64 x 64, its low cosine frequencies, one bit each. Three thi
 lowest by their length, those of rows or columns alone among them. A bit is the sign of its frequency, not whether it is
 above the median: mirroring then turns known bits round, and the prints of all 8 orientations come from one transform.
 And a print alone decides nothing: among thousands of product photos two different shirts, laid out alike, differ in
-fewer bits than one photo before and after a crop. So prints find candidates, and ``laid_over`` compares their pixels.
+fewer bits than one photo before and after a crop. So prints find candidates, and ``overlay`` compares their pixels.
 """
 
 from __future__ import annotations

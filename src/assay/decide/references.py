@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from assay.decide.likeness import Likeness, Told, likeness_of
 from assay.decide.match import EMBEDDING, EXACT, FAKE, GENUINE, LISTS, NEAR, Match
-from assay.decide.overlay import Pyramid, lay_over, pyramid
+from assay.decide.overlay import MOST_APART, Overlay, Pyramid, lay_over, pyramid
 from assay.decide.prints import ORIENTATIONS, Prints, asked, turn
 from assay.decide.reference import Enrolled, Reference, enrolled
 from assay.decide.reference_file import read_enrolled, write_references
@@ -29,8 +29,6 @@ from assay.tables import suggest
 
 __all__ = ["Reference", "References", "read_references"]
 
-LEAST_LIKE = 0.72
-"""Likeness from which on two pictures are one photo; chosen on validation shops (``benchmarks.matching``)."""
 MOST_MATCHES = 3
 """Photos that are told of each list, the nearest first."""
 _HELD = 64
@@ -164,28 +162,29 @@ class References:
         if (reference := self.get(photo)) is not None:
             yield Match(reference.list, EXACT, reference.photo, reference.item)
 
-    def compared(self, prints: Prints) -> list[tuple[Reference, float]]:
-        """The enrolled photos that prints find, and how alike each is (``LEAST_LIKE``); the most alike first."""
+    def compared(self, prints: Prints) -> list[tuple[Reference, Overlay]]:
+        """The enrolled photos that prints find, each laid over this one; the nearest first."""
         found = []
         bits, frames = asked(prints)
         for candidate in self._shelf.near(bits) if len(bits) else ():
             one = self._slots[candidate.slot]
             if one is not None:
                 picture = turn(prints.frames[frames[candidate.asked]], candidate.asked % len(ORIENTATIONS))
-                found.append((one.reference, self._compare(one, candidate, picture)))
-        return sorted(found, key=lambda pair: -pair[1])
+                overlay = self._compare(one, candidate, picture)
+                found += [] if overlay is None else [(one.reference, overlay)]
+        return sorted(found, key=lambda pair: pair[1].apart)
 
     def _near(self, prints: Prints, known: set[str]) -> list[Match]:
         found = [
-            Match(one.list, NEAR, one.photo, one.item, round(max(0.0, 1 - likeness), 6))
-            for one, likeness in self.compared(prints)
-            if likeness >= LEAST_LIKE and one.photo not in known
+            Match(one.list, NEAR, one.photo, one.item, round(max(0.0, overlay.apart), 6))
+            for one, overlay in self.compared(prints)
+            if overlay.apart <= MOST_APART and one.photo not in known
         ]
         return [match for name in LISTS for match in [m for m in found if m.list == name][:MOST_MATCHES]]
 
-    def _compare(self, one: Enrolled, candidate: Candidate, picture: NDArray[np.uint8]) -> float:
+    def _compare(self, one: Enrolled, candidate: Candidate, picture: NDArray[np.uint8]) -> Overlay | None:
         own = self._prepare(candidate.slot, candidate.frame, one)
-        return lay_over(own, pyramid(picture), VIEWS_BACK[candidate.view]).likeness
+        return lay_over(own, pyramid(picture), VIEWS_BACK[candidate.view], candidate.bits)
 
     def _prepare(self, slot: int, frame: int, one: Enrolled) -> Pyramid:
         found = self._prepared.get((slot, frame))
