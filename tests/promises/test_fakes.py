@@ -92,3 +92,19 @@ def test_a_confirmed_fake_is_known_and_its_copies_are_found(shapes_policy: Path,
         assert found[0]["blind"]
         stories = server.ask("GET", f"/v1/photos/{shown['photo']}").body
         assert (stories["verdict"], stories["decided_by"]) == ("reject", "person")
+
+
+def test_an_enrolled_fake_is_rejected_by_the_server(shapes_policy: Path, tmp_path: Path, cli: Any) -> None:
+    write_policy(shapes_policy)
+    place = tmp_path / "fakes"
+    place.mkdir()
+    (place / "fake.jpg").write_bytes(as_bytes(photo(1)))
+    done = cli("enrol", shapes_policy, place, "--as", "fake", "--item", "bag-1")
+    assert done.code == 0, done.err
+    with served(shapes_policy, tmp_path / "home") as server:
+        same = server.put(as_bytes(photo(1))).body
+        edited = server.put(as_bytes(photo(1).rotate(90, expand=True), quality=50)).body
+        other = server.put(as_bytes(photo(2))).body
+    assert (same["verdict"], same["matches"][0]["way"]) == ("reject", "exact")
+    assert (edited["verdict"], edited["matches"][0]["way"]) == ("reject", "near")
+    assert other["verdict"] == "accept"

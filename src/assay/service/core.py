@@ -62,6 +62,7 @@ class Service:
         async with self._changing:
             old = self.live
             new = await open_live(old.path, self.config, self.cores, self.home.copies)
+            self.foreman.library.open(new.policy)
             await self.take_up(new)
             self.foreman.live = new
             until = time.monotonic() + _DRAIN_S

@@ -225,14 +225,14 @@ class Foreman:
 
     def _decided(self, live: Live, item: Item, found: Evidence | Failed) -> Decided:
         job, prints = item.job, b""
-        reason = found.reason if isinstance(found, Failed) else item.missing
+        reason = found.reason if isinstance(found, Failed) else item.missing or _broke_down(item)
         if isinstance(found, Failed) or reason is not None:
             _LOG.error("the machine failed on photo %s: %s", job.photo_id, reason)
             found = Evidence(job.photo_id, job.sha256, failure=reason)
         else:
             if item.decoded is not None and item.decoded.prints is not None:
                 prints = item.decoded.prints.tobytes()
-            found = self.library.matched(found, prints, job.item)
+            found = self.library.matched(live.policy, found, prints, job.item)
         decision = decide(live.policy, live.thresholds, found)
         double = self._double > 0 and int(job.sha256[-13:], 16) < self._double * 16**13
         return Decided(
@@ -283,6 +283,12 @@ class Foreman:
                     await self._database.write(lambda c, n=names, u=until: renew(c, self.owner, n, u))  # type: ignore[misc]
             for kind, alive in self.workers.items():
                 self._meters.workers.labels(kind).set(alive)
+
+
+def _broke_down(item: Item) -> str | None:
+    """Why the decoder itself came to an end, twice; a photo that takes too much time or memory is told so instead."""
+    error = None if item.decoded is None else item.decoded.error
+    return error if error in ("the decoder crashed", "the decoder hung") else None
 
 
 def _worth(decision: Decision) -> float:

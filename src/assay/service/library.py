@@ -1,4 +1,6 @@
-"""What reviewers and operators have confirmed while the server runs; the policy's own file is matched by its answerers.
+"""Edited copies of enrolled photos: those of the policy's file, and what was confirmed while the server runs.
+
+Answerers see no prints, so they match by bytes and by what a network sees; here copies are found by their prints.
 
 A fake is known to this server some seconds after it was confirmed. Copies that were accepted before are looked for at
 once, and go to people.
@@ -15,7 +17,7 @@ import sqlalchemy as sql
 
 from assay.decide.frames import SIDE
 from assay.decide.prints import Prints
-from assay.decide.references import Reference, References
+from assay.decide.references import Reference, References, read_references
 from assay.service.store.photos import live_decision
 from assay.service.store.record import append
 from assay.service.store.reviews import open_task
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from assay.decide.evidence import Evidence
+    from assay.decide.policy import Policy
 
 _AT_ONCE = 5000
 _FLAT = Prints(np.zeros((SIDE, SIDE), np.uint8))
@@ -32,21 +35,31 @@ _FLAT = Prints(np.zeros((SIDE, SIDE), np.uint8))
 
 
 class Library:
-    """Confirmed photos. ``refresh`` reads what is new in the database; ``matched`` may be called from any thread."""
+    """References of live policies, and confirmed photos. ``matched`` may be called from any thread."""
 
     def __init__(self) -> None:
+        self._files: dict[str, References] = {}
         self._confirmed = References()
         self._seen: dict[str, float] = {}
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(self._seen) + sum(len(one) for one in self._files.values())
 
-    def matched(self, evidence: Evidence, prints: bytes, item: str) -> Evidence:
-        """The evidence with what the photo has in common with confirmed ones too."""
-        if not self._seen or evidence.error is not None:
+    def open(self, policy: Policy) -> None:
+        """Read a policy's file of references, if it has one. Raises PolicyError where it is damaged."""
+        place = policy.references_path
+        if place is not None and place.exists():
+            self._files[policy.digest] = read_references(place)
+
+    def matched(self, policy: Policy, evidence: Evidence, prints: bytes, item: str) -> Evidence:
+        """The evidence with the copies that its prints find, and confirmed photos with the same bytes."""
+        if evidence.error is not None or policy.matching is None:
             return evidence
         seen = Prints.from_bytes(prints) if prints else None
-        found = self._confirmed.match(evidence.photo, seen, None, item or None)
+        kinds = [
+            one for one in (self._files.get(policy.digest), self._confirmed) if one is not None and len(one)
+        ]
+        found = [match for one in kinds for match in one.match(evidence.photo, seen, None, item or None)]
         known = {(one.list, one.way, one.reference) for one in evidence.matches}
         more = tuple(one for one in found if (one.list, one.way, one.reference) not in known)
         return replace(evidence, matches=(*evidence.matches, *more)) if more else evidence

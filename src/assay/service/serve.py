@@ -141,6 +141,7 @@ async def running(policy: Path, config: ServeConfig, folder: Path | None) -> Asy
         )  # fmt: skip
         service = Service(config, home, database, objects, foreman, Viewer(decoders), meters, cores=cores)
         stack.push_async_callback(_stop_live, service)
+        library.open(first.policy)
         await service.take_up(first)
         if address is None:
             await database.write(free_all)
@@ -162,6 +163,7 @@ async def _shadow(
     if config.shadow is None:
         return None
     live = await open_live(Path(config.shadow), config, cores, home.copies)
+    library.open(live.policy)
     shadow = Shadow(live, database, objects, decoders, library)
     shadow.start()
     return shadow

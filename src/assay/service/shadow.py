@@ -78,7 +78,7 @@ class Shadow:
         if not isinstance(found, Evidence):
             return
         if decoded.prints is not None:
-            found = self._library.matched(found, decoded.prints.tobytes(), job.item)
+            found = self._library.matched(self.live.policy, found, decoded.prints.tobytes(), job.item)
         decision = decide(self.live.policy, self.live.thresholds, found)
         row = {
             "photo_id": job.photo_id, "policy": decision.policy, "thresholds": decision.thresholds,
