@@ -243,7 +243,6 @@ def test_a_quota_is_told_with_the_time_to_wait(target: Target) -> None:
 SLOW = RECEIVE_S + 2
 
 
-@pytest.mark.xfail(strict=True, reason="closing over unread bytes resets the connection; the refusal is lost")
 def test_a_refusal_reaches_who_is_still_sending(target: Target) -> None:
     call = Call("PUT", "/v1/photos", body=b"x" * 10_000_000)
     for key in ("", target.keys["all"]):
@@ -253,28 +252,22 @@ def test_a_refusal_reaches_who_is_still_sending(target: Target) -> None:
             assert reply.status == 413
 
 
-@pytest.mark.xfail(strict=True, reason="uvicorn has no deadline for headers")
 def test_headers_that_do_not_come_are_not_waited_for(target: Target) -> None:
     for first in (b"", b"GET / HTTP/1.1\r\nHost: x\r\nX: "):
         assert hangs_up(target.port, first, b"", SLOW)[0], first
     assert hangs_up(target.port, b"GET / HTTP/1.1\r\nHost: x\r\n", b"X: y\r\n", SLOW)[0]
 
 
-@pytest.mark.xfail(strict=True, reason="httptools keeps headers of any size until they are whole")
 def test_headers_without_an_end_are_cut_off(target: Target) -> None:
     ended, _ = hangs_up(target.port, b"GET / HTTP/1.1\r\nHost: x\r\nX: ", b"y" * 2**20, RECEIVE_S / 2)
     assert ended
 
 
-@pytest.mark.xfail(strict=True, reason="uvicorn answers what is no HTTP itself, as text")
 def test_what_is_no_http_gets_the_same_shape_of_error(target: Target) -> None:
     told = raw(target.port, b"HELLO\r\n\r\n")
     assert PROBLEM.encode() in told
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the rest of a body that no route reads is read and thrown away for ever"
-)
 def test_nobody_keeps_the_server_reading(target: Target) -> None:
     words = ["GET /v1/live HTTP/1.1", "Host: x", "Transfer-Encoding: chunked", "", ""]
     ended, told = hangs_up(

@@ -74,6 +74,8 @@ class Gate:
             await answer.refuse(scope, *refusal)
             return
         body = _Body(receive, self._most_bytes(scope), self._service.config.receive_s)
+        ended = self._service.foreman.load.arrive() if _is_photo(scope) else lambda: None
+        scope["state"]["in_work"] = ended
         try:
             await self._app(scope, body.receive, answer.send)
         except _TooMuchError as error:
@@ -82,6 +84,8 @@ class Gate:
                 await answer.refuse(scope, error.status, error.why, error.fix, None)
         except ClientDisconnect:
             self._service.meters.refused.labels("the sender went away").inc()
+        finally:
+            ended()
 
     async def _refusal(self, scope: Scope) -> tuple[int, str, str | None, float | None] | None:
         """(status, title, fix, seconds to wait) where the request is not let in."""
@@ -117,8 +121,7 @@ class Gate:
         return None
 
     def _most_bytes(self, scope: Scope) -> int:
-        is_photo = scope["method"] == "PUT" and scope["path"] == "/v1/photos"
-        return int(self._service.config.max_mib * 1024 * 1024) if is_photo else SMALL_BODY
+        return int(self._service.config.max_mib * 1024 * 1024) if _is_photo(scope) else SMALL_BODY
 
     def _stranger(
         self, scope: Scope, given: dict[str, str], key: Key | None
@@ -141,7 +144,7 @@ class Gate:
     def _busy(self, scope: Scope, key: Key | None) -> tuple[int, str, str | None, float | None] | None:
         if key is not None and (wait := self._quotas.take(key.id, key.per_minute)):
             return 429, "quota: this key asks too often", None, wait
-        if scope["method"] != "PUT" or scope["path"] != "/v1/photos":
+        if not _is_photo(scope):
             return None
         if self._service.is_stopping:
             return 503, "stopping: the server stops", "send the photo again", 2.0
@@ -214,8 +217,9 @@ class _Answer:
     async def refuse(
         self, scope: Scope, status: int, title: str, fix: str | None, wait: float | None
     ) -> None:
-        """A small answer, and the end of the connection where a body was not read."""
-        headers = [(b"connection", b"close")] if scope["method"] not in ("GET", "HEAD") else []
+        """A small answer. What comes of the body is thrown away for a moment (``protocol``), so that it is heard."""
+        waits = any(name == b"expect" for name, _ in scope["headers"])  # its body may never come
+        headers = [(b"connection", b"close")] if waits else []
         if wait:
             headers.append((b"retry-after", str(max(1, math.ceil(wait))).encode()))
         if status == 303:
@@ -240,6 +244,10 @@ def _no_text(body: bytes) -> bool:
 def _sign_in(path: str) -> str:
     """Where to sign in, and where to go from there."""
     return "/signin" if path == "/" else f"/signin?to={quote(path)}"
+
+
+def _is_photo(scope: Scope) -> bool:
+    return (scope["method"], scope["path"]) == ("PUT", "/v1/photos")
 
 
 def _is_foreign(given: dict[str, str]) -> bool:

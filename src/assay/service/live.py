@@ -70,9 +70,9 @@ async def open_live(path: Path, config: ServeConfig, cores: int, copies: Path) -
     policy = read_policy(path)
     beside = thresholds_path(path)
     budgets = read_budgets(beside) if beside.exists() else NO_BUDGETS
-    number = config.answerers or max(1, cores // 2)
+    number = config.answerers or cores
     copy = await asyncio.to_thread(snapshot, policy, copies, f"{policy.digest[:12]}-{budgets.digest[:12]}")
-    answerers = Answerers(copy, number, config.engine, config.precision, threads=max(1, cores // 2 // number))
+    answerers = Answerers(copy, number, config.engine, config.precision, threads=1)
     await answerers.start()
     try:
         if budgets is not NO_BUDGETS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 
 _LEAST = 32
 """So many photos are always taken in, however slow the machine seems."""
@@ -21,6 +22,18 @@ class Load:
         self._max_wait_s = max_wait_s
         self._done: deque[float] = deque()
         self._best = 0.0
+        self._arriving = 0
+
+    def arrive(self) -> Callable[[], None]:
+        """One photo was let in and is on its way; call what this returns when it is in work, or never will be."""
+        self._arriving += 1
+        left = [1]
+
+        def ended() -> None:
+            self._arriving -= left[0]
+            left[0] = 0
+
+        return ended
 
     def done(self, seconds: float) -> None:
         """One photo was decided, so many seconds after it came."""
@@ -37,7 +50,8 @@ class Load:
             )
 
     def full_for(self, in_work: int) -> float:
-        """Seconds until one more may come, when so many are in work; 0: now."""
+        """Seconds until one more may come, when so many are in work besides those on their way; 0: now."""
+        in_work += self._arriving
         if in_work < _LEAST:
             return 0.0
         rate = max(self._best, 1.0)

@@ -30,6 +30,7 @@ from assay.service.library import Library
 from assay.service.live import open_live
 from assay.service.meters import Meters
 from assay.service.objects import Objects, open_objects
+from assay.service.protocol import LimitedProtocol
 from assay.service.settings import ServeConfig
 from assay.service.shadow import Shadow
 from assay.service.store.database import Database, open_engine
@@ -73,7 +74,7 @@ async def _serve(
     try:
         async with running(policy, config, folder) as service:
             app, door = build_gated(service)
-            server = _Server(_uvicorn(app))
+            server = _Server(_uvicorn(app, config.receive_s))
             loop = asyncio.get_running_loop()
             for sign in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(sign, _ask_to_stop, service, server)
@@ -173,10 +174,11 @@ async def _stop_live(service: Service) -> None:
     await service.live.answerers.stop()
 
 
-def _uvicorn(app: Any) -> uvicorn.Config:
+def _uvicorn(app: Any, head_s: float) -> uvicorn.Config:
+    protocol = type("Protocol", (LimitedProtocol,), {"head_s": head_s})
     return uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", server_header=False, date_header=False,
-        timeout_keep_alive=30, timeout_graceful_shutdown=10, http="httptools", ws="none", backlog=512,
+        timeout_keep_alive=30, timeout_graceful_shutdown=10, http=protocol, ws="none", backlog=4096,
     )  # fmt: skip
 
 
@@ -191,7 +193,7 @@ def _fast_loop() -> Any:
 def _listen(config: ServeConfig) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-        listening = socket.create_server((config.host, config.port), family=family, backlog=512)
+        listening = socket.create_server((config.host, config.port), family=family, backlog=4096)
     except OSError as error:
         raise ConfigError(
             f"cannot listen at {config.host} port {config.port}",

@@ -26,7 +26,11 @@ class ServeConfig(Config):
     )
     decoders: int = option(0, "processes that decode photos; 0: one a core", low=0, high=64, group="serve")
     answerers: int = option(
-        0, "processes that compute the networks; 0: half as many as cores", low=0, high=64, group="serve"
+        0,
+        "processes that compute the networks, each on one core; 0: one a core",
+        low=0,
+        high=64,
+        group="serve",
     )
     engine: str = option("onnxruntime", "what computes the networks", group="serve")
     precision: str = option("fp32", "fp32, bf16 or int8: what the thresholds were found in", group="serve")

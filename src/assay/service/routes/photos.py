@@ -67,6 +67,8 @@ async def put_photo(
         await asyncio.to_thread(service.objects.put, digest, data)
     if is_new:
         service.meters.received.inc()
+        if (in_work := getattr(request.state, "in_work", None)) is not None:
+            in_work()  # from here on the foreman counts it
         foreman.offer(Job(photo_id, digest, name, sender, item, 0), data)
     return await _decision(service, photo_id, seconds, 202)
 
