@@ -125,4 +125,4 @@ def test_files_that_are_no_policy(tmp_path):
 def test_the_guides_policy_can_be_read(page, tmp_path):
     text = (Path(__file__).parents[2] / "docs" / "guides" / page).read_text("utf-8")
     (tmp_path / "shop.yaml").write_text(text.split("```yaml\n")[1].split("```")[0], "utf-8")
-    assert len(read_policy(tmp_path / "shop.yaml").examples) == 2
+    assert len(read_policy(tmp_path / "shop.yaml").examples) == 3
