@@ -195,7 +195,9 @@ def _of_series() -> dict[str, list[str]]:
         error_budget_summary,
         explanations,
         few_pictures,
+        hostile_summary,
         install_size,
+        matching,
         overfit,
         precisions,
         preprocessing,
@@ -221,8 +223,10 @@ def _of_series() -> dict[str, list[str]]:
         "throughput_detection": throughput_detection.table,
         "install_size": install_size.table,
         "error_budget": error_budget_summary.tables,
+        "matching": matching.table,
         "serving": serving_summary.tables,
         "promises": promises.table,
+        "hostile_uploads": hostile_summary.table,
     }
     read = {name: read_lines(RESULTS / f"{name}.jsonl") for name in tables}
     return {
