@@ -42,6 +42,7 @@ from assay.decide.prints import asked, prints_of
 from assay.decide.reference import Reference
 from assay.decide.references import References
 from assay.decide.shelf import MOST_BITS, MOST_LOW_BITS, Shelf
+from assay.decide.views import VIEWS
 from assay.files import write_file
 from assay.metrics.interval import wilson
 from assay.runtime.photo_prints import photo_prints
@@ -285,9 +286,9 @@ def _shelf(many: int, rng: np.random.Generator) -> Shelf:
     """Prints without relation to anything, as many as that many photos have."""
     shelf = Shelf()
     for slot in range(many):
-        rows = 52
+        rows = len(VIEWS)
         bits = rng.integers(0, 2**64, (rows, 4), dtype=np.uint64)
-        shelf.add(slot, bits, np.zeros(rows, np.int16), np.arange(rows, dtype=np.int16) % 51)
+        shelf.add(slot, bits, np.zeros(rows, np.int16), np.arange(rows, dtype=np.int16))
     return shelf
 
 

@@ -110,6 +110,30 @@ def test_what_is_enrolled_is_shown_moved_and_forgotten(policy, shop, cli):
     assert {one["list"] for one in left} == {"genuine"}
 
 
+def test_a_run_is_not_gone_on_with_other_references(policy, shop, tmp_path, cli, monkeypatch):
+    from assay.runtime.screening import Screener
+
+    screen, record = Screener.screen, tmp_path / "record.jsonl"
+
+    def stopped(self, sources):
+        for number, decision in enumerate(screen(self, sources)):
+            if number == 5:
+                raise KeyboardInterrupt
+            yield decision
+
+    with monkeypatch.context() as patch:
+        patch.setattr("assay.runtime.screening.AT_ONCE", 2)
+        patch.setattr("assay.cli.outputs.ledger._EVERY_S", 0.0)
+        patch.setattr(Screener, "screen", stopped)
+        first = cli("screen", policy, shop, "--jsonl", record)
+    assert first.code == 130
+    assert "none is enrolled yet" in first.err
+    assert cli("enrol", policy, shop / "7.jpg", "--as", "fake", "--item", "circle").code == 0
+    again = cli("screen", policy, shop, "--jsonl", record, "--resume")
+    assert again.code == 2
+    assert "references" in again.err
+
+
 def test_a_photo_of_both_lists_is_told(policy, shop, tmp_path, cli):
     assert cli("enrol", policy, shop / "0.jpg", "--as", "genuine", "--item", "circle").code == 0
     again = edited(shop / "0.jpg", tmp_path / "again.jpg")

@@ -21,7 +21,7 @@ from assay.decide.prints import frequencies, packed
 Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
-MOST_APART = 1.25
+MOST_APART = 1.3
 """``Overlay.apart`` up to which two pictures are one photo; chosen on validation shops (``benchmarks.matching``)."""
 LEAST_COVERED = 0.4
 """The share of the reference that must be seen in the other picture."""

@@ -8,6 +8,8 @@ Readers never wait: a writer, of which there is one at a time, puts new things b
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +62,12 @@ class References:
     def enrolled(self) -> list[Enrolled]:
         """Everything that is kept, in the order of enrolment."""
         return [one for one in list(self._slots) if one is not None]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of which photos are enrolled as what, in hex."""
+        said = sorted(json.dumps([one.photo, one.list, one.item]) for one in self)
+        return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
     def get(self, photo: str) -> Reference | None:
         """The enrolled photo with this SHA-256."""

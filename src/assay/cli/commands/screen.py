@@ -90,6 +90,12 @@ def _run(args: argparse.Namespace) -> int:
                 f"assay calibrate {args.policy} --data LABELLED",
                 file=sys.stderr,
             )
+        if screener.references is not None and not len(screener.references):
+            print(
+                f"{args.policy} matches photos, but none is enrolled yet: "
+                f"assay enrol {args.policy} PHOTOS --as fake",
+                file=sys.stderr,
+            )
         return _walk(args, screener, pictures)
 
 
@@ -145,6 +151,7 @@ def _about(args: argparse.Namespace, screener: Screener) -> dict[str, Any]:
         "policy": screener.policy.digest,
         "thresholds": screener.budgets.digest,
         "models": dict(screener.digests),
+        **({} if screener.references is None else {"references": screener.references.digest}),
         **{name: getattr(args, name) for name in names},
     }
 
