@@ -272,7 +272,7 @@ def measure_time(bench: Bench) -> None:
         bench.line(f"time/{name}", kind="time", name=name, value=_median_ms(work), unit="ms")
     for many in (1_000, 10_000, 100_000):
         shelf = _shelf(many, rng)
-        bits = [asked(prints)[0] for prints in decoded]
+        bits = [asked(prints).bits for prints in decoded]
         work = [lambda b=one, s=shelf: s.near(b) for one in bits]
         told = {"name": f"search among {many:,} enrolled photos", "unit": "ms", "rows": shelf.count}
         bench.line(f"time/search {many}", kind="time", value=_median_ms(work), **told)

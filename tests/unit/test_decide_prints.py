@@ -19,7 +19,7 @@ from assay.decide.prints import (
     stored,
     turn,
 )
-from assay.decide.views import VIEWS, seen
+from assay.decide.views import VIEWS, middle, seen
 
 
 def drawn(height=150, width=200, seed=0):
@@ -38,15 +38,17 @@ def bits_apart(a, b):
 
 def test_all_orientations_come_from_one_transform():
     frame = frames_of(drawn())[0]
-    (bits, frames), low = asked(Prints(frame)), halved(frame)
-    assert bits.shape == (8, 4)
-    assert frames.tolist() == [0] * 8
+    (bits, frames, orientations, shares), low = asked(Prints(frame)), halved(frame)
+    assert bits.shape == (16, 4)
+    assert frames.tolist() == [0] * 16
+    assert orientations.tolist() == [*range(8)] * 2
+    assert shares.tolist() == [1.0] * 8 + [0.8] * 8
     for number in range(8):
         turned = turn(low.astype(np.uint8), number).astype(np.float32)
         again = packed(frequencies(turned)[None])[0]
         assert bits_apart(again, bits[number]) <= 6  # uint8 rounds
     assert ORIENTATIONS[0] == (0, 0, 0)
-    assert len({tuple(row) for row in bits.tolist()}) == 8
+    assert len({tuple(row) for row in bits.tolist()}) == 16
 
 
 def test_a_print_survives_size_and_light_and_tells_pictures_apart():
@@ -65,6 +67,7 @@ def test_views_are_parts_and_turns_of_the_whole():
     assert pictures.shape == (len(VIEWS), 64, 64)
     assert np.allclose(pictures[0], low, atol=0.05)
     centre = next(i for i, view in enumerate(VIEWS) if np.allclose(view, [[0.8, 0, 0], [0, 0.8, 0]]))
+    assert np.allclose(middle(low), pictures[centre], atol=0.05)
     part = Image.fromarray(low).resize((64, 64), Image.Resampling.BILINEAR, box=(6.4, 6.4, 57.6, 57.6))
     assert np.abs(pictures[centre] - np.asarray(part))[2:-2, 2:-2].mean() < 0.5
 
@@ -75,9 +78,9 @@ def test_what_has_no_structure_has_no_print(value):
     prints = prints_of(flat)
     assert prints.frames.shape == (1, SIDE, SIDE)
     assert not has_structure(halved(prints.frames[0]))
-    assert len(asked(prints)[0]) == len(stored(prints)[0]) == 0
+    assert len(asked(prints).bits) == len(stored(prints)[0]) == 0
     noise = np.clip(value + np.random.default_rng(0).normal(0, 6, (100, 80)), 0, 255).astype(np.uint8)
-    assert len(asked(prints_of(noise))[0]) == 0
+    assert len(asked(prints_of(noise)).bits) == 0
 
 
 def framed(photo, high, wide, top, left, page=255):

@@ -44,6 +44,13 @@ def test_the_same_bytes_and_the_same_photo():
     assert References().match("a" * 64, changed(3), np.ones(4)) == ()
 
 
+def test_an_enrolled_photo_may_be_a_part_of_the_new_one():
+    known = References()
+    known.add(Reference(photo(1), "fake"), prints_of(drawn(seed=1)[12:, :-14]))
+    (match,) = known.match("a" * 64, prints_of(drawn(seed=1)))
+    assert match.reference == photo(1)
+
+
 def test_an_exact_match_is_not_told_twice_but_a_second_photo_is():
     known = filled(2)
     known.add(Reference(photo(50), "genuine"), changed(1))

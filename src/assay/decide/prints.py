@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.decide.frames import SIDE, frames_of
-from assay.decide.views import seen
+from assay.decide.views import MIDDLE, middle, seen
 
 Floats = NDArray[np.float32]
 Bits = NDArray[np.uint64]
@@ -62,17 +63,35 @@ def prints_of(grey: NDArray[np.uint8]) -> Prints:
     return Prints(frames_of(grey))
 
 
-def asked(prints: Prints) -> tuple[Bits, NDArray[np.int16]]:
-    """(8 F, 4) what is looked for, each frame in its 8 orientations; and (8 F,) the number of each frame.
+class Asked(NamedTuple):
+    """What is looked for: (Q, 4) ``bits``; of each the frame, the orientation, and how much of the frame it shows."""
+
+    bits: Bits
+    frames: NDArray[np.int16]
+    orientations: NDArray[np.int16]
+    shares: NDArray[np.float64]
+
+
+def asked(prints: Prints) -> Asked:
+    """Each frame in its 8 orientations, and the middle of the whole: an enrolled photo may be a part of this one.
 
     A frame without structure is not looked for.
     """
-    lows = [(number, halved(frame)) for number, frame in enumerate(prints.frames)]
-    kept = [(number, low) for number, low in lows if has_structure(low)]
-    if not kept:
-        return np.empty((0, 4), np.uint64), np.empty(0, np.int16)
-    bits = np.concatenate([oriented(frequencies(low)) for _, low in kept])
-    return bits, np.repeat(np.array([number for number, _ in kept], np.int16), len(ORIENTATIONS))
+    bits, frames, shares = [np.empty((0, 4), np.uint64)], [], []
+    for number, frame in enumerate(prints.frames):
+        low = halved(frame)
+        if has_structure(low):
+            for picture, share in ((low, 1.0), (middle(low), MIDDLE))[: 2 if number == 0 else 1]:
+                bits.append(oriented(frequencies(picture)))
+                frames.append(number)
+                shares.append(share)
+    many = len(ORIENTATIONS)
+    return Asked(
+        np.concatenate(bits),
+        np.repeat(np.array(frames, np.int16), many),
+        np.tile(np.arange(many, dtype=np.int16), len(frames)),
+        np.repeat(np.array(shares, np.float64), many),
+    )
 
 
 def stored(prints: Prints) -> tuple[Bits, NDArray[np.int16], NDArray[np.int16]]:

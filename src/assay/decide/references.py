@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from assay.decide.likeness import Likeness, Told, likeness_of
 from assay.decide.match import EMBEDDING, EXACT, FAKE, GENUINE, LISTS, NEAR, Match
 from assay.decide.overlay import MOST_APART, Overlay, Pyramid, lay_over, pyramid
-from assay.decide.prints import ORIENTATIONS, Prints, asked, turn
+from assay.decide.prints import Prints, asked, turn
 from assay.decide.reference import Enrolled, Reference, enrolled
 from assay.decide.reference_file import read_enrolled, write_references
 from assay.decide.shelf import Candidate, Shelf
@@ -173,12 +173,12 @@ class References:
     def compared(self, prints: Prints) -> list[tuple[Reference, Overlay]]:
         """The enrolled photos that prints find, each laid over this one; the nearest first."""
         found = []
-        bits, frames = asked(prints)
-        for candidate in self._shelf.near(bits) if len(bits) else ():
-            one = self._slots[candidate.slot]
+        looked_for = asked(prints)
+        for candidate in self._shelf.near(looked_for.bits) if len(looked_for.bits) else ():
+            one, row = self._slots[candidate.slot], candidate.asked
             if one is not None:
-                picture = turn(prints.frames[frames[candidate.asked]], candidate.asked % len(ORIENTATIONS))
-                overlay = self._compare(one, candidate, picture)
+                picture = turn(prints.frames[looked_for.frames[row]], int(looked_for.orientations[row]))
+                overlay = self._compare(one, candidate, picture, float(looked_for.shares[row]))
                 found += [] if overlay is None else [(one.reference, overlay)]
         return sorted(found, key=lambda pair: pair[1].apart)
 
@@ -190,9 +190,11 @@ class References:
         ]
         return [match for name in LISTS for match in [m for m in found if m.list == name][:MOST_MATCHES]]
 
-    def _compare(self, one: Enrolled, candidate: Candidate, picture: NDArray[np.uint8]) -> Overlay | None:
+    def _compare(
+        self, one: Enrolled, candidate: Candidate, picture: NDArray[np.uint8], share: float
+    ) -> Overlay | None:
         own = self._prepare(candidate.slot, candidate.frame, one)
-        return lay_over(own, pyramid(picture), VIEWS_BACK[candidate.view], candidate.bits)
+        return lay_over(own, pyramid(picture), share * VIEWS_BACK[candidate.view], candidate.bits)
 
     def _prepare(self, slot: int, frame: int, one: Enrolled) -> Pyramid:
         found = self._prepared.get((slot, frame))

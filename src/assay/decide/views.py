@@ -24,6 +24,10 @@ _TURNS, _WITHIN = (4.0, 8.0), (6.0, 0.92)
 """Degrees by which a photo is turned, its corners in empty space; and by which it is turned, so much of it left."""
 
 
+MIDDLE = 0.8
+"""The share of a new photo's height and width that is looked for beside the whole of it."""
+
+
 def _windows() -> Iterator[tuple[float, float, float, float]]:
     """(height, top, width, left) as shares."""
     yield 1.0, 0.0, 1.0, 0.0
@@ -68,6 +72,12 @@ The first view is the whole itself.
 """
 
 
+def middle(low: Floats) -> Floats:
+    """(S, S) -> (S, S) the middle of it: ``MIDDLE`` of its height and width."""
+    rows = _within(len(low))
+    return np.asarray(rows @ low @ rows.T, np.float32)
+
+
 def seen(low: Floats) -> Floats:
     """(S, S) -> (V, S, S) all views of it, linearly interpolated, the rim repeated outside."""
     flat = low.ravel()
@@ -87,3 +97,10 @@ def _reads(side: int) -> tuple[NDArray[np.int32], Floats]:
     first = top * side + left
     weights = ((1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across)
     return np.stack([first, first + 1, first + side, first + side + 1]), np.stack(weights).astype(np.float32)
+
+
+@lru_cache(maxsize=2)
+def _within(side: int) -> Floats:
+    """(S, S) takes rows to those between."""
+    at = (np.arange(side) - (side - 1) / 2) * MIDDLE + (side - 1) / 2
+    return np.asarray(np.maximum(0, 1 - np.abs(at[:, None] - np.arange(side)[None])), np.float32)
