@@ -328,53 +328,6 @@ def _coin(path: Path, shared: Path) -> int:
     return int(photo_digest(str(path.relative_to(shared)).encode())[0], 16) % 2
 
 
-def table(lines: list[Line]) -> list[str]:
-    """Recall for each edit, false matches, and times, of the test alone."""
-    newest = {line["job"]: line for line in lines if line["part"] in ("test", "time")}
-    recall = [line for line in newest.values() if line["kind"] == "recall"]
-    sets = list(dict.fromkeys(line["data"] for line in recall))
-    rows = []
-    if recall:
-        rows += ["| edit | " + " | ".join(f"{name}: found, % | 95 %" for name in sets) + " |"]
-        rows += ["|---|" + "---|---|" * len(sets)]
-        for edit in dict.fromkeys(line["edit"] for line in recall):
-            cells = [f"| {edit} |"]
-            for name in sets:
-                line = newest.get(f"test/{name}/{edit}")
-                interval = "-" if line is None else f"[{100 * line['low']:.1f}, {100 * line['high']:.1f}]"
-                value = "-" if line is None else f"**{100 * line['recall']:.1f}**"
-                cells.append(f" {value} | {interval} |")
-            rows.append("".join(cells))
-        rows += ["", *_whole(recall, sets)]
-    false = [line for line in newest.values() if line["kind"] == "false"]
-    if false:
-        rows += [
-            "",
-            "| photos that are something else | photos | enrolled | taken for an enrolled one | 95 % at most |",
-        ]
-        rows += ["|---|---|---|---|---|"]
-        rows += [
-            f"| {line['data']} | {line['n']:,} | {line['enrolled']:,} | **{line['false']:,}** | "
-            f"{100 * line['high']:.3f} % of photos |"
-            for line in false
-        ]
-    times = [line for line in newest.values() if line["kind"] == "time"]
-    if times:
-        rows += ["", "| on one core | median |", "|---|---|"]
-        rows += [f"| {line['name']} | {line['value']:.1f} {line['unit']} |" for line in times]
-    return rows
-
-
-def _whole(recall: list[Line], sets: list[str]) -> Iterator[str]:
-    for name in sets:
-        own = [line for line in recall if line["data"] == name]
-        found, n = sum(line["found"] for line in own), sum(line["n"] for line in own)
-        yield (
-            f"{name}: {found:,} of {n:,} edited photos found ({100 * found / n:.2f} %) among "
-            f"{own[0]['enrolled']:,} enrolled ones; {sum(line['others'] for line in own):,} taken for another one.  "
-        )
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
