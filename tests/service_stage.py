@@ -29,6 +29,7 @@ from assay.service.core import Service
 from assay.service.door import COOKIE
 from assay.service.home import open_home
 from assay.service.live import count_audit, note_version
+from assay.service.load import Load
 from assay.service.meters import Meters
 from assay.service.objects import open_objects
 from assay.service.settings import ServeConfig
@@ -148,6 +149,7 @@ class Machine:
     owner: str = "s_stage"
     can_work: bool = True
     shadow: Any = None
+    load: Load = field(default_factory=lambda: Load(4.0))
     workers: dict[str, int] = field(default_factory=lambda: {"decoder": 1, "answerer": 1})
     _begun: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 

@@ -477,7 +477,7 @@ def test_the_real_service_from_the_key_to_a_reviewed_photo(browser, tmp_path):
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(address + "/review")
-        assert page.url == address + "/signin"
+        assert page.url == address + "/signin?to=/review"
         page.fill("#key", "assay.k_wrong.words")
         page.press("#key", "Enter")
         page.wait_for_selector("[role=alert]")
