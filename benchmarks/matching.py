@@ -3,7 +3,7 @@
 The rendered shop has its fakes planted: photos whose mark is spoiled. The first of them are enrolled. Then
 
 - every edit of ``matching_edits`` is made of some of them, saved as a JPEG and matched: the share that is found is the
-  edit's recall;
+  edit's recall (``near`` of a policy: rejected), and the share that a person is shown at least;
 - every other photo of the *same* shop (same sellers, same walls, same kinds of goods, other fakes among them) is
   matched too, and nothing may be found. Nothing is written but how near the nearest came.
 
@@ -38,6 +38,7 @@ from assay.data.shop.sellers import SHOP
 from assay.decide.evidence import photo_digest
 from assay.decide.match import FAKE
 from assay.decide.overlay import MOST_APART
+from assay.decide.policy import Matching
 from assay.decide.prints import asked, prints_of
 from assay.decide.reference import Reference
 from assay.decide.references import References
@@ -55,6 +56,7 @@ SIZE = 192
 SEEDS = {"validation": 101, "test": 202}
 OTHER_SETS = ("grocery", "ccp", "nonproduct", "tiny-coco")
 _CHUNK = 500
+NEAR = Matching("").near
 _NOTHING = 9.0
 """How far apart two photos are of which prints do not find one by the other."""
 
@@ -69,7 +71,12 @@ class Bench:
 
     def line(self, job: str, **told: Any) -> None:
         """Write one result down and say it."""
-        bounds = {"most_apart": MOST_APART, "most_bits": MOST_BITS, "most_low_bits": MOST_LOW_BITS}
+        bounds = {
+            "near": NEAR,
+            "most_apart": MOST_APART,
+            "most_bits": MOST_BITS,
+            "most_low_bits": MOST_LOW_BITS,
+        }
         found = {"job": f"{self.part}/{job}", "part": self.part, **told, "bounds": bounds, **stamp()}
         append_line(self.out, found)
         print(json.dumps({key: found[key] for key in ("job", *told)}), flush=True)
@@ -129,7 +136,7 @@ def measure_edits(bench: Bench, name: str, references: References, photos: list[
             return found
 
         apart = np.array(bench.kept(f"{name}-{len(references)}-edit-{row}", rows))
-        hits = int((apart[:, 0] <= MOST_APART).sum())
+        hits = int((apart[:, 0] <= NEAR).sum())
         interval = wilson(hits, len(apart))
         bench.line(
             f"{name}/{edit}",
@@ -142,7 +149,8 @@ def measure_edits(bench: Bench, name: str, references: References, photos: list[
             recall=round(interval.value, 4),
             low=round(interval.low, 4),
             high=round(interval.high, 4),
-            others=int((apart[:, 1] <= MOST_APART).sum()),
+            perhaps=int((apart[:, 0] <= MOST_APART).sum()),
+            others=int((apart[:, 1] <= NEAR).sum()),
             candidates=int((apart[:, 0] < _NOTHING).sum()),
             apart=[round(float(v), 3) for v in np.quantile(apart[:, 0], [0.5, 0.9, 0.95, 0.99])],
         )
@@ -172,7 +180,7 @@ def measure_others(bench: Bench, name: str, references: References, photos: Phot
         nearest += bench.kept(f"{name}-{len(references)}-others-{chunk}", rows)
         chunk += 1
     apart = np.array([distance for _, _, distance in nearest])
-    false = int((apart <= MOST_APART).sum())
+    false = int((apart <= NEAR).sum())
     interval = wilson(false, counted)
     top = sorted(nearest, key=lambda row: row[2])[:10]
     bench.line(
@@ -183,10 +191,11 @@ def measure_others(bench: Bench, name: str, references: References, photos: Phot
         n=counted,
         pairs=counted * len(references),
         false=false,
+        perhaps=int((apart <= MOST_APART).sum()),
         share=interval.value,
         high=interval.high,
         nearest=top,
-        within={f"{bound:.1f}": int((apart <= bound).sum()) for bound in np.arange(0.8, 2.01, 0.1)},
+        within={f"{bound:.1f}": int((apart <= bound).sum()) for bound in np.arange(0.5, 1.61, 0.1)},
     )
 
 
@@ -241,7 +250,9 @@ def measure_pairs(bench: Bench, name: str, photos: list[tuple[str, bytes]]) -> N
         return found
 
     nearest = bench.kept(f"{name}-pairs", rows)
-    false = {tuple(sorted(row[:2])) for row in nearest if row[2] <= MOST_APART}
+    false, perhaps = (
+        {tuple(sorted(row[:2])) for row in nearest if row[2] <= bound} for bound in (NEAR, MOST_APART)
+    )
     top = sorted(nearest, key=lambda row: row[2])[:10]
     many = len(references)
     bench.line(
@@ -252,6 +263,7 @@ def measure_pairs(bench: Bench, name: str, photos: list[tuple[str, bytes]]) -> N
         n=many,
         pairs=many * (many - 1),
         false=len(false),
+        perhaps=len(perhaps),
         share=len(false) / many,
         high=wilson(len(false), many).high,
         nearest=top,

@@ -15,27 +15,29 @@ def table(lines: list[Line]) -> list[str]:
     sets = list(dict.fromkeys(line["data"] for line in recall))
     rows = []
     if recall:
-        rows += ["| edit | " + " | ".join(f"{name}: found, % | 95 %" for name in sets) + " |"]
-        rows += ["|---|" + "---|---|" * len(sets)]
+        rows += ["| edit | " + " | ".join(f"{name}: found, % | 95 % | or shown, %" for name in sets) + " |"]
+        rows += ["|---|" + "---|---|---|" * len(sets)]
         for edit in dict.fromkeys(line["edit"] for line in recall):
             cells = [f"| {edit} |"]
             for name in sets:
                 line = newest.get(f"test/{name}/{edit}")
-                interval = "-" if line is None else f"[{100 * line['low']:.1f}, {100 * line['high']:.1f}]"
-                value = "-" if line is None else f"**{100 * line['recall']:.1f}**"
-                cells.append(f" {value} | {interval} |")
+                cells.append(" - | - | - |" if line is None else _cells(line))
             rows.append("".join(cells))
         rows += ["", *_whole(recall, sets)]
     false = [line for line in newest.values() if line["kind"] == "false"]
     if false:
-        rows += [
-            "",
-            "| photos that are something else | photos | enrolled | taken for an enrolled one | 95 % at most |",
-        ]
-        rows += ["|---|---|---|---|---|"]
+        head = (
+            "photos that are something else",
+            "photos",
+            "enrolled",
+            "taken for an enrolled one",
+            "95 % at most",
+        )
+        rows += ["", f"| {' | '.join(head)} | shown to a person |"]
+        rows += ["|---|---|---|---|---|---|"]
         rows += [
             f"| {line['data']} | {line['n']:,} | {line['enrolled']:,} | **{line['false']:,}** | "
-            f"{100 * line['high']:.3f} % of photos |"
+            f"{100 * line['high']:.3f} % of photos | {line['perhaps']:,} |"
             for line in false
         ]
     times = [line for line in newest.values() if line["kind"] == "time"]
@@ -45,11 +47,18 @@ def table(lines: list[Line]) -> list[str]:
     return rows
 
 
+def _cells(line: Line) -> str:
+    interval = f"[{100 * line['low']:.1f}, {100 * line['high']:.1f}]"
+    return f" **{100 * line['recall']:.1f}** | {interval} | {100 * line['perhaps'] / line['n']:.1f} |"
+
+
 def _whole(recall: list[Line], sets: list[str]) -> Iterator[str]:
     for name in sets:
         own = [line for line in recall if line["data"] == name]
-        found, n = sum(line["found"] for line in own), sum(line["n"] for line in own)
+        found, shown, n = (sum(line[key] for line in own) for key in ("found", "perhaps", "n"))
+        shares = f"{100 * found / n:.2f} %; {100 * shown / n:.2f} % found or shown to a person"
+        others = sum(line["others"] for line in own)
         yield (
-            f"{name}: {found:,} of {n:,} edited photos found ({100 * found / n:.2f} %) among "
-            f"{own[0]['enrolled']:,} enrolled ones; {sum(line['others'] for line in own):,} taken for another one.  "
+            f"{name}: {found:,} of {n:,} edited photos found ({shares}) among {own[0]['enrolled']:,} enrolled ones; "
+            f"{others:,} taken for another one.  "
         )

@@ -41,8 +41,17 @@ def test_tables_show_the_test_alone():
         "low": 0.6,
         "high": 0.98,
         "others": 0,
+        "perhaps": 10,
     }
-    false = {"kind": "false", "data": "rendered", "n": 1000, "enrolled": 7, "false": 0, "high": 0.004}
+    false = {
+        "kind": "false",
+        "data": "rendered",
+        "n": 1000,
+        "enrolled": 7,
+        "false": 0,
+        "perhaps": 2,
+        "high": 0.004,
+    }
     lines = [
         {"job": "validation/rendered/grey", "part": "validation", "data": "rendered", "enrolled": 7, **told},
         {"job": "test/rendered/grey", "part": "test", "data": "rendered", "enrolled": 7, **told},
@@ -58,10 +67,10 @@ def test_tables_show_the_test_alone():
         {"job": "time/x", "part": "time", "kind": "time", "name": "prints", "value": 1.25, "unit": "ms"},
     ]
     text = "\n".join(table(lines))
-    assert "| grey | **90.0** | [60.0, 98.0] | **80.0** | [60.0, 98.0] |" in text
-    assert "| rendered | 1,000 | 7 | **0** | 0.400 % of photos |" in text
+    assert "| grey | **90.0** | [60.0, 98.0] | 100.0 | **80.0** | [60.0, 98.0] | 100.0 |" in text
+    assert "| rendered | 1,000 | 7 | **0** | 0.400 % of photos | 2 |" in text
     assert (
-        "rendered: 9 of 10 edited photos found (90.00 %) among 7 enrolled ones; 0 taken for another one."
+        "rendered: 9 of 10 edited photos found (90.00 %; 100.00 % found or shown to a person) among 7 enrolled"
         in text
     )
     assert "| prints | 1.2 ms |" in text

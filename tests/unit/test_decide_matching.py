@@ -98,6 +98,15 @@ def test_nearness_in_the_eyes_of_a_network_only_asks_for_a_look():
     assert found.proposed.verdict == "accept"  # what the answers asked for
 
 
+def test_what_may_be_an_edited_fake_goes_to_people():
+    perhaps = replace(FAKE, distance=1.1)
+    assert told(photo(perhaps)) == ("review", "like-fake")
+    assert told(photo(replace(COPY, distance=1.1))) == ("accept", "all-right")
+    strict = replace(POLICY, matching=replace(POLICY.matching, near=0.1))
+    assert told(photo(FAKE), policy=strict) == ("review", "like-fake")
+    assert told(photo(EXACT), policy=strict) == ("reject", "known-fake")
+
+
 def test_another_photo_can_be_asked_for_where_a_reference_was_copied():
     rules = replace(POLICY.matching, effects={"copied": Effect("resubmit", "copied")})
     assert told(photo(COPY), None, replace(POLICY, matching=rules)) == ("resubmit", "copied")
@@ -160,7 +169,9 @@ def changed(*path, to):
         (changed("matching", "item", to="x"), "item names no question"),
         (changed("matching", "false_alarm", to=1), "false_alarm must be above 0 and below 1"),
         (changed("matching", to={"references": "x", "item": "kind"}), "item says nothing without an embedding"),
-        (changed("matching", to={"references": "x", "effects": {"like-fake": "review"}}), "found by an embedding"),
+        (changed("matching", to={"references": "x", "effects": {"unlike-genuine": "review"}}), "found by an embedding"),
+        (changed("matching", "near", to=1.3), "near is 1.3"),
+        (changed("matching", "near", to=True), "near has a wrong value"),
         (changed("matching", "effects", "known-fak", to="review"), "did you mean known-fake?"),
         (changed("matching", "effects", "known-fake", to="reject"), "reject has no clause"),
         (changed("matching", "effects", "known-fake", to="pass"), "choose reject or review"),

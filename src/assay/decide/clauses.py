@@ -42,7 +42,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "zh": "该照片所示商品此前已被确认为假冒商品。",
     },
     "like-fake": {
-        "en": "The photo resembles those of confirmed counterfeits, so a person looks at it.",
+        "en": "The photo resembles one of a confirmed counterfeit, so a person looks at it.",
         "zh": "该照片与已确认的假冒商品照片相似，将由人工查看。",
     },
     "unlike-genuine": {

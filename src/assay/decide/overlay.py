@@ -21,12 +21,16 @@ from assay.decide.prints import frequencies, packed
 Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
-MOST_APART = 1.3
-"""``Overlay.apart`` up to which two pictures are one photo; chosen on validation shops (``benchmarks.matching``)."""
+MOST_APART = 1.2
+"""``Overlay.apart`` up to which two pictures may be one photo (``policy.Matching.near``: from where on they are)."""
 LEAST_COVERED = 0.4
 """The share of the reference that must be seen in the other picture."""
-_AFTER, _BEFORE, _UNSEEN = 1 / 128, 0.8 / 64, 0.5
-"""What one differing bit counts after pictures were laid over each other, and before; and what is not covered."""
+_AFTER, _BEFORE, _UNSEEN = 0.75 / 64, 0.4 / 64, 0.5
+"""What one differing bit counts after pictures were laid over each other, and before; and what is not covered.
+
+By logistic regressions of edited copies against the nearest other photos, rounded; chosen on validation shops and
+photos (``benchmarks.matching``).
+"""
 _LEVELS = ((32, 8), (64, 6), (128, 3))
 """Side of the pictures, most steps."""
 _NEAR, _FAINT = {32: 3, 64: 5, 128: 8}, 4.0

@@ -26,8 +26,8 @@ OTHERWISE, NOTHING = "*", "nothing"
 HEADS = ("class", "tags", "boxes")
 KNOWN_FAKE, LIKE_FAKE, UNLIKE_GENUINE, COPIED = "known-fake", "like-fake", "unlike-genuine", "copied"
 FINDINGS = (KNOWN_FAKE, LIKE_FAKE, UNLIKE_GENUINE, COPIED)
-"""What matching finds: the photo of a confirmed fake, perhaps edited; a photo that a network sees near to one; one that
-is inconsistent with the genuine references; a copy of a genuine reference, which is somebody else's photo."""
+"""What matching finds: the photo of a confirmed fake, perhaps edited; a photo that may be one, or that a network sees
+near to one; one that is inconsistent with the genuine references; a copy of a genuine reference: somebody else's."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class Matching:
     photo of a confirmed fake may be rejected, all else that speaks of counterfeits goes to people. ``embedding`` names
     the question whose network compares photos, ``item`` the question whose answer is what they show (all are one item
     without it), ``false_alarm`` the share of genuine photos that may be called unlike the references, or like a fake.
+    ``near`` is the distance (``Match.distance``) up to which an edited photo surely is the enrolled one; beyond it a
+    photo is like a fake, and nobody's copy.
     """
 
     references: str
@@ -73,11 +75,14 @@ class Matching:
     embedding: str | None = None
     item: str | None = None
     false_alarm: float = 0.01
+    near: float = 0.9
 
     def finding(self, match: Match) -> str | None:
         """Which of ``FINDINGS`` it is; None where it says nothing at this rate of false alarms."""
         if match.way != EMBEDDING:
-            return KNOWN_FAKE if match.list == FAKE else COPIED
+            if match.distance <= self.near:
+                return KNOWN_FAKE if match.list == FAKE else COPIED
+            return LIKE_FAKE if match.list == FAKE else None
         if match.p is None or match.p > self.false_alarm:
             return None
         return LIKE_FAKE if match.list == FAKE else UNLIKE_GENUINE

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from assay.decide.overlay import MOST_APART
 from assay.decide.policy import (
     COPIED,
     FINDINGS,
@@ -23,8 +24,7 @@ from assay.decide.policy_part import Part
 from assay.errors import PolicyError
 from assay.tables import suggest
 
-_KEYS = ("references", "effects", "embedding", "item", "false_alarm")
-_OF_EMBEDDINGS = (LIKE_FAKE, UNLIKE_GENUINE)
+_KEYS = ("references", "effects", "embedding", "item", "false_alarm", "near")
 _ALLOWED = {
     KNOWN_FAKE: ("reject", "review"),
     LIKE_FAKE: ("review", "pass"),
@@ -54,16 +54,20 @@ def read_matching(
                     f"or leave {key} out",
                 )
     effects = _effects(part, effect)
-    for finding in _OF_EMBEDDINGS:
-        if finding in effects and embedding is None:
-            raise PolicyError(
-                f"{where}.effects: {finding} is found by an embedding, and none is named",
-                fix=f"write embedding: {questions[0].name}, or leave {finding} out",
-            )
+    if UNLIKE_GENUINE in effects and embedding is None:
+        raise PolicyError(
+            f"{where}.effects: {UNLIKE_GENUINE} is found by an embedding, and none is named",
+            fix=f"write embedding: {questions[0].name}, or leave {UNLIKE_GENUINE} out",
+        )
+    near = float(part.get("near", (int, float), 0.9))
+    if not 0 <= near <= MOST_APART:
+        raise PolicyError(
+            f"{where}: near is {near:g}", fix=f"give a distance from 0 to {MOST_APART:g}, e.g. 0.9"
+        )
     references = part.get("references", str)
     if not references.strip():
         raise PolicyError(f"{where}: references is empty", fix="name a file, e.g. known.references")
-    return Matching(references, effects, embedding, item, part.share("false_alarm", 0.01))
+    return Matching(references, effects, embedding, item, part.share("false_alarm", 0.01), near)
 
 
 def _effects(part: Part, effect: Callable[[Any, str], Effect]) -> dict[str, Effect]:
