@@ -191,7 +191,7 @@ def open_enrolment(policy: Policy, *, engine: str = "onnxruntime", precision: st
             question, model if same and model else load_model(policy, question, engine, precision)
         )
     references = load_references(policy, digests)
-    return Enrolment(policy, place, references or References(), model, items)
+    return Enrolment(policy, place, References() if references is None else references, model, items)
 
 
 def digests_of(sources: Iterable[Source]) -> Iterator[tuple[str, str]]:
