@@ -85,8 +85,9 @@ def _run(args: argparse.Namespace) -> int:
     with quiet_native():
         screener = load_screener(args.policy, engine=args.engine, precision=args.precision)
         if not screener.budgets.kinds:
+            but = " but copies of known fakes" if screener.references else ""
             print(
-                f"{args.policy} has no thresholds yet, so people decide everything: "
+                f"{args.policy} has no thresholds yet, so people decide everything{but}: "
                 f"assay calibrate {args.policy} --data LABELLED",
                 file=sys.stderr,
             )
