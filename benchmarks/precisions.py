@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 import assay
 from assay.bundle import load_bundle
+from assay.cores import usable_cores
 from assay.data.read import read_dataset
 from assay.errors import ExportError
 from assay.export.export import export
 from assay.export.gate import AnyEvaluation, paired_scores
 from assay.metrics.evaluate_any import evaluate
 from assay.runtime.choose import candidates, measure
-from assay.runtime.engines.engine import usable_cores
 from assay.runtime.precisions import ANY
 from benchmarks.machine import RESULTS, append_line, stamp
 

@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 
 from assay.audit.look_table import SCHEMA, THUMB_SHAPE
 from assay.audit.shards import ROWS, Shards
-from assay.audit.workers import JOB, Job, cores, look_at_all
+from assay.audit.workers import JOB, Job, look_at_all
+from assay.cores import usable_cores
 from assay.types import Dataset
 from assay.verb_configs import AuditConfig
 
@@ -114,7 +115,7 @@ def _look_at_the_rest(
 ) -> None:
     unique, first = np.unique(keys, return_index=True)
     rows = np.sort(first[~np.isin(unique, shards.known())])
-    workers = config.workers or (min(cores(), len(rows) // _FEW + 1))
+    workers = config.workers or (min(usable_cores(), len(rows) // _FEW + 1))
     done = len(keys) - len(rows)
     waiting: list[pa.RecordBatch] = []
     held = 0

@@ -60,13 +60,6 @@ def look_at_all(jobs: Iterable[Job], workers: int) -> Iterator[pa.RecordBatch]:
             pool.shutdown(cancel_futures=True)
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _look_here(job: Job) -> pa.RecordBatch:
     return to_batch([look_at(Path(path)) for path in job.paths], job.keys)
 

@@ -7,7 +7,6 @@ Only files with equal fingerprints are read whole.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from assay.cores import usable_cores
 from assay.data.problems import Problem, problem
 from assay.errors import AssayError
 from assay.image import read_image, read_size
@@ -99,7 +99,7 @@ def _in_threads(
     chunks: Iterable[list[str]], look: Callable[[str], _Look]
 ) -> Iterator[tuple[list[str], list[_Look]]]:
     """Chunks with what was seen, in order; a few chunks are under way at any time."""
-    workers = min(32, 2 * (os.cpu_count() or 1) + 2)
+    workers = min(32, 2 * usable_cores() + 2)
     waiting: deque[tuple[list[str], Future[list[_Look]]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from assay.configs import ReadConfig
+from assay.cores import usable_cores
 from assay.data.box_files import BoxedPicture, BoxFile, Fault, read_boxes
 from assay.data.crop_cutter import BACKGROUND, LEFT, TARGET, Crop, Cutter, Yield
 from assay.data.crop_objects import boxed_of, is_data_set
@@ -209,7 +209,7 @@ def _in_threads(
     pictures: list[BoxedPicture], cutter: Cutter, workers: int | None
 ) -> Iterator[tuple[BoxedPicture, Yield]]:
     """In order; a few pictures are under way at any time, so memory stays constant."""
-    workers = workers or min(8, os.cpu_count() or 1)
+    workers = workers or min(8, usable_cores())
     waiting: deque[tuple[BoxedPicture, Future[Yield]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

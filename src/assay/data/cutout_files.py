@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from PIL import Image
 
+from assay.cores import usable_cores
 from assay.data.cutout_photos import Photo, Shape
 from assay.data.cutouts import Background, cut_out
 from assay.data.faults import Fault
@@ -251,7 +251,7 @@ def _in_threads(
     photos: Iterable[Photo], cutter: _Cutter, log: _Log, taken: set[str], workers: int | None
 ) -> Iterator[tuple[Photo, str, _Made | Fault | None]]:
     """(photo, its name without ending, what came of it), in order; None for one that was done before."""
-    workers = workers or min(8, os.cpu_count() or 1)
+    workers = workers or min(8, usable_cores())
     waiting: deque[tuple[Photo, str, Future[_Made | Fault] | None]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from assay.configs import ReadConfig
+from assay.cores import usable_cores
 from assay.data.names import some
 from assay.errors import ConfigError, DatasetError, ImageError
 from assay.image import read_size
@@ -46,7 +47,7 @@ class ObjectRow:
 def in_threads(look: Callable[[A], B], things: Sequence[A]) -> Iterator[B]:
     """``look`` at every thing, in order, several at a time: files are waited for longer than headers take to read."""
     chunks = [things[first : first + _CHUNK] for first in range(0, len(things), _CHUNK)]
-    with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1) + 2)) as pool:
+    with ThreadPoolExecutor(min(32, 2 * usable_cores() + 2)) as pool:
         for seen in pool.map(lambda chunk: [look(thing) for thing in chunk], chunks):
             yield from seen
 

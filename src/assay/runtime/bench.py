@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.bundle import load_bundle
+from assay.cores import usable_cores
 from assay.errors import AssayError, ImageError
 from assay.preprocess import Preprocess
 from assay.runtime.choose import AUTO, candidates, engine_rate
-from assay.runtime.engines.engine import usable_cores
 from assay.runtime.load import load
 from assay.runtime.precisions import ANY
 

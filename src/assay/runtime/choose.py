@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.bundle import GOLDEN
+from assay.cores import usable_cores
 from assay.errors import AssayError, BundleError
 from assay.files import write_file
 from assay.folders import cache_folder
-from assay.runtime.engines.engine import Engine, usable_cores
+from assay.runtime.engines.engine import Engine
 from assay.runtime.engines.processor import identity
 from assay.runtime.golden import check_golden
 from assay.runtime.precisions import ANY, graph_of, precisions_of

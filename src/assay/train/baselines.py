@@ -5,7 +5,6 @@ Both are Predictors, so ``evaluate`` measures them with everything that it measu
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.cores import usable_cores
 from assay.errors import DatasetError, ImageError
 from assay.image import read_image, read_size
 from assay.labels import ClassNames
@@ -171,7 +171,7 @@ _Found = tuple[NDArray[np.float32], tuple[int, int]] | ImageError
 def _read_features(sources: Iterable[str | Path], workers: int | None) -> Iterator[tuple[str | Path, _Found]]:
     """Each source with its features and size, or its error, in order; a chunk at a time in memory."""
     waiting = iter(sources)
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
         while chunk := list(islice(waiting, CHUNK)):
             yield from zip(chunk, pool.map(_features_of, chunk), strict=True)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from assay.cores import usable_cores
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -42,7 +43,7 @@ def describe_machine() -> dict[str, Any]:
     """Plain facts for ``run.json``: processor, cores, threads, accelerator, versions."""
     return {
         "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "torch_threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "system": f"{platform.system()} {platform.machine()}",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
 
 from assay.configs import Recipe
+from assay.cores import usable_cores
 from assay.errors import ConfigError
 
 DEFAULT_MINUTES = 10.0
@@ -68,7 +68,7 @@ def settle(recipe: Recipe, processes: int = 1) -> Recipe:
         transfer=train.transfer or ("probe-then-all" if started and not scene else "all"),
         layer_decay=train.layer_decay or (0.85 if started else 1.0),
         progressive=minutes is not None if train.progressive is None else train.progressive,
-        workers=train.workers or cores(),
+        workers=train.workers or usable_cores(),
     )
     return replace(recipe, train=settled)
 
@@ -91,8 +91,3 @@ def peak_lr(optimiser: str, pictures: int, *, started: bool) -> float:
     base = PEAK_LR[optimiser][int(started)]
     scale = pictures / 64 if optimiser == "sgd" else math.sqrt(pictures / 64)
     return base * scale
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,6 +14,7 @@ from typing import Any
 from assay import __version__
 from assay.cli.command import Command
 from assay.cli.terminal import show_table
+from assay.cores import usable_cores
 from assay.folders import cache_folder
 
 _CORE = ("numpy", "pillow", "pyarrow", "onnxruntime", "safetensors")
@@ -44,7 +45,7 @@ def collect() -> dict[str, Any]:
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": usable_cores(),
         "memory_gib": _memory_gib(),
         "bf16": _bf16(),
         **_torch(),
@@ -95,11 +96,6 @@ def _cpuinfo(*keys: str) -> str:
         if key.strip() in keys:
             return value.strip()
     return ""
-
-
-def _cores() -> int:
-    """Cores that this process may use, which is what counts in a container."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory_gib() -> float | None:

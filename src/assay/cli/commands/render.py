@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from assay.cli.command import Command
 from assay.cli.flags import add_config_flags, read_config
 from assay.cli.progress import track
+from assay.cores import usable_cores
 from assay.verb_configs import ShopConfig
 
 
@@ -15,15 +15,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="folder to make; reused when the same shop is there")
     add_config_flags(parser, ShopConfig)
     parser.add_argument(
-        "--workers", type=int, default=_cores(), metavar="N", help="processes (default: all cores)"
+        "--workers", type=int, default=usable_cores(), metavar="N", help="processes (default: all cores)"
     )
-
-
-def _cores() -> int:
-    count = getattr(
-        os, "sched_getaffinity", None
-    )  # Linux: the cores that we may use, not those that there are
-    return len(count(0)) if count else os.cpu_count() or 1
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -7,7 +7,6 @@ that can be asked of it.
 
 from __future__ import annotations
 
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from assay.cores import usable_cores
 from assay.errors import BundleError, ConfigError, ModelError
 from assay.runtime.engines.graph import check_graph
 
@@ -143,11 +143,6 @@ class Engine(ABC):
             raise ModelError(
                 "the network failed on a batch", got=first_line(error), fix="try a smaller batch"
             ) from error
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, which in a container can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_ends(inputs: Ends, outputs: Ends) -> tuple[int, int, dict[str, tuple[Any, ...]]]:
