@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+ANY_CLASS = -1
+"""Label of a region where things of any class may be, in training."""
+
 
 @dataclass(frozen=True, eq=False)
 class Objects:

@@ -65,14 +65,6 @@ def cut_masks(
     return crops
 
 
-def to_arrays(crops: Sequence[MaskCrop], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """(N, H, W) bool: every mask on a picture of its own."""
-    found = np.zeros((len(crops), *size_hw), bool)
-    for array, (top, left, pixels) in zip(found, crops, strict=True):
-        array[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return found
-
-
 def to_masks(crops: Sequence[MaskCrop], size_hw: tuple[int, int]) -> list[Mask]:
     """Run lengths of the masks on a picture of this height and width, without drawing the picture."""
     from hotcoco import mask as rle  # noqa: PLC0415 - loaded by those who have masks

@@ -200,7 +200,7 @@ def test_a_run_whose_pictures_are_gone_is_told(tiny_run, tmp_path):
     with pytest.raises(ConfigError, match="are not where they were"):
         assay.features(tiny_run, None, tmp_path / "f.npz")
     (tiny_run / "split.parquet").unlink()
-    with pytest.raises(DatasetError, match="does not say which pictures"):
+    with pytest.raises(ConfigError, match="does not say which pictures"):
         assay.features(tiny_run, None, tmp_path / "f.npz")
 
 

@@ -10,10 +10,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from assay.errors import ModelError
 from assay.losses.detect import Positives, best_first, box_sums, mask_losses, mask_sum, match, quality_focal
 from assay.losses.overlap import corners
-from assay.losses.targets import ANY_CLASS, Target, Targets, collate, cover
+from assay.losses.targets import Target, Targets, collate, cover
 from assay.models.box_head import points_of
 from assay.models.multitask import Heads
 from assay.models.outputs import BoxOutputs
+from assay.objects import ANY_CLASS
 
 SIDE, CLASSES = 32, 3
 HEADS = Heads(boxes=CLASSES, masks=True)

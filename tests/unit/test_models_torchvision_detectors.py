@@ -15,13 +15,14 @@ from assay.cli.command import build_parser, parse
 from assay.cli.commands.models import COMMAND
 from assay.configs import ModelConfig
 from assay.errors import ConfigError, ModelError
-from assay.losses.targets import ANY_CLASS, Target, Targets, collate, cover
+from assay.losses.targets import Target, Targets, collate, cover
 from assay.models import torchvision_fallbacks
 from assay.models.describe import describe
 from assay.models.multitask import Heads, MultiTask
 from assay.models.scene_models import build_scene_model, heads_of, is_others, load_others
 from assay.models.torchvision_detectors import DETECTORS, TorchvisionDetector
 from assay.models.torchvision_fallbacks import fill_missing_ops, nms, roi_align
+from assay.objects import ANY_CLASS
 
 SIDE = 64
 SMALL = "fasterrcnn_mobilenet_v3_large_320_fpn"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.mask_arrays import to_arrays
 
 from assay.boxes import iou
 from assay.configs import ModelConfig
@@ -13,7 +14,7 @@ from assay.losses.targets import Target, collate, cover
 from assay.models.multitask import Heads, MultiTask, build_multitask
 from assay.models.outputs import BoxOutputs, Outputs
 from assay.postprocess_boxes import FoundBoxes, Frame, find_boxes
-from assay.postprocess_masks import cut_masks, label_pixels, to_arrays
+from assay.postprocess_masks import cut_masks, label_pixels
 
 SIDE, COLOURS = 96, np.array([[0.9, 0.2, 0.2], [0.2, 0.9, 0.2], [0.2, 0.3, 0.9]], np.float32)
 HEADS = Heads(classes=2, boxes=3, masks=True, pixels=4)

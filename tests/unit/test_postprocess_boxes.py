@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from tests.mask_arrays import to_arrays
 
 from assay.boxes import iou
 from assay.configs import PreprocessConfig
@@ -14,7 +15,7 @@ from assay.errors import ConfigError
 from assay.masks import encode
 from assay.models.torchvision_fallbacks import nms
 from assay.postprocess_boxes import Frame, box_points, corners, find_boxes, suppress
-from assay.postprocess_masks import MaskCrop, cut_masks, label_pixels, to_arrays, to_masks
+from assay.postprocess_masks import MaskCrop, cut_masks, label_pixels, to_masks
 from assay.preprocess import Preprocess
 
 SIDE = 64

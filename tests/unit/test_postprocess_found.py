@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from tests.mask_arrays import to_arrays
 
 from assay.postprocess_boxes import Frame
 from assay.postprocess_found import paste_masks, read_found
-from assay.postprocess_masks import to_arrays
 from assay.postprocess_scene import read_scene
 
 PICTURE = (40, 60)

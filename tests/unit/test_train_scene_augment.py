@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from assay.boxes import as_boxes
 from assay.configs import AugmentConfig
 from assay.errors import ConfigError, DatasetError
-from assay.losses import targets as loss_targets
 from assay.masks import encode
-from assay.objects import Objects
+from assay.objects import ANY_CLASS, Objects
 from assay.pixel_masks import IGNORE
 from assay.preprocess import letterbox
 from assay.train.mosaic import MEETING, drawn_place, mosaic
-from assay.train.scene import ANY_CLASS, Least, Place, Scene, Things, flipped, placed
+from assay.train.scene import Least, Place, Scene, Things, flipped, placed
 from assay.train.scene_augment import augment_scene, fit_scene, wants_mosaic
 from assay.train.scene_target import scene_target
 
@@ -358,7 +357,7 @@ def test_a_scene_becomes_a_target():
     target = scene_target(Scene(np.zeros((16, 16, 3), np.uint8), things, pixels), label=2)
     assert target.boxes_xyxy.dtype == torch.float32
     assert target.boxes_xyxy.tolist() == [[0, 0, 6, 4], [8, 8, 16, 16], [0, 8, 4, 12], [4, 8, 8, 12]]
-    assert target.box_labels.tolist() == [1, 0, 1, loss_targets.ANY_CLASS]
+    assert target.box_labels.tolist() == [1, 0, 1, ANY_CLASS]
     assert target.box_crowd.tolist() == [False, False, True, True]
     assert target.box_masks_known.tolist() == [True, False, False, False]
     assert target.box_masks.shape == (4, 4, 4)

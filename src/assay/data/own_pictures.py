@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from assay.configs import ReadConfig
 from assay.data.json_file import read_json_file
 from assay.data.read import read_dataset
-from assay.errors import ConfigError, DatasetError
+from assay.errors import AssayError, ConfigError, DatasetError
 from assay.labels import ClassNames
 from assay.types import Dataset
 
@@ -31,18 +31,24 @@ def own_pictures(folder: Path, record: Mapping[str, Any] | None = None) -> Datas
 
     Raises
     ------
-    ConfigError : the run does not say where they are, or they are gone.
-    DatasetError : they cannot be read, or some of the split are gone.
+    ConfigError : the run does not say which they are, or they are not where they were.
+    DatasetError : some of the split are gone.
     """
     stored, file = folder / "split.parquet", folder / "run.json"
     if record is None:
         record = read_json_file(file) if file.is_file() else {}
     if "data" not in record or not stored.is_file():
-        raise ConfigError(
-            f"{folder} does not say which pictures it used", fix="give labelled pictures with --data"
-        )
+        raise ConfigError(f"{folder} does not say which pictures it used", fix="name labelled pictures")
     asked = ReadConfig.from_dict(record.get("recipe", {}).get("read", {}))
-    return as_stored(read_dataset(record["data"], asked), stored, record)
+    try:
+        dataset = read_dataset(record["data"], asked)
+    except AssayError as error:
+        raise ConfigError(
+            f"the pictures of {folder} are not where they were",
+            got=error.what,
+            fix="put them back, or name labelled pictures",
+        ) from error
+    return as_stored(dataset, stored, record)
 
 
 def as_stored(dataset: Dataset, stored: Path, record: Mapping[str, Any]) -> Dataset:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from assay.configs import ReadConfig
 from assay.data.names import is_picture
+from assay.data.own_pictures import own_pictures
 from assay.data.read import read_dataset
-from assay.errors import AssayError, ConfigError, DatasetError
-from assay.labels import ClassNames
+from assay.errors import ConfigError, DatasetError
 from assay.runtime.sources import Pictures
 from assay.types import Dataset
 
@@ -53,7 +48,9 @@ def walk(
     DatasetError : nothing there, or a broken data set.
     """
     if pictures is None:
-        pictures = own_pictures(model)
+        if not Path(model).is_dir():
+            raise ConfigError("no pictures are named, and a Bundle has none of its own", fix="name pictures")
+        pictures = own_pictures(Path(model))
     if isinstance(pictures, str | Path):
         pictures = _dataset_or_files(Path(pictures))
     if isinstance(pictures, Dataset):
@@ -90,32 +87,3 @@ def _walk_rows(dataset: Dataset) -> Iterator[Picture]:
         for row in batch.to_pylist():
             path = row.pop("path")
             yield Picture(path, dataset.root / path, **row)
-
-
-def own_pictures(run: str | Path) -> Dataset:
-    """The pictures of a run, split as it split them.
-
-    Raises
-    ------
-    ConfigError : it is no run folder, or its data is not where it was.
-    DatasetError : what it wrote down of its pictures is missing or damaged.
-    """
-    folder = Path(run)
-    if not folder.is_dir():
-        raise ConfigError("no pictures are named, and a Bundle has none of its own", fix="name pictures")
-    try:
-        record = json.loads((folder / "run.json").read_text("utf-8"))
-        table = pq.read_table(folder / "split.parquet")
-        data, read = Path(record["data"]), ReadConfig.from_dict(record.get("recipe", {}).get("read", {}))
-        classes = ClassNames(record["classes"])
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
-        raise DatasetError(
-            f"{folder} does not say which pictures are its own", got=str(error)[:200], fix="name the pictures"
-        ) from error
-    try:
-        dataset = read_dataset(data, read)
-    except AssayError as error:
-        raise ConfigError(
-            f"the pictures of {folder} are not where they were", got=error.what, fix="name them"
-        ) from error
-    return replace(dataset, table=table, classes=classes, split=record.get("split") or {})

@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from assay.data.own_pictures import own_pictures
 from assay.errors import AssayError, DatasetError
 from assay.explain.feature_files import FeatureSet, read_features
 from assay.explain.neighbours import nearest
-from assay.explain.picture_stream import own_pictures
 from assay.explain.projection import MOST, choose_evenly, project
 from assay.explain.source import file_digest
 from assay.explain.vectors import features

@@ -27,8 +27,9 @@ from assay.losses.assign import assign
 from assay.losses.overlap import corners, paired_giou, paired_iou
 from assay.losses.pairs import rank_in_group, rank_in_run
 from assay.losses.reach import Reach, Things, outside, reach
-from assay.losses.targets import ANY_CLASS, Targets
+from assay.losses.targets import Targets
 from assay.models.outputs import BoxOutputs
+from assay.objects import ANY_CLASS
 from assay.postprocess_masks import CELL
 
 FOCUS = 2.0

@@ -21,14 +21,6 @@ def corners(
     return torch.cat((points - pixels[..., :2], points + pixels[..., 2:]), dim=-1)
 
 
-def pairwise_iou(a: Float[Tensor, "N 4"], b: Float[Tensor, "M 4"]) -> Float[Tensor, "N M"]:
-    """(N, M) IoU of each of ``a`` with each of ``b``."""
-    shared = _sides(
-        torch.maximum(a[:, None, :2], b[None, :, :2]), torch.minimum(a[:, None, 2:], b[None, :, 2:])
-    ).prod(-1)
-    return shared / (areas(a)[:, None] + areas(b)[None] - shared).clamp_min(EPSILON)
-
-
 def paired_iou(a: Float[Tensor, "N 4"], b: Float[Tensor, "N 4"]) -> Float[Tensor, " N"]:
     """(N,) IoU of each of ``a`` with its own of ``b``."""
     shared = _sides(torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])).prod(-1)

@@ -47,16 +47,15 @@ class Reach(NamedTuple):
 
 
 def reachable(
-    points: Float[Tensor, "P 2"], strides: Float[Tensor, " P"], boxes: Float[Tensor, "N 4"]
+    apart: Float[Tensor, "N P"],
+    points: Float[Tensor, "P 2"],
+    strides: Float[Tensor, " P"],
+    boxes: Float[Tensor, "N 4"],
 ) -> Bool[Tensor, "N P"]:
-    """Which points a thing may take: those inside its box.
+    """Which points a thing may take: those inside its box, where ``apart``, as ``outside`` tells it, is below 0.
 
     A box that holds none of the finest level may also take the nearest of that level.
     """
-    return _reachable(outside(points, boxes), points, strides, boxes)
-
-
-def _reachable(apart: Tensor, points: Tensor, strides: Tensor, boxes: Tensor) -> Bool[Tensor, "N P"]:
     inside = apart < 0
     fine = (strides == strides.min()).nonzero().squeeze(1)
     lost = (apart.index_select(1, fine).amin(1) >= 0).nonzero().squeeze(1)
@@ -87,7 +86,7 @@ def outside(points: Float[Tensor, "P 2"], boxes: Float[Tensor, "N 4"]) -> Float[
 def reach(points: Float[Tensor, "P 2"], strides: Float[Tensor, " P"], things: Things) -> Reach:
     """The pairs of a batch whose pictures all have these points."""
     boxes, apart = things.boxes, outside(points, things.boxes)
-    inside = _reachable(apart, points, strides, boxes)
+    inside = reachable(apart, points, strides, boxes)
     margin = strides.where(strides == strides.min(), -float("inf"))  # the finest level only
     pairs = pair_up(inside | (apart <= margin), things.picture, things.pictures)
     point = pairs.place % len(points)

@@ -17,11 +17,9 @@ from torch.nn.functional import avg_pool2d, pad
 
 from assay.errors import DatasetError
 from assay.models.multitask import Heads
+from assay.objects import ANY_CLASS
 from assay.pixel_masks import IGNORE
 from assay.postprocess_masks import CELL
-
-ANY_CLASS = -1
-"""Label of a region where things of any class may be."""
 
 
 @dataclass(frozen=True)

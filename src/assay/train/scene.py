@@ -26,7 +26,7 @@ from PIL import Image
 
 from assay.boxes import area, clip
 from assay.errors import DatasetError
-from assay.objects import Objects
+from assay.objects import ANY_CLASS, Objects
 from assay.pixel_masks import IGNORE
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=np.generic)
 
-ANY_CLASS = -1
-"""Label of an ignored region where things of any class may be, as in ``losses.targets``."""
 PAD_LEVEL = 114
 """Grey outside the picture where nothing else is said: the default of ``PreprocessConfig.pad_value``."""
 
