@@ -80,12 +80,17 @@ class Upright(NamedTuple):
     part: Part | None = None
 
 
+Known = dict[tuple[int, int], Upright]
+"""What was decoded of one photo so far, by the (width, height) in which it lies in the file or was decoded smaller."""
+
+
 def open_upright(
     source: Source,
     limits: ImageLimits = DEFAULT_LIMITS,
     need: Need | None = None,
     *,
     name: str | None = None,
+    known: Known | None = None,
 ) -> Upright:
     """Decode one picture, without a copy of its pixels.
 
@@ -95,6 +100,7 @@ def open_upright(
     limits : the greatest number of pixels and bytes.
     need : allows a JPEG to be decoded smaller, down to this size; all its pixels when not given.
     name : what the picture is called in messages; its path when not given.
+    known : of this photo, where several sizes are asked for: looked up and added to, so none is decoded twice.
 
     Raises
     ------
@@ -108,13 +114,18 @@ def open_upright(
         (width, height), part = image.size, None
         if need is not None and image.format in SHRINKABLE:
             part = shrink(image, exif_orientation(image), need)
+        stored = image.size
+        if known is not None and stored in known:
+            return known[stored]
         image.decodermaxblock = len(data)  # read at once: the interpreter's lock is taken once a picture
         image.load()
         orientation = exif_orientation(image)
         picture = turn_upright(to_rgb(image), orientation)
-        if part is None:
-            return Upright(picture, (picture.height, picture.width))
-        return Upright(picture, (width, height) if orientation >= 5 else (height, width), part)
+        size_hw = (width, height) if orientation >= 5 else (height, width)
+        found = Upright(picture, (picture.height, picture.width) if part is None else size_hw, part)
+        if known is not None:
+            known[stored] = found
+        return found
 
 
 def read_image(source: Source, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:

@@ -10,7 +10,6 @@ with ``error``; a failing engine is a failure of the whole and is raised.
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from assay.cores import usable_cores
 from assay.errors import AssayError, ConfigError, ImageError, ModelError
 from assay.image import DEFAULT_LIMITS, ImageLimits
 from assay.photos import Photo, Source, name_of
@@ -112,7 +112,7 @@ def answer(
     ConfigError : batch or workers below 1.
     ModelError : the engine returns another shape than (B, K).
     """
-    corridor = _Classes(engine, card, Preprocess(card.preprocess), limits, doubt, embed)
+    corridor = ClassCorridor(engine, card, Preprocess(card.preprocess), limits, doubt, embed)
     return walk_any(corridor, sources, alone, batch, workers)
 
 
@@ -130,8 +130,7 @@ def walk_any(
 
 def default_workers() -> int:
     """Decoding threads for this machine: the cores this process may use, at most 8."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(8, usable))
+    return min(8, usable_cores())
 
 
 def one_line(error: AssayError) -> str:
@@ -244,7 +243,7 @@ class Corridor(ABC):
 
 
 @dataclass(frozen=True)
-class _Classes(Corridor):
+class ClassCorridor(Corridor):
     """The class of the picture alone."""
 
     doubter: Doubter | None

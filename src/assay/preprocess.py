@@ -23,7 +23,7 @@ from PIL import Image
 
 from assay.configs import PreprocessConfig
 from assay.errors import ConfigError, ImageError
-from assay.image import DEFAULT_LIMITS, ImageLimits, open_upright, to_pillow
+from assay.image import DEFAULT_LIMITS, ImageLimits, Known, open_upright, to_pillow
 from assay.smoothing import SMOOTHERS
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Preprocess:
         limits: ImageLimits = DEFAULT_LIMITS,
         *,
         name: str | None = None,
+        known: Known | None = None,
     ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         """A photo -> (S, S, C) uint8, and its (height, width), upright.
 
@@ -88,6 +89,7 @@ class Preprocess:
         ----------
         source : a file, its bytes, or its pixels (H, W, 3).
         name : what a file is called in messages.
+        known : as ``assay.image.open_upright``, where one photo is prepared in several ways.
 
         Raises
         ------
@@ -95,7 +97,9 @@ class Preprocess:
         """
         if isinstance(source, np.ndarray):
             return self.pixels(source), (source.shape[0], source.shape[1])
-        found = open_upright(source, limits, self._least if self._may_shrink else None, name=name)
+        found = open_upright(
+            source, limits, self._least if self._may_shrink else None, name=name, known=known
+        )
         height, width = found.size_hw
         small = self._resized(self.coloured(found.picture), (width, height), found.part)
         return self._array(small), found.size_hw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import subprocess
@@ -13,21 +14,29 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 from benchmarks.data.hostile_files import photograph
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from tests.cells import draw_cells, write_cells_bundle
 from tests.poisoned_workers import DIES, HERE, RAISES, SLEEPS, SPINS
 
+import assay
+from assay.configs import PreprocessConfig
 from assay.decide.evidence import photo_digest
 from assay.decide.references import Reference, References
 from assay.errors import AssayError, BundleError, PolicyError
 from assay.image import DEFAULT_LIMITS
 from assay.photos import Photo
+from assay.preprocess import Preprocess
 from assay.runtime.photo_prints import photo_prints
-from assay.runtime.screen_parts import answer_decoded, decode, decode_plan
+from assay.runtime.screen_parts import DecodePlan, answer_decoded, decode, decode_plan
 from assay.runtime.screening import load_screener
+from assay.service.masks import masks_of
 from assay.service.workers.child import LostError
 from assay.service.workers.facts import Failed
 from assay.service.workers.pool import Answerers, Decoders
@@ -89,7 +98,34 @@ def test_halves_are_the_whole(policy, files):
     names, digests = [path.name for path in files], [one.photo for one in whole]
     for lanes in (1, 2):
         assert answer_decoded(screener, decoded, names, digests, lanes=lanes) == whole
+    (model,) = screener.models.values()
+    for one, prediction in zip(whole, model.predict(files), strict=True):
+        assert (one.error is None) == (prediction.error is None)
+        if one.error is None:
+            assert one.answers["shape"] == pytest.approx(dict(prediction.top(5)), abs=1e-6)
     assert whole[-1].error.startswith("broken.png is damaged")
+
+
+def test_one_decoding_serves_all_that_want_the_same_size(tmp_path, monkeypatch):
+    """Networks and prints: a JPEG is decoded once for each size that is wanted, with the pixels of each alone."""
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (600, 800, 3), np.uint8)).save(stream, "JPEG")
+    small, large = (PreprocessConfig(size=size, decode="scaled") for size in (96, 320))
+    plan = DecodePlan((small, replace(small, mean=(0.4,)), large), prints=True)
+    loads = []
+    load = JpegImageFile.load
+
+    def counted(self):
+        if self.tile:  # there is something left to decode
+            loads.append(self.size)
+        return load(self)
+
+    monkeypatch.setattr(JpegImageFile, "load", counted)
+    found = decode(stream.getvalue(), plan)
+    assert len(set(loads)) == len(loads) == 3
+    for config, pixels in zip(plan.preprocess, found.pixels, strict=True):
+        np.testing.assert_array_equal(pixels, Preprocess(config).read(stream.getvalue())[0])
+    assert bytes(found.prints) == photo_prints(stream.getvalue()).to_bytes()
 
 
 def test_halves_match_photos_as_the_whole_does(policy, files):
@@ -151,6 +187,37 @@ def test_processes_say_what_one_process_says(policy, files):
         here = decode(path.read_bytes(), facts.plan)
         assert one.error == here.error
         assert all(np.array_equal(a, b) for a, b in zip(one.pixels, here.pixels, strict=True))
+
+
+def test_masks_are_drawn_when_somebody_asks(tmp_path):
+    path = tmp_path / "parts.yaml"
+    parts = {"parts": {"model": "cells.bundle", "head": "boxes", "answers": {"*": "pass"}}}
+    path.write_text(yaml.safe_dump({**SHAPES, "questions": parts}), "utf-8")
+    predictor = assay.load(write_cells_bundle(tmp_path / "cells.bundle"))
+    photo = tmp_path / "cells.png"
+    draw_cells({(0, 1): "red", (3, 4): "blue"}, scale=32).save(photo)
+
+    async def screen():
+        decoders, answerers = Decoders(1), Answerers(path, 1)
+        async with running(decoders, answerers):
+            decoded = await decoders.decode(photo.read_bytes(), answerers.facts.plan)
+            (found,) = await answerers.answer([decoded], ["x"], ["0" * 64])
+            live = SimpleNamespace(facts=answerers.facts, answerers=answerers)
+            return found, await masks_of(live, decoders, photo.read_bytes())
+
+    found, told = asyncio.run(screen())
+    assert [thing.mask for thing in found.things] == [None, None]
+    assert told["size_hw"] == [1024, 1024]  # of 2048
+    assert {thing["label"] for thing in told["things"]} == {"red", "blue"}
+    whole = predictor(draw_cells({(0, 1): "red", (3, 4): "blue"}, scale=16))
+    drawn = {whole.object_classes[i]: m.to_coco() for i, m in zip(whole.boxes.cls, whole.masks, strict=True)}
+    assert {thing["label"]: thing["mask"] for thing in told["things"]} == drawn
+
+
+def test_a_policy_without_masks_says_so():
+    live = SimpleNamespace(facts=SimpleNamespace(masks=()))
+    with pytest.raises(AssayError, match="no network of the policy draws masks"):
+        asyncio.run(masks_of(live, None, b""))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])

@@ -42,6 +42,8 @@ def test_words_and_costs_change_the_policy_but_not_its_rules():
     other = parse_policy(told, "a")
     assert other.digest != first.digest
     assert other.rules == first.rules
+    told["questions"]["kind"]["model"] = "elsewhere/kind.bundle"
+    assert parse_policy(told, "a").rules == first.rules
     told["automatic"]["accept"]["risk"] = 0.02
     assert parse_policy(told, "a").rules != first.rules
 

@@ -38,6 +38,13 @@ def test_the_surest_come_first() -> None:
     assert len(things_of(PARTS, prediction(), most=1)) == 1
 
 
+def test_a_mask_is_kept_where_one_was_drawn() -> None:
+    mask = {"size": [30, 20], "counts": "abc"}
+    drawn = Thing("parts", "clasp", 0.9, (5.0, 5.0, 9.0, 9.0), mask)
+    assert Thing.from_dict(drawn.to_dict()) == drawn
+    assert "mask" not in things_of(PARTS, prediction())[0].to_dict()
+
+
 def test_other_questions_have_none() -> None:
     kind = Question("kind", "x.bundle", {"*": Effect("pass")})
     assert things_of(kind, prediction()) == ()

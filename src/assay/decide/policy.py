@@ -179,14 +179,19 @@ class Policy:
 
     @cached_property
     def rules(self) -> str:
-        """SHA-256 of what thresholds depend on: questions, risks, sizes, matching; words and costs may change."""
+        """SHA-256 of what thresholds depend on: questions, risks, sizes, matching; words and costs may change.
+
+        Files may be moved: which networks the thresholds are for, they say themselves, by digest.
+        """
         told = {
-            "questions": [{**asdict(one), "truth": None} for one in self.questions],
+            "questions": [{**asdict(one), "truth": None, "model": None} for one in self.questions],
             "risks": {name: asdict(risk) for name, risk in self.risks.items()},
             "by": self.by,
             "least_side_px": self.least_side_px,
         }
-        return _digest(told if self.matching is None else {**told, "matching": asdict(self.matching)})
+        if self.matching is None:
+            return _digest(told)
+        return _digest({**told, "matching": {**asdict(self.matching), "references": None}})
 
 
 def _digest(value: Any) -> str:

@@ -12,24 +12,27 @@ from PIL import Image
 from assay.decide.frames import LONGEST
 from assay.decide.prints import Prints, prints_of
 from assay.errors import ImageError
-from assay.image import DEFAULT_LIMITS, ImageLimits, open_upright
+from assay.image import DEFAULT_LIMITS, ImageLimits, Known, open_upright
 from assay.photos import Photo
 from assay.shrunken import Part
 
 
-def photo_prints(data: bytes, limits: ImageLimits = DEFAULT_LIMITS, *, name: str | None = None) -> Prints:
+def photo_prints(
+    data: bytes, limits: ImageLimits = DEFAULT_LIMITS, *, name: str | None = None, known: Known | None = None
+) -> Prints:
     """The prints of a photo.
 
     Parameters
     ----------
     data : the bytes of a picture file, of any kind that ``assay.image`` reads; a JPEG is decoded as small as suffices.
     name : what the photo is called in messages.
+    known : as ``assay.image.open_upright``, where it was decoded for something else before.
 
     Raises
     ------
     ImageError : the photo cannot be read within the limits.
     """
-    upright = open_upright(data, limits, _need, name=name)
+    upright = open_upright(data, limits, _need, name=name, known=known)
     return picture_prints(upright.picture, upright.part)
 
 

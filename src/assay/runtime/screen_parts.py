@@ -1,28 +1,27 @@
 """Screening in two halves that can live in two processes: bytes -> pixels, and pixels -> evidence.
 
 The first half sees a photo's bytes and neither policy nor network; the second has both and never sees the bytes. What
-passes between them is ``Decoded``. Together they give what ``Screener.evidence`` gives, bit for bit where the engine's
-answer does not depend on which photos share a batch.
+passes between them is ``Decoded``. ``Screener`` walks both in one process; answers are equal, bit for bit where the
+engine's answer does not depend on which photos share a batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from assay.configs import PreprocessConfig
 from assay.errors import ConfigError, ImageError
-from assay.image import ImageLimits
-from assay.pipeline import NOT_FINITE, Prepared, one_line
-from assay.postprocess import probabilities
+from assay.image import ImageLimits, Known
+from assay.pipeline import ClassCorridor, Prepared, one_line
 from assay.preprocess import Preprocess
-from assay.runtime.photo_prints import photo_prints
+from assay.runtime.photo_prints import photo_prints, picture_prints
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,10 +29,9 @@ if TYPE_CHECKING:
     from assay.decide.abstention import Abstention
     from assay.decide.evidence import Evidence
     from assay.decide.thing import Thing
-    from assay.runtime.engines.engine import Engine
     from assay.runtime.predictor import BundlePredictor
     from assay.runtime.screening import Screener
-    from assay.types import Doubt, Prediction
+    from assay.types import Prediction
 
 _Read = Callable[[list[Prepared]], "list[Prediction]"]
 """One batch of decoded photos -> one Prediction each."""
@@ -100,10 +98,12 @@ def decode_plan(screener: Screener) -> DecodePlan:
     return DecodePlan(tuple(wanted), screener.policy.matching is not None)
 
 
-def decode(data: bytes, plan: DecodePlan, limits: ImageLimits = SERVICE_LIMITS) -> Decoded:
-    """The bytes of a picture file -> what the plan asks for. Content of any kind is answered, never raised."""
+def decode(
+    photo: bytes | NDArray[np.uint8], plan: DecodePlan, limits: ImageLimits = SERVICE_LIMITS
+) -> Decoded:
+    """A picture file's bytes, or (H, W, 3) pixels -> what the plan asks for. Any content is answered, never raised."""
     try:
-        return _decode(data, plan, limits)
+        return _decode(photo, plan, limits)
     except MemoryError:
         return Decoded(error=OUT_OF_MEMORY)
     except ImageError as error:
@@ -122,6 +122,7 @@ def answer_decoded(
     digests: Sequence[str],
     *,
     lanes: int = 1,
+    masks: bool = False,
 ) -> list[Evidence]:
     """What is known of photos that were decoded by ``decode_plan(screener)``.
 
@@ -132,6 +133,7 @@ def answer_decoded(
     ----------
     decoded, names, digests : of each photo: what its decoder gave, what it is called, and the SHA-256 of its bytes.
     lanes : threads that compute at once, each on one core.
+    masks : draw the masks of things too, where a network has such a head.
 
     Raises
     ------
@@ -151,7 +153,8 @@ def answer_decoded(
     for path, model in screener.models.items():
         which = plan.preprocess.index(model.card.preprocess)
         items = [Prepared(names[i], decoded[i].pixels[which], decoded[i].size_hw) for i in whole]
-        read = _reader(model, lanes, embed=path == screener.embedding_path)
+        engine = model.engine if len(whole) == 1 < lanes else model.engine.alone(lanes)
+        read = _reader(model, engine, embed=path == screener.embedding_path, masks=masks)
         found[path] = dict(zip(whole, _answers(read, items, model.batch, lanes), strict=True))
     return [
         _evidence(screener, one, name, digest, {path: rows.get(place) for path, rows in found.items()})
@@ -159,15 +162,18 @@ def answer_decoded(
     ]
 
 
-def _decode(data: bytes, plan: DecodePlan, limits: ImageLimits) -> Decoded:
-    found, size_hw = [], (0, 0)
+def _decode(photo: bytes | NDArray[np.uint8], plan: DecodePlan, limits: ImageLimits) -> Decoded:
+    found, size_hw, known = [], (0, 0), Known()
     for config in plan.preprocess:
-        pixels, size_hw = _preprocess(config).read(data, limits, name=NAMELESS)
+        pixels, size_hw = _preprocess(config).read(photo, limits, name=NAMELESS, known=known)
         found.append(pixels)
     if not plan.prints:
         return Decoded(size_hw, tuple(found))
-    prints = photo_prints(data, limits, name=NAMELESS).to_bytes()
-    return Decoded(size_hw, tuple(found), np.frombuffer(prints, np.uint8))
+    if isinstance(photo, bytes):
+        prints = photo_prints(photo, limits, name=NAMELESS, known=known)
+    else:
+        prints = picture_prints(Image.fromarray(photo))
+    return Decoded(size_hw, tuple(found), np.frombuffer(prints.to_bytes(), np.uint8))
 
 
 @lru_cache(maxsize=64)
@@ -187,49 +193,23 @@ def _answers(read: _Read, items: Sequence[Prepared], batch: int, lanes: int) -> 
         return [one for rows in pool.map(read, parts) for one in rows]
 
 
-def _reader(model: Any, lanes: int, *, embed: bool) -> _Read:
-    """The part of the answer corridor behind decoding, as ``Screener`` walks it."""
-    engine = model.engine.alone(lanes)
-    if model.card.task == "classify":
-        return lambda items: _classes(model, engine, items, embed=embed)
+def _reader(model: Any, engine: Any, *, embed: bool, masks: bool) -> _Read:
+    """The part of the answer corridor behind decoding."""
+    card, preprocess = model.card, model.preprocess
+    if card.task == "classify":
+        doubter = _doubter(model)
+        ends = engine if doubter is None and not embed else engine.outputs
+        return ClassCorridor(ends, card, preprocess, SERVICE_LIMITS, doubter, embed).predict
     from assay.pipeline_scene import SceneCorridor, told_from  # noqa: PLC0415 - no need of it where bytes are read
 
-    card = model.card
-    corridor = SceneCorridor(
-        engine.scene, card, model.preprocess, SERVICE_LIMITS, card, told_from(card), False, False, embed
-    )
-    return corridor.predict
-
-
-def _classes(
-    model: BundlePredictor, engine: Engine, items: list[Prepared], *, embed: bool
-) -> list[Prediction]:
-    """The class of each photo, and whether the network knows photos like it."""
-    from assay.types import Prediction  # noqa: PLC0415 - as above
-
-    x = model.preprocess.normalise(np.stack([item.pixels for item in items]))  # type: ignore[misc]
-    doubts: Iterator[Doubt | None] = repeat(None)
-    embeddings: Iterable[Any] = repeat(None)
-    doubter = _doubter(model)
-    if doubter is None and not embed:
-        probs = probabilities(engine(x), model.card.temperature)
-    else:
-        logits, embedding = engine.outputs(x)
-        probs = probabilities(logits, model.card.temperature)
-        finite = np.isfinite(probs).all(axis=1)
-        if doubter is not None:
-            doubts = iter(doubter.doubt(probs[finite], logits[finite], embedding[finite]))
-        embeddings = embedding
-    return [
-        Prediction(item.path, model.classes, row, item.size_hw, doubt=next(doubts), embedding=vector)
-        if np.isfinite(row).all()
-        else Prediction(item.path, model.classes, np.empty(0, np.float32), item.size_hw, error=NOT_FINITE)
-        for item, row, vector in zip(items, probs, embeddings, strict=False)
-    ]
+    told = told_from(card)
+    return SceneCorridor(
+        engine.scene, card, preprocess, SERVICE_LIMITS, card, told, masks, False, embed
+    ).predict
 
 
 def _doubter(model: BundlePredictor) -> Abstention | None:
-    """As ``Screener``: what says "unknown", where it is there and holds in this precision."""
+    """What says "unknown", where it is there and holds in this precision."""
     found = model.abstention
     return found if found is not None and found.can_alarm and model.engine.precision == "fp32" else None
 

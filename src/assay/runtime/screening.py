@@ -1,32 +1,32 @@
 """From photos to decisions: the networks of a policy answer, photos are matched, and what is known is decided on.
 
-A photo's bytes are read once; every network of the policy answers the same bytes, and the prints are of them too.
-Nothing is kept: memory stays as it is however many photos there are.
+A photo's bytes are read once, and decoded once for each size that is wanted; every network of the policy answers them,
+and the prints are of them too. Nothing is kept: memory stays as it is however many photos there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.decide.budgets import NO_BUDGETS, Budgets, read_budgets, thresholds_path
 from assay.decide.decision import Decision, decide
-from assay.decide.evidence import Evidence, answers_of, array_digest, photo_digest
+from assay.decide.evidence import Evidence, array_digest, photo_digest
 from assay.decide.policy import NOTHING, OTHERWISE, Policy, Question
 from assay.decide.policy_read import read_policy
 from assay.decide.references import References
-from assay.decide.thing import Thing, things_of
 from assay.errors import AssayError, ConfigError, ImageError, PolicyError
+from assay.image import DEFAULT_LIMITS
 from assay.photos import Photo, Source, name_of
 from assay.pipeline import default_workers
 from assay.runtime.load import load
 from assay.runtime.load_references import load_references
-from assay.runtime.photo_prints import source_prints
+from assay.runtime.screen_parts import NAMELESS, Decoded, DecodePlan, answer_decoded, decode, decode_plan
 from assay.runtime.sequence import SequencePredictor
 from assay.tables import suggest
 
@@ -36,12 +36,11 @@ if TYPE_CHECKING:
     from assay.decide.prints import Prints
     from assay.runtime.predictor import BundlePredictor
     from assay.runtime.scene_predictor import BundleScenePredictor
-    from assay.types import Prediction
 
     Model = BundlePredictor | BundleScenePredictor
 
 AT_ONCE = 64
-"""Photos that are held in memory while each network answers them."""
+"""Photos whose pixels, as small as the networks take them, are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +67,12 @@ class Screener:
 
     def evidence(self, sources: Iterable[Source]) -> Iterator[Evidence]:
         """What the networks say of each photo, and what it has in common with enrolled ones, in order."""
-        waiting = iter(sources)
-        while batch := [_read(source) for source in islice(waiting, AT_ONCE)]:
-            whole = [one for one in batch if isinstance(one, _Held)]
-            answers = {path: list(self._answers(path, whole)) for path in self.models}
-            prints = self._prints(whole)
-            place = 0
-            for one in batch:
-                if isinstance(one, Evidence):
-                    yield one
-                    continue
-                found = {path: predictions[place] for path, predictions in answers.items()}
-                yield self.matched(self._evidence(one, found), prints[place], self._embedding(found))
-                place += 1
+        plan, lanes, waiting = decode_plan(self), default_workers(), iter(sources)
+        look = partial(_look, plan=plan)
+        with ThreadPoolExecutor(lanes, thread_name_prefix="assay-decode") as pool:
+            while batch := list(pool.map(look, islice(waiting, AT_ONCE))):
+                decoded, names, digests = zip(*batch, strict=True)
+                yield from answer_decoded(self, decoded, names, digests, lanes=lanes)
 
     def matched(
         self, evidence: Evidence, prints: Prints | None, embedding: NDArray[Any] | None = None
@@ -120,40 +112,6 @@ class Screener:
         if rules is None or rules.embedding is None or self.references is None:
             return None
         return self.policy.model_path(self.policy.question(rules.embedding))
-
-    def _answers(self, path: Path, photos: Sequence[_Held]) -> Iterator[Prediction]:
-        sources, model = [photo.source for photo in photos], self.models[path]
-        embed = path == self.embedding_path
-        if model.card.task == "classify":
-            knows: Any = model
-            return iter(knows.predict(sources, abstain=_can_doubt(model), embed=embed))
-        scene: Any = model
-        return iter(scene.predict(sources, masks=False, pixels=False, embed=embed))
-
-    def _prints(self, photos: Sequence[_Held]) -> list[Prints | None]:
-        if self.references is None:
-            return [None] * len(photos)
-        with ThreadPoolExecutor(default_workers(), thread_name_prefix="assay-prints") as pool:
-            return list(pool.map(source_prints, [photo.source for photo in photos]))
-
-    def _embedding(self, found: Mapping[Path, Prediction]) -> NDArray[Any] | None:
-        return None if self.embedding_path is None else found[self.embedding_path].embedding
-
-    def _evidence(self, photo: _Held, found: Mapping[Path, Prediction]) -> Evidence:
-        name, digest = photo.source.name, photo.digest
-        first = next(iter(found.values()))
-        broken = next((one.error for one in found.values() if one.error is not None), None)
-        if broken is not None:
-            return Evidence(name, digest, error=broken)
-        answers, unknown = {}, []
-        things: list[Thing] = []
-        for question in self.policy:
-            prediction = found[self.policy.model_path(question)]
-            answers[question.name] = answers_of(question, prediction)
-            things += things_of(question, prediction)
-            if prediction.doubt is not None and "unknown" in prediction.doubt.reasons:
-                unknown.append(question.name)
-        return Evidence(name, digest, first.size_hw, answers, tuple(unknown), things=tuple(things))
 
 
 def load_screener(
@@ -197,24 +155,18 @@ def answers_known(question: Question, model: Model) -> tuple[str, ...]:
     return (*names, NOTHING)
 
 
-@dataclass(frozen=True)
-class _Held:
-    """A photo whose bytes, or pixels, are at hand."""
-
-    source: Photo
-    digest: str
-
-
-def _read(source: Source) -> _Held | Evidence:
-    """The photo, or the evidence that there is none."""
+def _look(source: Source, plan: DecodePlan) -> tuple[Decoded, str, str]:
+    """(what the networks need of a photo, its name, the SHA-256 of its bytes or pixels)."""
     name = name_of(source)
     try:
         data = source.read() if isinstance(source, Photo) else Path(source).read_bytes()
-    except (OSError, ImageError) as error:
-        told = error.what if isinstance(error, ImageError) else f"cannot be read: {error.strerror}"
-        return Evidence(name, "", error=told)
+    except ImageError as error:
+        is_named = error.what.startswith(name)
+        return Decoded(error=NAMELESS + error.what[len(name) :] if is_named else error.what), name, ""
+    except OSError as error:
+        return Decoded(error=f"{NAMELESS} cannot be read: {error.strerror}"), name, ""
     digest = photo_digest(data) if isinstance(data, bytes) else array_digest(data)
-    return _Held(Photo(name, lambda: data), digest)
+    return decode(data, plan, DEFAULT_LIMITS), name, digest
 
 
 def load_model(policy: Policy, question: Question, engine: str, precision: str) -> Model:
@@ -250,12 +202,3 @@ def _require_answers(policy: Policy, question: Question, model: Model) -> None:
                 got=f"{question.model} answers {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}",
                 fix=suggest(answer, list(known)),
             )
-
-
-def _can_doubt(model: Any) -> bool:
-    """Whether the network says what is unlike all that it knows."""
-    return (
-        getattr(model, "abstention", None) is not None
-        and getattr(model.engine, "precision", "fp32") == "fp32"
-        and model.abstention.can_alarm
-    )

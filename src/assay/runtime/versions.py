@@ -23,7 +23,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -216,21 +216,14 @@ def record(
 
 
 def draft_of(live: Path, policy: Policy, models: Mapping[str, Path], budgets: Budgets | None) -> Draft:
-    """A policy from anywhere as it will stand at ``live``, its networks in the folder of the version that comes next.
-
-    Thresholds name the rules that they hold for, in which the places of networks count; they are told the new places.
-    Which networks they hold for is said by digest and stays.
-    """
+    """A policy from anywhere as it will stand at ``live``, its networks in the folder of the next version."""
     folder = versions_folder(live)
     number = 1 + max((one.number for one in read_versions(live)), default=0)
     digests = {name: load_bundle(place).digest for name, place in models.items()}
     thresholds = None if budgets is None else plain_thresholds(budgets)
     name = f"{number:04d}-{version_digest(policy, digests, thresholds)[:12]}"
     text = policy_text(policy, {q: folder / name / f for q, f in _names(models).items()}, live.parent)
-    if budgets is None:
-        return Draft(text.encode(), models, None)
-    moved = _parsed(text, live)
-    return Draft(text.encode(), models, plain_thresholds(replace(budgets, rules=moved.rules)))
+    return Draft(text.encode(), models, thresholds)
 
 
 def switch(

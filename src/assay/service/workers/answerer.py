@@ -48,7 +48,11 @@ def main() -> None:
     threading.Thread(target=_take, args=(lifeline, waiting), name="assay-take", daemon=True).start()
     while True:
         asked = waiting.get()
-        lifeline.send({"n": asked.header["n"], **answer(screener, facts.plan, asked, lanes=given.threads)})
+        number, told = asked.header["n"], answer(screener, facts.plan, asked, lanes=given.threads)
+        try:
+            lifeline.send({"n": number, **told})
+        except FrameError as error:  # masks of many torn things may be larger than a frame
+            lifeline.send({"n": number, "failed": error.what})
         del asked
 
 
@@ -56,7 +60,8 @@ def answer(screener: Screener, plan: DecodePlan, asked: Frame, *, lanes: int) ->
     """The evidence of a batch, or in one line why there is none; a network that fails fails for the whole batch."""
     try:
         decoded, names, digests = _batch(plan, asked)
-        found = answer_decoded(screener, decoded, names, digests, lanes=lanes)
+        wants_masks = bool(asked.header.get("masks"))
+        found = answer_decoded(screener, decoded, names, digests, lanes=lanes, masks=wants_masks)
         return {"evidence": [one.to_dict() for one in found]}
     except (
         Exception
@@ -102,6 +107,11 @@ def _facts(screener: Screener) -> Facts:
         models=screener.digests,
         engines={one.name: screener.model(one).engine.name for one in screener.policy},
         classes=screener.classes,
+        masks=tuple(
+            one.name
+            for one in screener.policy
+            if one.head == "boxes" and "masks" in screener.model(one).card.heads
+        ),
         plan=decode_plan(screener),
     )
 

@@ -16,7 +16,8 @@ class Facts:
 
     ``policy`` and ``thresholds`` are their SHA-256 in hex; ``models``: question -> SHA-256 of its Bundle and the
     precision it answers in (as ``Screener.digests``); ``engines``: question -> what computes it; ``classes``: question
-    -> everything that can be answered; ``plan`` what photos are decoded to.
+    -> everything that can be answered; ``plan`` what photos are decoded to; ``masks`` the questions whose network draws
+    masks.
     """
 
     policy: str
@@ -25,6 +26,7 @@ class Facts:
     engines: Mapping[str, str]
     classes: Mapping[str, tuple[str, ...]]
     plan: DecodePlan
+    masks: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -35,6 +37,7 @@ class Facts:
             "engines": dict(self.engines),
             "classes": {name: list(known) for name, known in self.classes.items()},
             "plan": self.plan.to_dict(),
+            "masks": list(self.masks),
         }
 
     @classmethod
@@ -53,6 +56,7 @@ class Facts:
                 {str(name): str(engine) for name, engine in told["engines"].items()},
                 {str(name): tuple(map(str, known)) for name, known in told["classes"].items()},
                 DecodePlan.from_dict(told["plan"]),
+                tuple(map(str, told["masks"])),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as fault:
             raise AssayError("an answerer's facts cannot be read", got=f"{fault!r}"[:200]) from fault

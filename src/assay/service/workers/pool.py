@@ -178,7 +178,7 @@ class Answerers:
         return self._facts
 
     async def answer(
-        self, decoded: Sequence[Decoded], names: Sequence[str], digests: Sequence[str]
+        self, decoded: Sequence[Decoded], names: Sequence[str], digests: Sequence[str], *, masks: bool = False
     ) -> list[Evidence | Failed]:
         """One batch, as ``answer_decoded``, in order. A failing batch is halved until those that fail are alone.
 
@@ -188,7 +188,7 @@ class Answerers:
         """
         if len(decoded) > MOST_PHOTOS:
             raise AssayError(f"a batch of {len(decoded)} photos", fix=f"give at most {MOST_PHOTOS}")
-        batch = [_Photo(*one) for one in zip(decoded, names, digests, strict=True)]
+        batch = [_Photo(*one, masks) for one in zip(decoded, names, digests, strict=True)]
         found = iter(await self._halves([one for one in batch if one.decoded.error is None]))
         return [
             Evidence(one.name, one.digest, error=named(one.decoded.error, one.name))
@@ -224,6 +224,7 @@ class Answerers:
             "names": [one.name for one in batch],
             "digests": [one.digest for one in batch],
             "sizes_hw": [one.decoded.size_hw for one in batch],
+            "masks": batch[0].masks,
         }
         blobs: list[Blob] = [
             np.ascontiguousarray(pixels).reshape(-1).data for one in batch for pixels in one.decoded.pixels
@@ -260,6 +261,7 @@ class _Photo:
     decoded: Decoded
     name: str
     digest: str
+    masks: bool
 
 
 class _FailedError(AssayError):
