@@ -25,7 +25,8 @@ from tests.served import served
 from tests.tiny_policy import write_tiny_policy
 
 from assay.service.store import record
-from assay.service.store.database import Database, open_engine
+from assay.service.store.database import Database
+from assay.service.store.engine import open_engine
 from assay.service.store.ids import new_id
 from assay.service.store.migrate import migrate
 from assay.service.store.schema import DECISIONS, RECORD

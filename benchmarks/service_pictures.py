@@ -76,7 +76,9 @@ def read_shots(shop: Path) -> list[Shot]:
 
 def _thing(one: dict[str, Any], names: dict[int, str]) -> dict[str, Any]:
     score = 0.99 - (int(one["area"]) % 37) / 200
-    thing = {"label": names[one["category_id"]], "score": round(score, 3), "box_xyxy": one["box_xyxy"]}
+    thing = {
+        "question": "parts", "label": names[one["category_id"]], "score": round(score, 3), "box_xyxy": one["box_xyxy"],
+    }  # fmt: skip
     mask = one["segmentation"]
     if isinstance(mask, dict):
         from assay.masks import from_coco  # noqa: PLC0415 - needs the library of masks
@@ -270,11 +272,16 @@ def take(out: Path, shop: Path, only: str, looks: list[str]) -> None:
         fill_month(stage, shots, [one.id for one in people])
         ids = fill_desk(stage, shots, boss.id)
         with listening(stage) as address, chromium() as browser:
+            stage.service.live.facts.masks = ("parts",)
+            drawn = json.dumps({"things": ids["marks"]})
             told = json.dumps(heat_of(next(t for t in ids["marks"] if t["label"] == "mark"), (640, 640)))
             for look in looks:
                 context = browser.new_context(**LOOKS[look], device_scale_factor=1)
                 context.route(
                     "**/heat?*", lambda route: route.fulfill(body=told, content_type="application/json")
+                )
+                context.route(
+                    "**/masks", lambda route: route.fulfill(body=drawn, content_type="application/json")
                 )
                 for key, pages in ((boss, _pages(ids)), (people[0], {"review": "/review"})):
                     sign_in(context, stage, key, address)

@@ -19,8 +19,9 @@ from assay.decide.policy_read import read_policy
 from assay.service.home import open_home
 from assay.service.objects import open_objects
 from assay.service.store.appeals import appeal
-from assay.service.store.database import Database, open_engine
+from assay.service.store.database import Database
 from assay.service.store.decisions import Decided, keep
+from assay.service.store.engine import open_engine
 from assay.service.store.erasure import erase
 from assay.service.store.ids import new_id
 from assay.service.store.migrate import migrate

@@ -14,7 +14,8 @@ import sqlalchemy as sql
 from tests.served import Served, ask, drawn, kill
 
 from assay.service.home import open_home
-from assay.service.store.database import Database, open_engine
+from assay.service.store.database import Database
+from assay.service.store.engine import open_engine
 from assay.service.store.jobs import waiting
 from assay.service.store.record import verify
 from assay.service.store.schema import DECISIONS, PHOTOS

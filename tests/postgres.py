@@ -29,18 +29,21 @@ def _programs() -> Path | None:
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[str]:
-    """Its address, ``postgresql://...``; each test makes a database of its own in it."""
+def postgres_server(certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """Its address, ``postgresql://...``; each test makes a database of its own in it.
+
+    ``certificate`` and its key, files in PEM: the server speaks TLS.
+    """
     programs = _programs()
     if programs is None:
         if os.environ.get("CI") == "true":
             pytest.fail(_WHY)
         pytest.skip(_WHY)
     with tempfile.TemporaryDirectory(prefix="assay-postgres-") as name:
-        yield from _run(programs, Path(name))
+        yield from _run(programs, Path(name), certificate)
 
 
-def _run(programs: Path, folder: Path) -> Iterator[str]:
+def _run(programs: Path, folder: Path, certificate: tuple[Path, Path] | None) -> Iterator[str]:
     data = folder / "data"
     data.mkdir()
     as_user: list[str] = []
@@ -67,6 +70,14 @@ def _run(programs: Path, folder: Path) -> Iterator[str]:
     ]
     subprocess.run(make, check=True, **quiet)
     options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}"]
+    if certificate is not None:
+        for name, file in zip(("ssl_cert_file", "ssl_key_file"), certificate, strict=True):
+            place = Path(shutil.copy(file, data))
+            place.chmod(0o600)
+            if as_user:
+                shutil.chown(place, "postgres", "postgres")
+            options += ["-c", f"{name}={place}"]
+        options += ["-c", "ssl=on"]
     server = subprocess.Popen([*as_user, str(programs / "postgres"), "-D", str(data), *options], **quiet)
     try:
         _wait(port)
@@ -79,10 +90,13 @@ def _run(programs: Path, folder: Path) -> Iterator[str]:
 
 
 def _wait(port: int) -> None:
+    """Until it answers: it listens a while before, and says that it is starting up."""
+    import pg8000
+
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            time.sleep(0.2)
+        with contextlib.suppress(OSError, pg8000.Error):
+            pg8000.connect(user="assay", host="127.0.0.1", port=port, database="postgres").close()
             return
         time.sleep(0.1)
     raise TimeoutError("PostgreSQL did not start")

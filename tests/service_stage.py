@@ -33,8 +33,9 @@ from assay.service.load import Load
 from assay.service.meters import Meters
 from assay.service.objects import open_objects
 from assay.service.settings import ServeConfig
-from assay.service.store.database import Database, open_engine
+from assay.service.store.database import Database
 from assay.service.store.decisions import Decided, keep
+from assay.service.store.engine import open_engine
 from assay.service.store.ids import new_id
 from assay.service.store.jobs import Job
 from assay.service.store.keys import Key, add_key
@@ -159,9 +160,15 @@ class Machine:
     def lease_until(self) -> float:
         return time.time() + 60
 
-    def offer(self, job: Job, data: bytes | None) -> None:
+    def begin(self, data: bytes) -> bytes:
+        return data
+
+    def leave(self, begun: bytes) -> None:
+        pass
+
+    def offer(self, job: Job, begun: bytes) -> None:
         async def work() -> None:
-            await asyncio.to_thread(self.stage.decide, job.photo_id, job.sha256, **self.says(data or b""))
+            await asyncio.to_thread(self.stage.decide, job.photo_id, job.sha256, **self.says(begun))
 
         self._begun[job.photo_id] = asyncio.get_running_loop().create_task(work())
 
@@ -186,7 +193,7 @@ class Stage:
         live = SimpleNamespace(
             policy=self.policy, budgets=self.budgets, monitor=watch_all(self.budgets), path=folder / "shop.yaml",
             models={"kind": "kind.bundle fp32", "genuine": "mark.bundle int8"},
-            facts=SimpleNamespace(classes={"kind": KINDS}),
+            facts=SimpleNamespace(classes={"kind": KINDS}, masks=()),
         )  # fmt: skip
         machine = Machine(live)
         self.service = Service(
@@ -203,7 +210,9 @@ class Stage:
 
     def key(self, name: str, *scopes: str) -> tuple[Key, str]:
         """A new key and its words."""
-        return self.database.write_now(lambda c: add_key(c, name, scopes, time.time()))
+        return self.database.write_now(
+            lambda c: add_key(c, self.home.key, time.time(), "k_test", name, scopes)
+        )
 
     def cookies(self, key: Key) -> dict[str, str]:
         """What a browser has that signed in with a key."""
@@ -237,7 +246,7 @@ class Stage:
         one = Decided(photo_id, Seen(**values, more=more), {"kind": "0" * 64}, value, alike, double, b"")
         now = time.time() if at is None else at
         owner, key = self.machine.owner, self.home.key
-        assert self.database.write_now(lambda c: keep(c, owner, key, now, [one])) == [True]
+        assert self.database.write_now(lambda c: keep(c, owner, key, now, [one])) != [None]
 
     def settle(self, later_s: float = 11.0) -> Settled:
         """Answers take effect, as if so many seconds had passed."""

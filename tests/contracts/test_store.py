@@ -16,6 +16,7 @@ from tests.shop_policy import SHOP
 from assay.decide.decision import decide
 from assay.decide.evidence import Evidence
 from assay.decide.policy_read import parse_policy
+from assay.errors import ConfigError
 from assay.service.store import (
     appeals,
     decisions,
@@ -28,10 +29,12 @@ from assay.service.store import (
     reviews,
     settle,
 )
-from assay.service.store.database import Database, open_engine
+from assay.service.store.database import Database
+from assay.service.store.engine import open_engine
 from assay.service.store.ids import new_id
 from assay.service.store.migrate import differences, migrate
-from assay.service.store.schema import DECISIONS, META, OUTBOX, RECORD, REFERENCES
+from assay.service.store.prepared import Prepared
+from assay.service.store.schema import DECISIONS, META, OUTBOX, PHOTOS, RECORD, REFERENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +91,9 @@ def decided(
     answers = {"product": {product: sure}, "kind": {"bag": sure}, "genuine": {"genuine": sure}}
     evidence = Evidence(photo_id, sha, (500, 500), answers)
     one = decisions.Decided(photo_id, decide(policy, Promise(value), evidence), {"product": "m"}, alike=sha)
-    return database.write_now(lambda c: decisions.keep(c, owner, KEY, time.time(), [one]))[0]
+    row = database.write_now(lambda c: decisions.keep(c, owner, KEY, time.time(), [one]))[0]
+    assert row is None or row == live(database, photo_id)
+    return row is not None
 
 
 def live(database: Database, photo_id: str) -> Any:
@@ -160,6 +165,50 @@ def test_fifty_writers_never_see_a_locked_database(database: Database) -> None:
             one.close()
 
 
+def test_the_writer_gets_another_connection_after_an_error(database: Database) -> None:
+    take(database)
+    kept = database._writing
+    with pytest.raises(photos.ConflictError):
+        take(database, repeat="r") and take(database, repeat="r", sha="cd" * 32)
+    assert database._writing is kept
+    with pytest.raises(sql.exc.DBAPIError, match="no_such_table"):
+        database.write_now(lambda c: c.execute(sql.text("SELECT * FROM no_such_table")))
+    take(database)
+    assert database._writing is not kept
+    assert database.read_now(jobs.waiting)[0] == 3
+
+
+def test_a_connection_that_the_server_ended_is_replaced(server: str, tmp_path: Path) -> None:
+    engine = open_engine(new_database(server), tmp_path)
+    migrate(engine)
+    database = Database(engine)
+    try:
+        for other in range(3):
+            take(database)
+            pid = database.write_now(lambda c: c.execute(sql.text("SELECT pg_backend_pid()")).scalar())
+            with database.reading() as connection:
+                connection.execute(sql.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+            take(database, sha=f"{other:064x}")
+        assert database.read_now(jobs.waiting)[0] == 6
+    finally:
+        database.close()
+
+
+def test_prepared_statements_say_what_sqlalchemy_says(database: Database) -> None:
+    found = Prepared(
+        sql.select(PHOTOS).where(PHOTOS.c.key_id == sql.bindparam("key")).order_by(PHOTOS.c.id).limit(2)
+    )
+    gone = Prepared(sql.delete(PHOTOS).where(PHOTOS.c.key_id == sql.bindparam("key")).returning(PHOTOS.c.id))
+    names = sorted(take(database, sha=f"{n:064x}") for n in range(3))
+    usual = sql.select(PHOTOS).order_by(PHOTOS.c.id).limit(2)
+    rows = database.read_now(lambda c: found.rows(c, key="k_1"))
+    assert rows == [tuple(row) for row in database.read_now(lambda c: c.execute(usual).all())]
+    assert [row[0] for row in rows] == names[:2]
+    assert database.read_now(lambda c: found.rows(c, key="k_2")) == []
+    assert database.write_now(lambda c: gone.rows(c, key="k_2")) == []
+    assert sorted(database.write_now(lambda c: gone.rows(c, key="k_1"))) == [(name,) for name in names]
+
+
 def test_a_job_goes_to_one_server(database: Database) -> None:
     names = {take(database, owner="", sha=f"{n:064x}") for n in range(40)}
     database.write_now(jobs.free_all)
@@ -210,15 +259,27 @@ def test_a_second_live_decision_is_impossible(database: Database, policy: Any) -
 
 
 def test_keys_are_kept_as_hashes_and_can_be_revoked(database: Database) -> None:
-    key, words = database.write_now(lambda c: keys.add_key(c, "shop", ("submit",), 1.0))
+    key, words = database.write_now(lambda c: keys.add_key(c, KEY, 1.0, "k_1", "shop", ("submit",)))
     rows = database.read_now(lambda c: str(c.execute(sql.select(META.tables["keys"])).all()))
     assert words.split(".")[2] not in rows
     assert database.read_now(lambda c: keys.find_key(c, words)) == key
     assert database.read_now(lambda c: keys.find_key(c, words + "x")) is None
-    assert database.write_now(lambda c: keys.revoke_key(c, key.id, 2.0))
+    assert database.write_now(lambda c: keys.revoke_key(c, KEY, 2.0, "k_1", key.id))
     assert database.read_now(lambda c: keys.find_key(c, words)) is None
     with pytest.raises(Exception, match="no scope 'submti'"):
-        database.write_now(lambda c: keys.add_key(c, "shop", ("submti",), 1.0))
+        database.write_now(lambda c: keys.add_key(c, KEY, 1.0, "k_1", "shop", ("submti",)))
+    entries = database.read_now(lambda c: list(record.read_record(c)))
+    assert [(one.kind, one.subject) for one in entries] == [("key", key.id), ("key revoked", key.id)]
+    assert json.loads(entries[0].body) == {"key": key.id, "name": "shop", "scopes": ["submit"], "by": "k_1"}
+
+
+def test_a_record_goes_on_with_its_own_key_alone(database: Database, tmp_path: Path) -> None:
+    database.read_now(lambda c: record.require_key(c, b"x" * 32, tmp_path))  # there is none yet
+    database.write_now(lambda c: keys.add_key(c, KEY, 1.0, "k_1", "shop", ("submit",)))
+    database.read_now(lambda c: record.require_key(c, KEY, tmp_path))
+    with pytest.raises(ConfigError, match="was not kept with the key in") as told:
+        database.read_now(lambda c: record.require_key(c, b"x" * 32, tmp_path))
+    assert "record.key" in told.value.fix
 
 
 def review(database: Database, reviewer: str, now: float, **given: Any) -> tuple[Any, str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import http.server
 import json
 import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -158,6 +160,23 @@ def test_mistakes_are_told_before_anything_is_made(tmp_path: Path, cli: Callable
     assert cli("verify-record", policy, "--folder", tmp_path / "no").code == 2
 
 
+def test_a_record_of_another_key_is_left_alone(
+    shapes_home: tuple[Path, Path], cli: Callable[..., Any]
+) -> None:
+    policy, folder = shapes_home
+    add = ("keys", "add", policy, "--folder", folder, "--name", "shop", "--scope", "submit")
+    assert cli(*add).code == 0
+    own = (folder / "record.key").read_bytes()
+    (folder / "record.key").write_bytes(b"x" * 32)
+    for words in (add, ("serve", policy, "--folder", folder, "--port", "0")):
+        done = cli(*words)
+        assert done.code == 2, done
+        assert "was not kept with the key in" in done.err
+    (folder / "record.key").write_bytes(own)
+    assert cli(*add).code == 0
+    assert cli("verify-record", policy, "--folder", folder).code == 0
+
+
 def test_starting_and_stopping_leaves_nothing_behind(shapes_home: tuple[Path, Path]) -> None:
 
     from tests.served import children
@@ -183,3 +202,70 @@ def test_starting_and_stopping_leaves_nothing_behind(shapes_home: tuple[Path, Pa
     for _ in range(5):
         asyncio.run(turn())
     assert counted() == before
+
+
+def test_what_is_decoded_while_it_is_stored_may_be_left(shapes_home: tuple[Path, Path]) -> None:
+    from assay.service.serve import running
+    from assay.service.store.jobs import Job
+    from assay.service.store.photos import Upload, take_in
+
+    policy, folder = shapes_home
+    data = drawn(1)
+
+    async def stored(service: Any, name: str) -> Job:
+        upload = Upload(name, "ab" * 32, len(data), "k_1", time.time())
+        until = service.foreman.lease_until()
+        await service.database.write(lambda c: take_in(c, upload, service.foreman.owner, until))
+        return Job(name, upload.sha256, "", "", "", 0)
+
+    async def turn() -> None:
+        async with running(policy, ServeConfig(decoders=1, answerers=1), folder) as service:
+            foreman = service.foreman
+            left = [foreman.begin(data) for _ in range(4)]
+            foreman.leave(left[0])  # before its turn
+            while left[1].decoded is None:
+                await asyncio.sleep(0.001)
+            for one in left[1:]:  # decoded, being decoded, waiting
+                foreman.leave(one)
+            begun = foreman.begin(data)
+            while begun.decoded is None:
+                await asyncio.sleep(0.001)
+            assert service.live.in_work == 1
+            foreman.offer(await stored(service, "p_1"), begun)
+            early = foreman.begin(data)
+            foreman.offer(await stored(service, "p_2"), early)
+            lost = foreman.begin(data)
+            foreman.leave(lost)  # as when its decoder went: it is taken up anew
+            service.objects.put("ab" * 32, data)
+            foreman.offer(await stored(service, "p_3"), lost)
+            for name in ("p_1", "p_2", "p_3"):
+                row = await foreman.wait(name, 10)
+                assert row is None or row["verdict"] == "review"
+            while foreman.in_work:
+                await asyncio.sleep(0.01)
+            assert service.live.in_work == 0
+
+    asyncio.run(asyncio.wait_for(turn(), 60))
+
+
+def test_connections_beyond_the_limit_are_told_so(shapes_home: tuple[Path, Path]) -> None:
+    policy, folder = shapes_home
+    with served(policy, folder, "--connections", "8") as server, contextlib.ExitStack() as stack:
+        place = ("127.0.0.1", server.port)
+        for _ in range(8):
+            stack.enter_context(socket.create_connection(place, 5))
+        for data in (drawn(1), b"x" * 5_000_000):
+            told = server.put(data)
+            assert (told.status, told.headers["retry-after"]) == (503, "2")
+            assert told.body["title"] == "too many connections are open"
+        assert server.ask("GET", "/v1/live").status == 200
+        for _ in range(8):
+            stack.enter_context(socket.create_connection(place, 5))
+        with socket.create_connection(place, 5) as further, contextlib.suppress(ConnectionResetError):
+            assert further.recv(1) == b""
+        stack.close()
+        until = time.monotonic() + 5
+        while server.put(drawn(1)).status != 200:
+            assert time.monotonic() < until
+        told = server.ask("GET", "/metrics").body.decode()
+        assert float(told.split('refused_total{why="too many connections"} ')[1].split()[0]) >= 3

@@ -383,6 +383,29 @@ def test_a_new_key_is_shown_once_and_can_be_revoked(stage):
     assert kinds == ["key", "key revoked"]
 
 
+def test_a_webhook_is_added_and_stopped(stage):
+    _, client = browse(stage, "operate")
+    made = client.post("/operate/hooks", content="url=https%3A%2F%2Fshop.example%2Fverdicts")
+    secret = re.search(r'id="hook-words">([^<]+)<', made.text)[1]
+    page = client.get("/operate").text
+    assert "https://shop.example/verdicts" in page
+    assert secret not in page
+    (hook,) = client.get("/v1/operate/hooks").json()["hooks"]
+    stopped = client.post(f"/operate/hooks/{hook['id']}/stop")
+    assert stopped.headers["location"] == "/operate?done=stopped#hooks"
+    assert client.post(f"/operate/hooks/{hook['id']}/stop").status_code == 409
+    assert client.get("/v1/operate/hooks").json()["hooks"] == []
+    bad = client.post("/operate/hooks", content="url=http%3A%2F%2Fshop.example")
+    assert bad.status_code == 422
+    assert "no address for a webhook" in bad.text
+    with stage.database.reading() as connection:
+        asked = RECORD.select().where(RECORD.c.subject == hook["id"])
+        entries = {row.kind: row.body for row in connection.execute(asked)}
+    assert list(entries) == ["webhook", "webhook stopped"]
+    assert "shop.example" in entries["webhook"]
+    assert not any(word in entries["webhook"] for word in (secret, "verdicts"))
+
+
 def test_references_are_added_and_removed(stage):
     _, client = browse(stage, "operate")
     photo = stage.photo(drawn(19), item="bag")

@@ -17,7 +17,8 @@ from assay.decide.monitor import Watched
 from assay.decide.policy_read import parse_policy
 from assay.service.live import count_audit, read_monitor
 from assay.service.store import decisions, photos, record, reviews, settle
-from assay.service.store.database import Database, open_engine
+from assay.service.store.database import Database
+from assay.service.store.engine import open_engine
 from assay.service.store.ids import new_id
 from assay.service.store.migrate import migrate
 from assay.service.store.schema import RECORD, VERSIONS

@@ -6,6 +6,7 @@ The browser is Debian's Chromium. Each page is also checked by axe-core, in ligh
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import threading
 import time
@@ -14,6 +15,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import yaml
+from tests.cells import draw_cells, write_cells_bundle
 from tests.served import drawn, served
 from tests.service_browser import axe_source, chromium, faults_of, require_browser, sign_in
 from tests.service_stage import Stage, answers, listening, staged
@@ -506,5 +509,43 @@ def test_the_real_service_from_the_key_to_a_reviewed_photo(browser, tmp_path):
         page.wait_for_selector(".timeline li + li")
         page.goto(address + "/operate")
         assert page.locator(".drawn").count() >= 3
+        assert faults == []
+        context.close()
+
+
+def test_masks_are_drawn_over_the_photo(browser, tmp_path):
+    """Where a network outlines things: M fetches the masks, and they are seen; again, and they are gone."""
+    policy = write_tiny_policy(tmp_path)
+    write_cells_bundle(tmp_path / "cells.bundle")
+    told = yaml.safe_load(policy.read_text("utf-8"))
+    told["questions"]["parts"] = {"model": "cells.bundle", "head": "boxes", "answers": {"*": "pass"}}
+    policy.write_text(yaml.safe_dump(told), "utf-8")
+    stream = io.BytesIO()
+    draw_cells({(2, 2): "red", (5, 4): "blue"}, scale=8).save(stream, "PNG")
+    with served(policy, tmp_path / "home") as server:
+        sent = server.put(stream.getvalue()).body
+        assert {thing["label"] for thing in sent["things"]} == {"red", "blue"}
+        context = browser.new_context()
+        page = context.new_page()
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        address = f"http://127.0.0.1:{server.port}"
+        page.goto(address + "/signin?to=/review")
+        page.fill("#key", server.words)
+        page.press("#key", "Enter")
+        task_of(page)
+        page.keyboard.press("b")  # boxes off, so that masks alone are seen
+        look = "() => document.querySelector('canvas').toDataURL()"
+        plain = page.evaluate(look)
+        page.keyboard.press("m")
+        page.wait_for_selector("[data-tool=masks][aria-pressed=true]")
+        drawn = page.evaluate(look)
+        page.keyboard.press("m")
+        page.wait_for_selector("[data-tool=masks][aria-pressed=false]")
+        assert page.evaluate(look) == plain != drawn
+        page.goto(address + "/")
+        button = page.locator(".answer [data-mark=masks]")
+        button.click()
+        page.wait_for_selector(".answer [data-mark=masks][aria-pressed=true]")
         assert faults == []
         context.close()

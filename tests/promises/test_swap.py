@@ -12,7 +12,8 @@ import yaml
 from tests.served import drawn, served
 from tests.tiny_policy import SHAPES
 
-from assay.service.store.database import Database, open_engine
+from assay.service.store.database import Database
+from assay.service.store.engine import open_engine
 from assay.service.store.schema import DECISIONS, RECORD, VERSIONS
 
 if TYPE_CHECKING:

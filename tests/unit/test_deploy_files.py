@@ -23,6 +23,7 @@ from assay.cli.flags import read_config
 from assay.service.meters import Meters
 from assay.service.objects import open_objects
 from assay.service.settings import ServeConfig
+from assay.service.store.engine import DATABASE
 from assay.tables import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +94,8 @@ def test_ports_agree():
 
 def test_names_within_a_file_agree():
     asked = commands()["compose"]
-    host = re.search(r"@([\w-]+):5432/assay", " ".join(asked))[1]
+    address = COMPOSE["services"]["assay"]["environment"]["ASSAY_DATABASE"]
+    host = re.search(r"@([\w-]+):5432/assay", address)[1]
     assert host in COMPOSE["services"]
     endpoint = COMPOSE["services"]["assay"]["environment"]["AWS_ENDPOINT"]
     assert re.fullmatch(r"http://store:(\d+)", endpoint)[1] == "8333"
@@ -127,7 +129,7 @@ def test_two_servers_share_their_keys_and_photos():
     assert Home(Path("/var/lib/assay"), b"", b"").anchors_path.name == "record.anchors"
     for place in ("compose", "kubernetes"):
         _, config = served(commands()[place])
-        assert config.database.startswith(("postgresql://", "word"))
+        assert config.database is None
         assert config.objects == "s3://photos/assay"
     assert KUBERNETES["StatefulSet", "assay"]["spec"]["replicas"] == 2
     assert KUBERNETES["PodDisruptionBudget", "assay"]["spec"]["minAvailable"] == 1
@@ -139,12 +141,11 @@ def test_environment_is_known_to_somebody():
            re.findall(r"(\w+)=", line)}  # fmt: skip
     compose = COMPOSE["services"]["assay"]
     own |= set(compose["environment"]) | {unit()["Environment"].split("=")[0]}
-    assert compose["environment"]["ASSAY_DATABASE"] in compose["command"]
-    for one in CONTAINER["env"]:
-        own.add(one["name"])
-        if one["name"] == "ASSAY_DATABASE":
-            assert "--database=$(ASSAY_DATABASE)" in CONTAINER["args"]
-    known = STORE | {"FORWARDED_ALLOW_IPS", "ASSAY_DATABASE", "PATH"}
+    assert compose["environment"]["ASSAY_DATABASE"].startswith("postgresql://")
+    own |= {one["name"] for one in CONTAINER["env"]}
+    assert f'"{DATABASE}"' in source
+    assert DATABASE in own
+    known = STORE | {"FORWARDED_ALLOW_IPS", DATABASE, "PATH"}
     assert {name for name in own - known if not name.startswith("PYTHON")} == {"ASSAY_CACHE"}
     assert '"ASSAY_CACHE"' in source
 
@@ -168,7 +169,7 @@ def test_a_store_is_found_by_this_environment(monkeypatch, tmp_path):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         given = {**COMPOSE["services"]["assay"]["environment"], "AWS_ACCESS_KEY_ID": "us"}
-        assert set(given) == STORE | {"ASSAY_DATABASE"}
+        assert set(given) == STORE | {DATABASE}
         for name, value in {**given, "AWS_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}.items():
             monkeypatch.setenv(name, value)
         for name in ("http_proxy", "https_proxy"):
@@ -294,7 +295,7 @@ def test_no_file_holds_a_secret():
             assert not re.search(r"://[^:/\s]+:(?!WANTED)[^@/\s]+@", line), f"{name}: {line}"
     assert not [one for one in KUBERNETES if one[0] == "Secret"]
     secret = {one["name"] for one in CONTAINER["env"] if "valueFrom" in one}
-    assert secret >= {"ASSAY_DATABASE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    assert secret >= {DATABASE, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 
 
 def test_alerts_ask_for_what_is_counted():

@@ -43,7 +43,9 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folder", metavar="FOLDER", help="the service's folder, where it is another one")
     parser.add_argument(
-        "--database", metavar="ADDRESS", help="postgresql://..., where it is not in the folder"
+        "--database",
+        metavar="ADDRESS",
+        help="postgresql://..., where it is neither in the folder nor named by ASSAY_DATABASE",
     )
 
 
@@ -56,13 +58,14 @@ def open_place(args: argparse.Namespace, *, make: bool) -> tuple[Home, Database]
     """
     need_service()
     from assay.service.home import home_of, open_home  # noqa: PLC0415
-    from assay.service.store.database import Database, open_engine  # noqa: PLC0415
+    from assay.service.store.database import Database  # noqa: PLC0415
+    from assay.service.store.engine import DATABASE, open_engine  # noqa: PLC0415
     from assay.service.store.migrate import migrate  # noqa: PLC0415
 
     folder = home_of(Path(args.policy)) if args.folder is None else Path(args.folder)
     if not make and not (folder / "record.key").exists():
         raise ConfigError(f"there is no service in {folder}", fix="name its folder with --folder")
     home = open_home(folder, lock=False)
-    engine = open_engine(args.database or os.environ.get("ASSAY_DATABASE"), folder)
+    engine = open_engine(args.database or os.environ.get(DATABASE), folder)
     migrate(engine)
     return home, Database(engine)

@@ -7,7 +7,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sql
+
 from assay.service.live import Live, note_version, open_live, read_monitor
+from assay.service.store.record import require_key
 
 if TYPE_CHECKING:
     from assay.service.foreman import Foreman
@@ -47,9 +50,19 @@ class Service:
         return self.foreman.live
 
     async def take_up(self, live: Live) -> None:
-        """Write down that this policy decides from now on, and what audits have said of it before."""
+        """Write down that this policy decides from now on, and what audits have said of it before.
+
+        Raises
+        ------
+        ConfigError : the record was begun with another key.
+        """
         key, at = self.home.key, time.time()
-        await self.database.write(lambda c: note_version(c, key, at, live))
+
+        def note(connection: sql.Connection) -> None:
+            require_key(connection, key, self.home.folder)
+            note_version(connection, key, at, live)
+
+        await self.database.write(note)
         live.monitor = await self.database.read(lambda c: read_monitor(c, live.budgets))
 
     async def reload(self) -> Live:

@@ -12,7 +12,7 @@ import logging
 import time
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,21 +43,28 @@ LEASE_S = 4.0
 MOST_BATCH = 2
 """Photos in one call of the networks: on a processor more gain nothing, and all wait for the last."""
 MOST_CLAIMED = 32
+Row = Mapping[str, Any]
+"""Of the table of decisions."""
 _STOP_S = 10.0
 _LOG = logging.getLogger("assay.service")
 
 
 @dataclass(eq=False)
 class Item:
-    """A job on its way. ``data`` is let go once it is decoded; ``missing`` says that it is gone."""
+    """A photo on its way.
 
-    job: Job
+    ``job`` is None until it is taken in: it may be decoded while it is stored. ``data`` is let go once it is decoded;
+    ``missing`` says that it is gone, ``unwanted`` that nobody waits for it any more.
+    """
+
+    job: Job | None
     at: float
     data: bytes | None = None
     live: Live | None = None
     decoded: Decoded | None = None
     missing: str | None = None
-    waiters: list[asyncio.Future[Decision]] = field(default_factory=list)
+    unwanted: bool = False
+    waiters: list[asyncio.Future[Row | None]] = field(default_factory=list)
 
 
 class Foreman:
@@ -127,19 +134,37 @@ class Foreman:
         """Until when a new job is this server's."""
         return time.time() + LEASE_S
 
-    def offer(self, job: Job, data: bytes | None) -> None:
-        """Take a job up whose lease is this server's."""
-        if job.photo_id not in self._items:
-            item = self._items[job.photo_id] = Item(job, time.monotonic(), data)
-            self._to_decode.put_nowait(item)
-            self._meters.waiting.set(len(self._items))
+    def begin(self, data: bytes) -> Item:
+        """Have a photo decoded that is being stored; ``offer`` takes it up, or ``leave`` lets it go."""
+        item = Item(None, time.monotonic(), data)
+        self._to_decode.put_nowait(item)
+        return item
 
-    async def wait(self, photo_id: str, seconds: float) -> Decision | None:
-        """The machine's decision, if it comes within so many seconds and from this server."""
+    def leave(self, item: Item) -> None:
+        """Let go of what was begun: the photo was not taken in, or was taken in before."""
+        item.unwanted = True
+        if item.decoded is not None:
+            self._end(item)
+
+    def offer(self, job: Job, begun: Item | None = None) -> None:
+        """Take a job up whose lease is this server's; ``begun`` is what may be decoded of it already."""
+        if job.photo_id in self._items:
+            return
+        is_begun = begun is not None and not begun.unwanted  # its decoder may have gone meanwhile
+        item = begun if begun is not None and is_begun else Item(None, 0.0)
+        self._items[job.photo_id], item.job, item.at = item, job, time.monotonic()
+        if not is_begun:
+            self._to_decode.put_nowait(item)
+        elif item.decoded is not None:
+            self._to_answer(item)
+        self._meters.waiting.set(len(self._items))
+
+    async def wait(self, photo_id: str, seconds: float) -> Row | None:
+        """The row of the machine's decision, if it comes within so many seconds and from this server."""
         item = self._items.get(photo_id)
         if item is None or seconds <= 0:
             return None
-        future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Row | None] = asyncio.get_running_loop().create_future()
         item.waiters.append(future)
         with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(seconds):
@@ -149,21 +174,29 @@ class Foreman:
     async def _decode_all(self) -> None:
         while True:
             item = await self._to_decode.get()
+            if item.unwanted:
+                continue
             item.live = self.live
             item.live.in_work += 1
             try:
                 data = item.data
                 if data is None:
-                    data = await asyncio.to_thread(self._objects.get, item.job.sha256)
-                item.decoded = await self._decoders.decode(data, item.live.facts.plan)
+                    data = await asyncio.to_thread(self._objects.get, _job(item).sha256)
+                decoded = await self._decoders.decode(data, item.live.facts.plan)
             except ObjectMissingError as error:  # not the photo's fault: a person is told
-                item.decoded, item.missing = Decoded(error=error.what), error.what
+                decoded, item.missing = Decoded(error=error.what), error.what
             except AssayError:
                 self._drop(item)
                 continue
-            item.data = None
-            self._decoded.append(item)
-            self._ready.set()
+            item.data, item.decoded = None, decoded
+            if item.unwanted:
+                self._end(item)
+            elif item.job is not None:
+                self._to_answer(item)
+
+    def _to_answer(self, item: Item) -> None:
+        self._decoded.append(item)
+        self._ready.set()
 
     async def _answer_all(self) -> None:
         while True:
@@ -195,8 +228,8 @@ class Foreman:
         self._meters.batch.observe(len(batch))
         found = await live.answerers.answer(
             [item.decoded for item in batch],  # type: ignore[misc]
-            [item.job.photo_id for item in batch],
-            [item.job.sha256 for item in batch],
+            [_job(item).photo_id for item in batch],
+            [_job(item).sha256 for item in batch],
         )
         work = partial(self._decided_all, live, batch, found)
         decided = await asyncio.to_thread(work) if len(self.library) else work()
@@ -204,20 +237,20 @@ class Foreman:
         kept = await self._database.write(
             lambda c: keep(c, self.owner, key, at, [replace(one, models=models) for one in decided])
         )
-        for item, one, mine in zip(batch, decided, kept, strict=True):
-            self._items.pop(item.job.photo_id, None)
-            live.in_work -= 1
-            if mine:
+        for item, one, row in zip(batch, decided, kept, strict=True):
+            self._items.pop(_job(item).photo_id, None)
+            self._end(item)
+            if row is not None:
                 seconds = time.monotonic() - item.at
                 self._meters.decided.labels(one.decision.verdict).inc()
                 self._meters.seconds.observe(seconds)
                 self.load.done(seconds)
             for waiter in item.waiters:
                 if not waiter.done():
-                    waiter.set_result(one.decision)
+                    waiter.set_result(row)
         self._meters.waiting.set(len(self._items))
         if self.shadow is not None:
-            self.shadow.offer(item.job for item in batch)
+            self.shadow.offer(_job(item) for item in batch)
 
     def _decided_all(
         self, live: Live, batch: list[Item], found: Sequence[Evidence | Failed]
@@ -226,7 +259,7 @@ class Foreman:
         return [self._decided(live, item, one) for item, one in zip(batch, found, strict=True)]
 
     def _decided(self, live: Live, item: Item, found: Evidence | Failed) -> Decided:
-        job, prints = item.job, b""
+        job, prints = _job(item), b""
         reason = found.reason if isinstance(found, Failed) else item.missing or _broke_down(item)
         if isinstance(found, Failed) or reason is not None:
             _LOG.error("the machine failed on photo %s: %s", job.photo_id, reason)
@@ -249,10 +282,18 @@ class Foreman:
 
     def _drop(self, item: Item) -> None:
         """Forget an item; its lease runs out and somebody takes it up again."""
+        item.unwanted = True
+        self._end(item)
+        if item.job is not None:
+            self._items.pop(item.job.photo_id, None)
+        self._let_go(item)
+
+    @staticmethod
+    def _end(item: Item) -> None:
+        """The policy under which it was decoded has nothing more to do with it."""
         if item.live is not None:
             item.live.in_work -= 1
-        self._items.pop(item.job.photo_id, None)
-        self._let_go(item)
+            item.live = None
 
     @staticmethod
     def _let_go(item: Item) -> None:
@@ -270,7 +311,7 @@ class Foreman:
                         lambda c, now=now: claim(c, self.owner, now, now + LEASE_S, MOST_CLAIMED)  # type: ignore[misc]
                     )
                 for job in jobs:
-                    self.offer(job, None)
+                    self.offer(job)
             except AssayError as error:
                 _LOG.warning("the queue cannot be read: %s", error)
             await asyncio.sleep(0.5)
@@ -285,6 +326,13 @@ class Foreman:
                     await self._database.write(lambda c, n=names, u=until: renew(c, self.owner, n, u))  # type: ignore[misc]
             for kind, alive in self.workers.items():
                 self._meters.workers.labels(kind).set(alive)
+
+
+def _job(item: Item) -> Job:
+    """Of a photo that was taken in."""
+    if item.job is None:
+        raise AssayError("a photo is decided on that was not taken in")
+    return item.job
 
 
 def _broke_down(item: Item) -> str | None:

@@ -24,7 +24,12 @@ class StoreError(AssayError):
 
 
 class Objects(Protocol):
-    """Bytes by their digest. All may be called from any thread; each raises StoreError."""
+    """Bytes by their digest. All may be called from any thread; each raises StoreError.
+
+    ``is_near`` says that ``has`` answers at once, so that nobody needs a thread to ask.
+    """
+
+    is_near: bool
 
     def put(self, digest: str, data: bytes) -> None:
         """Keep them; safe when this returns."""
@@ -51,37 +56,37 @@ def open_objects(address: str | None, folder: Path) -> Objects:
     ConfigError : an address that cannot be understood, or obstore is not installed.
     """
     if address is None:
-        return Folder(folder / "photos")
+        return Folder(folder / "photos", is_near=True)
     if "://" not in address:
         return Folder(Path(address))
     return Cloud(address)
 
 
 class Folder:
-    """Two levels of folders by the first signs of the digest."""
+    """256 folders by the first two signs of the digest, made when the store is opened, so that ``put`` makes none."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._known: set[Path] = set()
+    def __init__(self, root: Path, *, is_near: bool = False) -> None:
+        self._root, self.is_near = root, is_near
+        try:
+            for number in range(256):
+                (root / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+            _flush_folder(root)
+        except OSError as error:
+            raise AssayError(f"photos cannot be kept in {root}", got=error.strerror or str(error)) from error
 
     def put(self, digest: str, data: bytes) -> None:
         """As ``Objects``."""
         place = self._place(digest)
         if place.exists():
             return
-        folder = place.parent
-        beside = folder / f".{digest[:16]}.{secrets.token_hex(4)}.part"
+        beside = place.with_name(f".{digest[:16]}.{secrets.token_hex(4)}.part")
         try:
-            if folder not in self._known:
-                folder.mkdir(parents=True, exist_ok=True)
-                _flush_folder(folder.parent)
-                self._known.add(folder)
-            with beside.open("wb") as file:
+            with beside.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(place)
-            _flush_folder(folder)
+            _flush_folder(place.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
@@ -105,7 +110,7 @@ class Folder:
         self._place(digest).unlink(missing_ok=True)
 
     def _place(self, digest: str) -> Path:
-        return self._root / digest[:2] / digest[2:4] / digest
+        return self._root / digest[:2] / digest
 
 
 def _flush_folder(folder: Path) -> None:
@@ -119,6 +124,8 @@ def _flush_folder(folder: Path) -> None:
 
 class Cloud:
     """A bucket. Keys and region come from the environment, as for every S3 client (AWS_ACCESS_KEY_ID and so on)."""
+
+    is_near = False
 
     def __init__(self, address: str) -> None:
         try:

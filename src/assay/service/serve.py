@@ -18,6 +18,7 @@ from typing import Any
 
 import uvicorn
 
+from assay.cores import usable_cores
 from assay.errors import AssayError, ConfigError
 from assay.image import ImageLimits
 from assay.runtime.screen_parts import SERVICE_LIMITS
@@ -33,17 +34,18 @@ from assay.service.objects import Objects, open_objects
 from assay.service.protocol import LimitedProtocol
 from assay.service.settings import ServeConfig
 from assay.service.shadow import Shadow
-from assay.service.store.database import Database, open_engine
+from assay.service.store.database import Database
+from assay.service.store.engine import DATABASE, open_engine
 from assay.service.store.jobs import free_all
-from assay.service.store.keys import Key, add_key, revoke_key
+from assay.service.store.keys import MACHINE, SCOPES, Key, add_key, revoke_key
 from assay.service.store.migrate import migrate
 from assay.service.viewer import Viewer
 from assay.service.workers.pool import Decoders
 
 _LOG = logging.getLogger("assay.service")
-DATABASE = "ASSAY_DATABASE"
-"""The database's address may stand in the environment, where other users of the machine do not see it."""
 LOCAL = ("127.0.0.1", "::1", "localhost")
+_FILES = 512
+"""Files that are open besides connections: pipes of workers, the database, photos on their way to the disk."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,27 @@ def serve(policy: Path, config: ServeConfig, folder: Path | None, on_open: Calla
     AssayError : the policy, a Bundle, the database or the folder is not as it must be, or the port is taken.
     """
     log_as_json()
+    _allow_files(config.connections + _FILES)
     runner = asyncio.Runner(loop_factory=_fast_loop())
     with runner:
         runner.run(_serve(policy, config, folder, on_open))
+
+
+def _allow_files(wanted: int) -> None:
+    """Have the system let this process open as many files as it needs for its connections, as far as it may."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - there is none on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        except (OSError, ValueError):  # macOS has a limit of its own below the one that it tells
+            most = soft
+    if most < wanted:
+        _LOG.warning("this process may open %d files; %d connections need %d", most, wanted - _FILES, wanted)
 
 
 async def _serve(
@@ -74,7 +94,7 @@ async def _serve(
     try:
         async with running(policy, config, folder) as service:
             app, door = build_gated(service)
-            server = _Server(_uvicorn(app, config.receive_s))
+            server = _Server(_uvicorn(app, service))
             loop = asyncio.get_running_loop()
             for sign in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(sign, _ask_to_stop, service, server)
@@ -89,7 +109,8 @@ async def _serve(
                 service.is_stopping = True
                 if key is not None:
                     with contextlib.suppress(AssayError):
-                        await service.database.write(lambda c: revoke_key(c, key.id, time.time()))
+                        secret, at = service.home.key, time.time()
+                        await service.database.write(lambda c: revoke_key(c, secret, at, MACHINE, key.id))
     finally:
         listening.close()
 
@@ -117,7 +138,7 @@ def _ask_to_stop(service: Service, server: _Server) -> None:
 @contextlib.asynccontextmanager
 async def running(policy: Path, config: ServeConfig, folder: Path | None) -> AsyncIterator[Service]:
     """Everything but the web server: for ``serve`` and for tests."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     async with contextlib.AsyncExitStack() as stack:
         address = config.database or os.environ.get(DATABASE)
         home = open_home(folder or home_of(policy), lock=address is None)
@@ -174,8 +195,11 @@ async def _stop_live(service: Service) -> None:
     await service.live.answerers.stop()
 
 
-def _uvicorn(app: Any, head_s: float) -> uvicorn.Config:
-    protocol = type("Protocol", (LimitedProtocol,), {"head_s": head_s})
+def _uvicorn(app: Any, service: Service) -> uvicorn.Config:
+    config, refused = service.config, service.meters.refused
+    limits = {"head_s": config.receive_s, "most_open": config.connections}
+    told = {"refused": staticmethod(lambda why: refused.labels(why).inc())}
+    protocol = type("Protocol", (LimitedProtocol,), {**limits, **told})
     return uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", server_header=False, date_header=False,
         timeout_keep_alive=30, timeout_graceful_shutdown=10, http=protocol, ws="none", backlog=4096,
@@ -208,9 +232,8 @@ async def _open_door(service: Service, config: ServeConfig) -> Key | None:
     """A key for the pages on this machine, for as long as the server runs."""
     if not config.open_door or config.host not in LOCAL:
         return None
-    made, _ = await service.database.write(
-        lambda c: add_key(c, "this machine", ("submit", "review", "operate"), time.time())
-    )
+    secret, at = service.home.key, time.time()
+    made, _ = await service.database.write(lambda c: add_key(c, secret, at, MACHINE, MACHINE, SCOPES))
     return made
 
 

@@ -38,6 +38,13 @@ class ServeConfig(Config):
     receive_s: float = option(
         15.0, "most time for an upload to arrive", low=0.1, high=600, unit="s", group="serve"
     )
+    connections: int = option(
+        1000,
+        "connections that may be open at once; further ones are refused (503)",
+        low=8,
+        high=100_000,
+        group="serve",
+    )
     max_wait_s: float = option(
         4.0, "photos that would wait longer for the machine are refused at once (429)", low=0.1, high=3600, unit="s",
         group="serve",

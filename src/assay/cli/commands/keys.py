@@ -6,9 +6,15 @@ import argparse
 import json
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from assay.cli.command import Command
 from assay.errors import ConfigError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sql
+
+    from assay.service.store.keys import Key
 
 _DOINGS = ("add", "list", "revoke")
 _EPILOG = """\
@@ -50,17 +56,25 @@ def _run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--per-minute is {args.per_minute}", fix="give 0 or more")
     home, database = open_place(args, make=args.doing == "add")
     try:
-        from assay.service.store.keys import add_key, list_keys, revoke_key  # noqa: PLC0415
+        from assay.service.store.keys import MACHINE, add_key, list_keys, revoke_key  # noqa: PLC0415
+        from assay.service.store.record import require_key  # noqa: PLC0415
 
-        now = time.time()
+        now, scopes = time.time(), tuple(dict.fromkeys(args.scope or ()))
+
+        def add(connection: sql.Connection) -> tuple[Key, str]:
+            require_key(connection, home.key, home.folder)
+            return add_key(connection, home.key, now, MACHINE, args.name, scopes, args.per_minute)
+
+        def revoke(connection: sql.Connection) -> bool:
+            require_key(connection, home.key, home.folder)
+            return revoke_key(connection, home.key, now, MACHINE, args.key)
+
         if args.doing == "add":
-            key, words = database.write_now(
-                lambda c: add_key(c, args.name, tuple(dict.fromkeys(args.scope)), now, args.per_minute)
-            )
+            key, words = database.write_now(add)
             print(json.dumps({"id": key.id, "name": key.name, "key": words}) if args.json else words)
         elif args.doing == "list":
             _tell(args, database.read_now(list_keys))
-        elif database.write_now(lambda c: revoke_key(c, args.key, now)):
+        elif database.write_now(revoke):
             print(json.dumps({"id": args.key, "revoked": True}) if args.json else f"{args.key} is revoked")
         else:
             raise ConfigError(f"no key {args.key} holds", fix="`assay keys list` shows them")

@@ -1,8 +1,7 @@
-"""The operator's page: figures with charts, keys, references, erasure; and the figures as JSON."""
+"""The operator's page: figures with charts, webhooks, keys, references, erasure; and the figures as JSON."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from typing import Any
@@ -12,18 +11,20 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from assay.errors import AssayError
+from assay.service.letters import require_hook
 from assay.service.live import read_monitor
 from assay.service.pages.asking import form_of, key_of, service_of
 from assay.service.pages.boards import charts_of, headline
 from assay.service.pages.render import page, turned_away, words_of
 from assay.service.problems import Problem
+from assay.service.routes.photos import erase_photo
 from assay.service.store import figures as found_in
 from assay.service.store.drift import drift
 from assay.service.store.enrolled import add_reference, list_references, remove_reference
-from assay.service.store.erasure import NothingThereError, erase
+from assay.service.store.erasure import NothingThereError
+from assay.service.store.hooks import add_hook, stop_hook
 from assay.service.store.keys import SCOPES, Key, add_key, list_keys, revoke_key
 from assay.service.store.progress import agreement, people
-from assay.service.store.record import append
 from assay.service.store.reviews import ANSWERS_GIVEN
 
 router = APIRouter(tags=["operate"])
@@ -53,11 +54,10 @@ async def make_key(request: Request) -> Response:
     name, number = fields.get("name", [""])[0], fields.get("per_minute", ["0"])[0]
     scopes = tuple(fields.get("scope", []))
 
+    quota = int(number) if number.isdigit() else 0
+
     def write(connection: sql.Connection) -> tuple[Key, str]:
-        key, words = add_key(connection, name, scopes, at, int(number) if number.isdigit() else 0)
-        told = {"key": key.id, "name": key.name, "scopes": sorted(scopes), "by": by.id}
-        append(connection, service.home.key, at, [("key", key.id, told)])
-        return key, words
+        return add_key(connection, service.home.key, at, by.id, name, scopes, quota)
 
     try:
         key, words = await service.database.write(write)
@@ -72,10 +72,7 @@ async def take_key(request: Request, key_id: str) -> Response:
     service, by, at = service_of(request), key_of(request), time.time()
 
     def write(connection: sql.Connection) -> bool:
-        if key_id == by.id or not revoke_key(connection, key_id, at):
-            return False
-        append(connection, service.home.key, at, [("key revoked", key_id, {"key": key_id, "by": by.id})])
-        return True
+        return key_id != by.id and revoke_key(connection, service.home.key, at, by.id, key_id)
 
     done = await service.database.write(write)
     _forget(request)
@@ -84,6 +81,28 @@ async def take_key(request: Request, key_id: str) -> Response:
         if done
         else await _page(request, status=409, said=_said(request, "keys.not"))
     )
+
+
+@router.post("/operate/hooks", include_in_schema=False)
+async def make_hook(request: Request) -> Response:
+    """A new webhook, whose secret is shown on the answer alone."""
+    service, by, at = service_of(request), key_of(request), time.time()
+    url = (await form_of(request)).get("url", [""])[0].strip()
+    try:
+        require_hook(url, anywhere=service.config.webhooks_http)
+    except AssayError as error:
+        return await _page(request, status=422, said=_fault(error))
+    _, words = await service.database.write(lambda c: add_hook(c, service.home.key, at, by.id, url))
+    return await _page(request, new_hook={"url": url, "words": words})
+
+
+@router.post("/operate/hooks/{hook_id}/stop", include_in_schema=False)
+async def end_hook(request: Request, hook_id: str) -> Response:
+    """Nothing is told to it any more."""
+    service, by, at = service_of(request), key_of(request), time.time()
+    if await service.database.write(lambda c: stop_hook(c, service.home.key, at, by.id, hook_id)):
+        return _back("stopped", "hooks")
+    return await _page(request, status=409, said=_said(request, "hooks.not"))
 
 
 @router.post("/operate/references", include_in_schema=False)
@@ -115,20 +134,17 @@ async def drop_reference(request: Request, digest: str) -> Response:
 @router.post("/operate/erase", include_in_schema=False)
 async def erase_form(request: Request) -> Response:
     """Erase a photo; the answer shows the receipt."""
-    service, by, at = service_of(request), key_of(request), time.time()
+    service, by = service_of(request), key_of(request)
     fields = await form_of(request)
     photo_id, why = fields.get("photo", [""])[0].strip(), fields.get("why", [""])[0].strip()[:200]
-    key, told = service.home.key, f"{why} (asked for by {by.id})"
     try:
-        receipt = await service.database.write(lambda c: erase(c, key, photo_id, at, told))
+        receipt = await erase_photo(service, photo_id, f"{why} (asked for by {by.id})")
     except NothingThereError as error:
         return await _page(request, status=404, said=_fault(error))
-    if digest := receipt.pop("object"):
-        await asyncio.to_thread(service.objects.delete, digest)
     return await _page(request, receipt=json.dumps(receipt, indent=2, ensure_ascii=False))
 
 
-_DONE = ("revoked", "enrolled", "removed")
+_DONE = ("revoked", "stopped", "enrolled", "removed")
 
 
 def _back(done: str, place: str) -> Response:
@@ -163,9 +179,9 @@ async def _page(
         said = {**said, "text": words(f"operate.done.{said['name']}")}
     shown: dict[str, Any] = {
         "f": told, "charts": charts_of(told, words), "headline": headline(told, words), "said": said,
-        "new_key": None, "receipt": None, "ranges": tuple(found_in.RANGES), "verdicts": found_in.VERDICTS,
-        "answers": ANSWERS_GIVEN, "scopes": SCOPES, "keys": await database.read(list_keys),
-        "references": await database.read(list_references),
+        "new_key": None, "new_hook": None, "receipt": None, "ranges": tuple(found_in.RANGES),
+        "verdicts": found_in.VERDICTS, "answers": ANSWERS_GIVEN, "scopes": SCOPES,
+        "keys": await database.read(list_keys), "references": await database.read(list_references),
     }  # fmt: skip
     return page(request, "operate.html", status=status, **{**shown, **values})
 

@@ -18,7 +18,7 @@ from assay.service.pages.reference import groups_of
 from assay.service.pages.render import page, part, problem, turned_away, words_of
 from assay.service.store.appeals import MOST_LETTERS, NoAppealError, appeal
 from assay.service.store.keys import Key
-from assay.service.store.looks import heat_question, sorted_answers
+from assay.service.store.looks import can_mask, heat_question, sorted_answers
 from assay.service.store.photos import live_decision, photo_row
 from assay.service.store.stories import last_appeal, latest_of_key, story
 
@@ -146,7 +146,7 @@ async def _appeal_page(
         earlier = await service_of(request).database.read(lambda c: last_appeal(c, number))
     made = "made" in request.query_params and earlier is not None
     values = {
-        "a": {**told, "heat": None},
+        "a": {**told, "heat": None, "masks": False},
         "can": bool(told["appeal"]),
         "earlier": earlier,
         "made": made,
@@ -189,4 +189,5 @@ def _card(service: Service, key: Key, photo: Any, decision: Any) -> dict[str, An
     seen = {name: evidence.get(name) for name in ("things", "size_hw")}
     answers, may = sorted_answers(policy, told.get("answers", {})), key.may("review")
     heat = heat_question(policy, told.get("proposed")) if may and answers else None
-    return {**absent, **told, **seen, "answers": answers, "heat": heat, "may_review": may}
+    masks = may and can_mask(evidence, service.live.facts.masks)
+    return {**absent, **told, **seen, "answers": answers, "heat": heat, "masks": masks, "may_review": may}

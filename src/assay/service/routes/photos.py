@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from assay.service.answers import answer_json
 from assay.service.core import Service
 from assay.service.heat import heat
+from assay.service.masks import masks_of
 from assay.service.objects import ObjectMissingError
 from assay.service.problems import Problem
 from assay.service.store.appeals import MOST_LETTERS, appeal
@@ -48,29 +49,28 @@ async def put_photo(
     data = await request.body()
     if not data:
         raise Problem(400, "the body is empty", fix="send the bytes of a picture file")
-    digest = hashlib.sha256(data).hexdigest()
-    await asyncio.to_thread(service.objects.put, digest, data)
-    upload = Upload(
-        new_id("p"), digest, len(data), key.id, time.time(), sender, name, item, repeat=idempotency_key
-    )
-    foreman = service.foreman
-    until = foreman.lease_until()
-
-    def work(connection: sql.Connection) -> tuple[str, bool]:
-        return take_in(connection, upload, foreman.owner, until)
-
+    begun = service.foreman.begin(data)  # decoded while it is stored
     try:
-        photo_id, is_new = await service.database.write(work)
-    except sql.exc.IntegrityError:  # the same Idempotency-Key came to another server in the same moment
-        photo_id, is_new = await service.database.write(work)
-    if not await asyncio.to_thread(service.objects.has, digest):  # erased with an earlier photo meanwhile
-        await asyncio.to_thread(service.objects.put, digest, data)
-    if is_new:
-        service.meters.received.inc()
-        if (in_work := getattr(request.state, "in_work", None)) is not None:
-            in_work()  # from here on the foreman counts it
-        foreman.offer(Job(photo_id, digest, name, sender, item, 0), data)
-    return await _decision(service, photo_id, seconds, 202)
+        digest = await asyncio.to_thread(_put, service, data)
+        upload = Upload(
+            new_id("p"), digest, len(data), key.id, time.time(), sender, name, item, repeat=idempotency_key
+        )
+        photo_id, is_new = await _taken_in(service, upload, data)
+    except BaseException:
+        service.foreman.leave(begun)
+        raise
+    if not is_new:
+        service.foreman.leave(begun)
+        return await _decision(service, photo_id, seconds, 202)
+    service.meters.received.inc()
+    if (in_work := getattr(request.state, "in_work", None)) is not None:
+        in_work()  # from here on the foreman counts it
+    service.foreman.offer(Job(photo_id, digest, name, sender, item, 0), begun)
+    decision = await service.foreman.wait(photo_id, seconds)
+    if decision is None and seconds:  # it took too long, or another server has it by now
+        return await _decision(service, photo_id, 0, 202)
+    told = answer_json(service.live.policy, vars(upload), decision)
+    return JSONResponse(told, 202 if decision is None else 200)
 
 
 @router.get("/v1/photos/{photo_id}", summary="The decision on a photo")
@@ -109,6 +109,17 @@ async def heat_photo(request: Request, photo_id: str, question: Short) -> JSONRe
     photo = await _own_photo(service, photo_id, key)
     data = await asyncio.to_thread(service.objects.get, photo["sha256"])
     return JSONResponse(await heat(service.live, service.viewer.decoders, data, question))
+
+
+@router.get("/v1/photos/{photo_id}/masks", summary="The outlines of the things in the photo")
+async def mask_photo(request: Request, photo_id: str) -> JSONResponse:
+    """Each thing with its mask, in COCO's run lengths. Needs the scope review; takes part of a second."""
+    service, key = _service(request), _key(request)
+    if not key.may("review"):
+        raise Problem(403, "the key does not open this", fix="use a key with the scope review")
+    photo = await _own_photo(service, photo_id, key)
+    data = await asyncio.to_thread(service.objects.get, photo["sha256"])
+    return JSONResponse(await masks_of(service.live, service.viewer.decoders, data))
 
 
 @router.post("/v1/photos/{photo_id}/appeal", status_code=201, summary="Ask for another look by a person")
@@ -175,6 +186,32 @@ async def read_json(request: Request) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise Problem(422, "the body is no JSON object")
     return told
+
+
+def _put(service: Service, data: bytes) -> str:
+    """Keep the bytes; their digest. In one thread, as each change of threads costs as much as the digest."""
+    digest = hashlib.sha256(data).hexdigest()
+    service.objects.put(digest, data)
+    return digest
+
+
+async def _taken_in(service: Service, upload: Upload, data: bytes) -> tuple[str, bool]:
+    """(the photo's id, whether it is new), once its rows and its bytes are safe."""
+    owner, until, objects = service.foreman.owner, service.foreman.lease_until(), service.objects
+
+    def work(connection: sql.Connection) -> tuple[str, bool]:
+        return take_in(connection, upload, owner, until)
+
+    try:
+        found = await service.database.write(work)
+    except sql.exc.IntegrityError:  # the same Idempotency-Key came to another server in the same moment
+        found = await service.database.write(work)
+    has = (
+        objects.has(upload.sha256) if objects.is_near else await asyncio.to_thread(objects.has, upload.sha256)
+    )
+    if not has:  # erased with an earlier photo meanwhile
+        await asyncio.to_thread(objects.put, upload.sha256, data)
+    return found
 
 
 async def _decision(service: Service, photo_id: str, seconds: float, waiting: int) -> Response:

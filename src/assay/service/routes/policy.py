@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
-from typing import Any
 
-import sqlalchemy as sql
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
@@ -17,9 +14,7 @@ from assay.service.letters import require_hook
 from assay.service.problems import Problem
 from assay.service.routes.photos import read_json
 from assay.service.shadow import shadow_rows
-from assay.service.store.hooks import hook_rows
-from assay.service.store.ids import new_id
-from assay.service.store.schema import HOOKS
+from assay.service.store.hooks import add_hook, hook_rows, stop_hook
 
 router = APIRouter(prefix="/v1/operate", tags=["operate"])
 
@@ -80,23 +75,16 @@ async def post_hook(request: Request) -> JSONResponse:
     if not isinstance(url, str):
         raise Problem(422, "url is missing", fix='send {"url": "https://host/path"}')
     require_hook(url, anywhere=service.config.webhooks_http)
-    row: dict[str, Any] = {
-        "id": new_id("h"),
-        "url": url,
-        "secret": secrets.token_urlsafe(32),
-        "created_at": time.time(),
-    }
-    await service.database.write(lambda c: c.execute(sql.insert(HOOKS).values(**row)))
-    return JSONResponse({"id": row["id"], "url": url, "secret": row["secret"]}, 201)
+    key, at, by = service.home.key, time.time(), request.state.key.id
+    name, words = await service.database.write(lambda c: add_hook(c, key, at, by, url))
+    return JSONResponse({"id": name, "url": url, "secret": words}, 201)
 
 
 @router.delete("/hooks/{hook_id}", summary="Stop a webhook")
 async def delete_hook(request: Request, hook_id: str) -> JSONResponse:
     """Letters that wait for it are not sent any more."""
-    mine = sql.and_(HOOKS.c.id == hook_id, HOOKS.c.stopped_at.is_(None))
-    work = sql.update(HOOKS).where(mine).values(stopped_at=time.time())
-    found = await _service(request).database.write(lambda c: c.execute(work).rowcount)
-    if not found:
+    service, at, by = _service(request), time.time(), request.state.key.id
+    if not await service.database.write(lambda c: stop_hook(c, service.home.key, at, by, hook_id)):
         raise Problem(404, "there is no such webhook")
     return JSONResponse({"id": hook_id, "stopped": True})
 

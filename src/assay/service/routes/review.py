@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from assay.service.core import Service
 from assay.service.pages.asking import form_of, key_of, service_of
 from assay.service.pages.render import page, part, problem, turned_away, words_of
 from assay.service.problems import Problem
@@ -132,11 +131,10 @@ async def post_next(request: Request, wanted: Wanted) -> JSONResponse:
     """The most valuable tasks that nobody else looks at. A blind task tells nothing of what the machine said."""
     service, key, now = service_of(request), key_of(request), time.time()
     tasks = await service.database.write(lambda c: next_tasks(c, key.id, now, wanted.most))
-    policy, classes = service.live.policy, _classes(service)
-    language = words_of(request).language
+    policy, facts, language = service.live.policy, service.live.facts, words_of(request).language
 
     def read(connection: sql.Connection) -> list[dict[str, Any]]:
-        return [look(connection, policy, task, language, classes) for task in tasks]
+        return [look(connection, policy, task, language, facts.classes, facts.masks) for task in tasks]
 
     told = await service.database.read(read)
     return JSONResponse({"tasks": told, "lease_s": LEASE_S, "hold_s": HOLD_S, **await _counts(request)})
@@ -189,10 +187,11 @@ async def _answer(request: Request, task_id: str, given: Given) -> tuple[str, fl
 
 async def _look(request: Request, task_id: str) -> dict[str, Any]:
     service, key, now = service_of(request), key_of(request), time.time()
-    policy, classes, language = service.live.policy, _classes(service), words_of(request).language
+    policy, facts, language = service.live.policy, service.live.facts, words_of(request).language
 
     def read(connection: sql.Connection) -> dict[str, Any]:
-        return look(connection, policy, leased_task(connection, key.id, task_id, now), language, classes)
+        task = leased_task(connection, key.id, task_id, now)
+        return look(connection, policy, task, language, facts.classes, facts.masks)
 
     return await service.database.read(read)
 
@@ -205,8 +204,3 @@ async def _progress(request: Request) -> dict[str, Any]:
 async def _counts(request: Request) -> dict[str, int]:
     key, now = key_of(request), time.time()
     return await service_of(request).database.read(lambda c: own_counts(c, key.id, now))
-
-
-def _classes(service: Service) -> dict[str, tuple[str, ...]]:
-    """Question -> what its network can answer."""
-    return dict(service.live.facts.classes)

@@ -14,93 +14,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sql
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from assay.errors import AssayError, ConfigError
+from assay.errors import AssayError
+from assay.service.store.engine import PATIENCE_S
+from assay.service.store.prepared import Prepared
 
 T = TypeVar("T")
 Work = Callable[[sql.Connection], T]
 """What is done inside of a transaction. It may be done again, so it touches nothing but the connection."""
 
-PATIENCE_S = 30.0
-"""How long a write is tried again while the database is busy or away."""
-SILENT_S = 15
-"""After which a database that does not answer is given up."""
 _MOST = 256
 _LOCK = 7_241_106_412
 """PostgreSQL's advisory lock of the record: one chain, however many servers."""
+_LOCKED = Prepared(sql.text("SELECT pg_advisory_xact_lock(:key)"))
 
 
 class BusyError(AssayError):
     """The database did not take a write in time; nothing was changed."""
-
-
-def open_engine(address: str | None, folder: Path) -> sql.Engine:
-    """An engine for an address (``postgresql://user:word@host/name``), or for SQLite in ``folder``.
-
-    Raises
-    ------
-    ConfigError : an address of another kind.
-    """
-    if address is None:
-        return _sqlite(folder / "assay.db")
-    url = _url(address)
-    if url.get_backend_name() == "sqlite":
-        return _sqlite(Path(url.database or folder / "assay.db"))
-    return sql.create_engine(
-        url.set(drivername="postgresql+pg8000"),
-        connect_args={"timeout": SILENT_S},
-        pool_size=8,
-        max_overflow=8,
-        pool_pre_ping=True,
-        pool_timeout=10,
-    )
-
-
-def _url(address: str) -> sql.URL:
-    try:
-        url = sql.make_url(address)
-    except sql.exc.ArgumentError as error:
-        raise ConfigError(
-            "--database is no address",
-            got=f"an address of {len(address)} letters",
-            fix="write postgresql://user:password@host/name",
-        ) from error
-    if url.get_backend_name() not in ("postgresql", "sqlite"):
-        raise ConfigError(
-            f"no database of kind {url.get_backend_name()!r}",
-            fix="use postgresql://..., or SQLite by leaving it out",
-        )
-    return url
-
-
-def _sqlite(path: Path) -> sql.Engine:
-    engine = sql.create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": PATIENCE_S, "check_same_thread": False}
-    )
-
-    @sql.event.listens_for(engine, "connect")
-    def prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # transactions are begun below, not by the driver
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={PATIENCE_S * 1000:.0f}",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @sql.event.listens_for(engine, "begin")
-    def begin(connection: sql.Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
 
 
 def is_postgres(connection: sql.Connection) -> bool:
@@ -111,7 +46,7 @@ def is_postgres(connection: sql.Connection) -> bool:
 def lock_record(connection: sql.Connection) -> None:
     """Nobody else adds to the record until this transaction ends; on SQLite nobody writes at all anyway."""
     if is_postgres(connection):
-        connection.execute(sql.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        _LOCKED.rows(connection, key=_LOCK)
 
 
 class Database:
@@ -122,6 +57,7 @@ class Database:
         self._works: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_all, name="assay-writer", daemon=True)
         self._closed = False
+        self._writing: sql.Connection | None = None
         self._thread.start()
 
     @contextlib.contextmanager
@@ -167,6 +103,7 @@ class Database:
             self._closed = True
             self._works.put(None)
             self._thread.join()
+            self._let_go()
             self.engine.dispose()
 
     def _write_all(self) -> None:
@@ -199,16 +136,34 @@ class Database:
         for (_, future), result in zip(batch, results, strict=True):
             future.set_result(result)
 
+    def _let_go(self) -> None:
+        """Of the writer's connection; the next write gets a new one, never the broken one again."""
+        if self._writing is not None:
+            with contextlib.suppress(Exception):
+                self._writing.invalidate()
+                self._writing.close()
+            self._writing = None
+
+    def _together(self, works: list[Work[Any]]) -> list[Any]:
+        """All in one transaction, on a connection that is kept between them."""
+        if self._writing is None:
+            self._writing = self.engine.connect().execution_options(writes=True)
+        try:
+            with self._writing.begin():
+                return [work(self._writing) for work in works]
+        except AssayError:
+            raise  # a work's own no; it was rolled back, and the connection is as good as before
+        except BaseException:
+            self._let_go()
+            raise
+
     def _patiently(self, works: list[Work[Any]]) -> list[Any]:
         """Try again while the database is busy or away."""
         until, pause = time.monotonic() + PATIENCE_S, 0.01
         while True:
             try:
-                with self.engine.connect() as raw:
-                    connection = raw.execution_options(writes=True)
-                    with connection.begin():
-                        return [work(connection) for work in works]
-            except (OperationalError, InterfaceError, DBAPIError, PoolTimeout, OSError) as error:
+                return self._together(works)
+            except (DBAPIError, PoolTimeout, OSError) as error:
                 if isinstance(error, DBAPIError) and not _may_pass(error):
                     raise
                 if time.monotonic() > until:

@@ -11,12 +11,19 @@ import sqlalchemy as sql
 
 from assay.service.store.hooks import announce
 from assay.service.store.ids import new_id
+from assay.service.store.prepared import Prepared
 from assay.service.store.record import append, body_digest
 from assay.service.store.schema import DECISIONS, JOBS, PRINTS, TASKS
 
 if TYPE_CHECKING:
     from assay.decide.decision import Decision
 
+_DECISION, _PRINTS, _TASK = (Prepared(sql.insert(table)) for table in (DECISIONS, PRINTS, TASKS))
+_GONE = Prepared(
+    sql.delete(JOBS)
+    .where(JOBS.c.photo_id == sql.bindparam("photo"), JOBS.c.owner == sql.bindparam("whose"))
+    .returning(JOBS.c.photo_id)
+)
 MACHINE = "machine"
 """Who decided, where no person did."""
 
@@ -40,12 +47,11 @@ class Decided:
 
 def keep(
     connection: sql.Connection, owner: str, key: bytes, at: float, decided: Sequence[Decided]
-) -> list[bool]:
-    """Keep decisions of jobs that ``owner`` has; False for a job that somebody else took over meanwhile."""
-    mine = [_finish(connection, owner, one.photo_id) for one in decided]
-    kept = [one for one, is_mine in zip(decided, mine, strict=True) if is_mine]
+) -> list[dict[str, Any] | None]:
+    """Keep decisions of jobs that ``owner`` has; their rows. None for a job that somebody else took over meanwhile."""
+    kept = [one for one in decided if _GONE.rows(connection, photo=one.photo_id, whose=owner)]
     if not kept:
-        return mine
+        return [None] * len(decided)
     rows, entries = [], []
     for one in kept:
         row, entry = _row(one, at)
@@ -53,13 +59,14 @@ def keep(
         entries.append(entry)
     for row, seq in zip(rows, append(connection, key, at, entries), strict=True):
         row["seq"] = seq
-    connection.execute(sql.insert(DECISIONS), rows)
+    _DECISION.add(connection, rows)
     if prints := [{"photo_id": one.photo_id, "prints": one.prints} for one in kept if one.prints]:
-        connection.execute(sql.insert(PRINTS), prints)
+        _PRINTS.add(connection, prints)
     if tasks := [task for one in kept for task in _tasks(one, at)]:
-        connection.execute(sql.insert(TASKS), tasks)
+        _TASK.add(connection, tasks)
     announce(connection, at, rows)
-    return mine
+    by_photo = {row["photo_id"]: row for row in rows}
+    return [by_photo.get(one.photo_id) for one in decided]
 
 
 def supersede(
@@ -90,11 +97,6 @@ def supersede(
     connection.execute(sql.insert(DECISIONS), [row])
     announce(connection, at, [row])
     return str(row["id"])
-
-
-def _finish(connection: sql.Connection, owner: str, photo_id: str) -> bool:
-    mine = sql.delete(JOBS).where(JOBS.c.photo_id == photo_id, JOBS.c.owner == owner)
-    return bool(connection.execute(mine).rowcount)
 
 
 def _row(one: Decided, at: float) -> tuple[dict[str, Any], tuple[str, str, dict[str, Any]]]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sql
 
 from assay.service.store.ids import new_id
+from assay.service.store.prepared import Prepared
+from assay.service.store.record import append
 from assay.service.store.schema import HOOKS, OUTBOX
 
+_HOOKS = Prepared(sql.select(HOOKS.c.id).where(HOOKS.c.stopped_at.is_(None)))
 MOST_TRIES = 12
 """With doubling pauses from 2 s on, the last try comes after more than an hour."""
 
@@ -29,9 +34,38 @@ class Letter:
     tries: int
 
 
+def add_hook(connection: sql.Connection, secret: bytes, at: float, by: str, url: str) -> tuple[str, str]:
+    """(id, words) of a new webhook; the words, with which its letters are signed, are told this once.
+
+    Parameters
+    ----------
+    secret : the record's key. by : the key of who adds it. url : as ``letters.require_hook`` allows it.
+    """
+    name, words = new_id("h"), secrets.token_urlsafe(32)
+    connection.execute(sql.insert(HOOKS).values(id=name, url=url, secret=words, created_at=at))
+    told = {
+        "webhook": name,
+        "host": urlsplit(url).hostname,
+        "url_sha256": hashlib.sha256(url.encode()).hexdigest(),
+    }
+    append(
+        connection, secret, at, [("webhook", name, {**told, "by": by})]
+    )  # a path may be a secret of its own
+    return name, words
+
+
+def stop_hook(connection: sql.Connection, secret: bytes, at: float, by: str, name: str) -> bool:
+    """Letters that wait for it are not sent any more; False where there is none that is told anything."""
+    mine = sql.and_(HOOKS.c.id == name, HOOKS.c.stopped_at.is_(None))
+    if not connection.execute(sql.update(HOOKS).where(mine).values(stopped_at=at)).rowcount:
+        return False
+    append(connection, secret, at, [("webhook stopped", name, {"webhook": name, "by": by})])
+    return True
+
+
 def announce(connection: sql.Connection, at: float, decisions: Iterable[Mapping[str, Any]]) -> None:
     """Put a letter for every webhook into the outbox, for each of these decisions."""
-    hooks = list(connection.execute(sql.select(HOOKS.c.id).where(HOOKS.c.stopped_at.is_(None))).scalars())
+    hooks = [row[0] for row in _HOOKS.rows(connection)]
     if not hooks:
         return
     letters = []

@@ -1,4 +1,7 @@
-"""API keys: only a hash is kept. A key is 256 random bits, so a plain SHA-256 cannot be searched."""
+"""API keys: only a hash is kept. A key is 256 random bits, so a plain SHA-256 cannot be searched.
+
+Who made a key or took it back, and what it opens, goes into the record.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,14 @@ import sqlalchemy as sql
 
 from assay.errors import ConfigError
 from assay.service.store.ids import new_id
+from assay.service.store.record import append
 from assay.service.store.schema import KEYS
 from assay.tables import suggest
 
 SCOPES = ("submit", "review", "operate")
 """Send photos and read their decisions; answer the reviewers' queue; everything else."""
+MACHINE = "this machine"
+"""Who made a key, where it was no other key: somebody who may use the service's folder."""
 _PREFIX = "assay"
 
 
@@ -34,9 +40,19 @@ class Key:
 
 
 def add_key(
-    connection: sql.Connection, name: str, scopes: tuple[str, ...], at: float, per_minute: int = 0
+    connection: sql.Connection,
+    secret: bytes,
+    at: float,
+    by: str,
+    name: str,
+    scopes: tuple[str, ...],
+    per_minute: int = 0,
 ) -> tuple[Key, str]:
     """A new key, and its words, which are told this once.
+
+    Parameters
+    ----------
+    secret : the record's key. by : the key of who makes it, or ``MACHINE``.
 
     Raises
     ------
@@ -58,6 +74,8 @@ def add_key(
             created_at=at,
         )
     )
+    told = {"key": name_id, "name": name.strip(), "scopes": sorted(scopes), "by": by}
+    append(connection, secret, at, [("key", name_id, told)])
     return Key(name_id, name.strip(), frozenset(scopes), per_minute), f"{_PREFIX}.{name_id}.{word}"
 
 
@@ -82,10 +100,13 @@ def list_keys(connection: sql.Connection) -> list[dict[str, object]]:
     ]
 
 
-def revoke_key(connection: sql.Connection, key_id: str, at: float) -> bool:
+def revoke_key(connection: sql.Connection, secret: bytes, at: float, by: str, key_id: str) -> bool:
     """Take a key back; False where there is none that holds."""
     mine = sql.and_(KEYS.c.id == key_id, KEYS.c.revoked_at.is_(None))
-    return bool(connection.execute(sql.update(KEYS).where(mine).values(revoked_at=at)).rowcount)
+    if not connection.execute(sql.update(KEYS).where(mine).values(revoked_at=at)).rowcount:
+        return False
+    append(connection, secret, at, [("key revoked", key_id, {"key": key_id, "by": by})])
+    return True
 
 
 def _hash(word: str) -> str:

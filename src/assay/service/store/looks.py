@@ -48,8 +48,12 @@ def look(
     task: Task,
     language: str,
     classes: Mapping[str, Sequence[str]] | None = None,
+    masks: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Plain values about one task. ``classes``: question -> everything that its network can answer."""
+    """Plain values about one task.
+
+    ``classes``: question -> everything that its network can answer; ``masks``: questions whose network draws masks.
+    """
     photo = photo_row(connection, task.photo_id)
     told = {} if task.blind else _machine(connection, policy, task.photo_id, language)
     evidence = told.pop("evidence", {})
@@ -63,6 +67,7 @@ def look(
         "photo": {name: photo[name] if photo is not None else "" for name in ("id", "name", "sender", "item")},
         "proposed": None, "threshold": None, "words": "", **told,
         "things": evidence.get("things"),
+        "masks": can_mask(evidence, masks),
         "heat": None if task.blind or not evidence else heat_question(policy, proposed),
         "size_hw": evidence.get("size_hw"),
         "matches": matches,
@@ -154,6 +159,11 @@ def sorted_answers(policy: Policy, answers: Mapping[str, Mapping[str, float]]) -
         name: dict(sorted(answers[name].items(), key=lambda pair: (-pair[1], pair[0])))
         for name in sorted(answers, key=lambda name: order.get(name, len(order)))
     }
+
+
+def can_mask(evidence: Mapping[str, Any], masks: Sequence[str]) -> bool:
+    """Whether masks of what was found can be drawn, by the networks of these questions."""
+    return any(thing.get("question") in masks for thing in evidence.get("things") or ())
 
 
 def heat_question(policy: Policy, proposed: Mapping[str, Any] | None) -> str | None:

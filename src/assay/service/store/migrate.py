@@ -36,11 +36,14 @@ def migrate(engine: sql.Engine) -> None:
             got=str(error.orig).splitlines()[0][:200],
             fix="check --database, and that the server runs",
         ) from error
-    except sql.exc.InterfaceError as error:
+    except (
+        sql.exc.InterfaceError,
+        OSError,
+    ) as error:  # the second: a certificate that does not hold, for one
         raise ConfigError(
             "the database cannot be reached",
-            got=str(error.orig).splitlines()[0][:200],
-            fix="check --database, and that the server runs",
+            got=str(getattr(error, "orig", error)).splitlines()[0][:200],
+            fix="check --database with its sslmode and sslrootcert, and that the server runs",
         ) from error
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sql
 
 from assay.errors import AssayError
+from assay.service.store.prepared import Prepared
 from assay.service.store.schema import DECISIONS, JOBS, PHOTOS, REPEATS
+
+_PHOTO, _JOB = Prepared(sql.insert(PHOTOS)), Prepared(sql.insert(JOBS))
 
 
 class ConflictError(AssayError):
@@ -66,11 +69,11 @@ def take_in(connection: sql.Connection, upload: Upload, owner: str, lease_until:
                 at=upload.received_at,
             )
         )
-    row = asdict(upload)
+    row = dict(vars(upload))
     row.pop("repeat")
-    connection.execute(sql.insert(PHOTOS), [row])
-    connection.execute(
-        sql.insert(JOBS),
+    _PHOTO.add(connection, [row])
+    _JOB.add(
+        connection,
         [{"photo_id": upload.id, "owner": owner, "lease_until": lease_until, "tries": 0,
           "created_at": upload.received_at}],
     )  # fmt: skip

@@ -13,11 +13,14 @@ import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
 
+from assay.errors import ConfigError
 from assay.service.store.database import lock_record
+from assay.service.store.prepared import Prepared
 from assay.service.store.schema import DECISIONS, RECORD
 
 START = "0" * 64
@@ -25,6 +28,8 @@ START = "0" * 64
 _AT_ONCE = 2000
 _TOLD = ("verdict", "clause", "automatic", "decided_by", "policy", "thresholds")
 """Columns of a decision that its entry repeats."""
+_LAST = Prepared(sql.select(RECORD.c.seq, RECORD.c.mac).order_by(RECORD.c.seq.desc()).limit(1))
+_ENTRY = Prepared(sql.insert(RECORD))
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,7 @@ def append(
 ) -> list[int]:
     """Add (kind, subject, body) to the chain, inside of this transaction; their numbers."""
     lock_record(connection)
-    last = connection.execute(
-        sql.select(RECORD.c.seq, RECORD.c.mac).order_by(RECORD.c.seq.desc()).limit(1)
-    ).one_or_none()
-    seq, previous = (0, START) if last is None else (last.seq, last.mac)
+    seq, previous = next(iter(_LAST.rows(connection)), (0, START))
     rows = []
     for kind, subject, told in entries:
         seq += 1
@@ -66,8 +68,29 @@ def append(
             }
         )
         previous = mac
-    connection.execute(sql.insert(RECORD), rows)
-    return [row["seq"] for row in rows]  # type: ignore[misc]
+    _ENTRY.add(connection, rows)
+    return [row["seq"] for row in rows]
+
+
+def require_key(connection: sql.Connection, key: bytes, folder: Path) -> None:
+    """See that the record may go on with this key, of ``folder``: one chain has one key, however many servers.
+
+    Nobody else adds to it until the end of this transaction.
+
+    Raises
+    ------
+    ConfigError : its last entry was not written with this key.
+    """
+    lock_record(connection)
+    last = connection.execute(sql.select(RECORD).order_by(RECORD.c.seq.desc()).limit(1)).one_or_none()
+    if last is None or not _faults(Entry(**last._mapping), key, last.seq - 1, last.previous):
+        return
+    raise ConfigError(
+        f"the record in this database was not kept with the key in {folder}",
+        got=f"its entry {last.seq} does not verify",
+        fix="use the folder of the server that began the record, or a copy of its record.key; "
+        "where that is the one, `assay verify-record` says what was changed",
+    )
 
 
 def code(key: bytes, seq: int, at: float, kind: str, subject: str, body: str, previous: str) -> str:

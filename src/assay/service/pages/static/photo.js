@@ -63,13 +63,21 @@ function heatCanvas({ grid }) {
   return canvas;
 }
 
-// Where in a photo the answer to a question rests on: worked out by the server when it is asked for.
-export async function fetchHeat(photo, question) {
-  const query = new URLSearchParams({ question });
-  const answer = await fetch(`/v1/photos/${encodeURIComponent(photo)}/heat?${query}`);
+async function fetchTold(address) {
+  const answer = await fetch(address);
   const told = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(told.title ?? String(answer.status));
   return told;
+}
+
+// Where in a photo the answer to a question rests on: worked out by the server when it is asked for.
+export function fetchHeat(photo, question) {
+  return fetchTold(`/v1/photos/${encodeURIComponent(photo)}/heat?${new URLSearchParams({ question })}`);
+}
+
+// The outlines of the things in a photo, likewise.
+export function fetchMasks(photo) {
+  return fetchTold(`/v1/photos/${encodeURIComponent(photo)}/masks`);
 }
 
 export class PhotoView {
@@ -80,6 +88,7 @@ export class PhotoView {
     this.shows = { boxes: true, masks: false, heat: false };
     this.zoom = 1;
     this.offset = [0, 0];
+    this.masked = null;
     this.masks = null;
     this.heat = null;
     this.size = null;
@@ -93,6 +102,8 @@ export class PhotoView {
     this.things = things ?? [];
     this.heatTold = null;
     this.shows.heat = false;
+    this.shows.masks = false;
+    this.masked = null;
     this.masks = null;
     this.heat = null;
     this.size = size;
@@ -109,12 +120,20 @@ export class PhotoView {
     this.draw();
   }
 
+  // told: as fetchMasks gives it.
+  showMasks(told) {
+    this.masked = told.things;
+    this.masks = null;
+    this.shows.masks = true;
+    this.draw();
+  }
+
   clear() {
     this.show(null);
   }
 
   has(name) {
-    if (name === "masks") return this.things.some((thing) => thing.mask);
+    if (name === "masks") return this.masked !== null;
     return this.things.length > 0;
   }
 
@@ -178,10 +197,10 @@ export class PhotoView {
       context.drawImage(this.heat, ...place, ((x2 - x1) / width) * wide, ((y2 - y1) / height) * high);
       context.restore();
     }
-    const labels = [...new Set(this.things.map((thing) => thing.label))].sort();
-    if (this.shows.masks) {
-      this.masks ??= this.things.map((thing) =>
-        thing.mask ? maskCanvas(thing.mask, labels.indexOf(thing.label)) : null,
+    const labels = [...new Set([...this.things, ...(this.masked ?? [])].map((thing) => thing.label))].sort();
+    if (this.shows.masks && this.masked) {
+      this.masks ??= this.masked.map((thing) =>
+        thing.mask ? maskCanvas(thing.mask, labels.indexOf(thing.label) % COLOURS) : null,
       );
       context.imageSmoothingEnabled = false;
       for (const mask of this.masks) if (mask) context.drawImage(mask, left, top, wide, high);
@@ -198,8 +217,7 @@ export class PhotoView {
 
   // Height and width of the picture that places are told in.
   #told() {
-    const told = this.size ?? this.things.find((thing) => thing.mask)?.mask.size;
-    return told ?? [this.image.naturalHeight, this.image.naturalWidth];
+    return this.size ?? [this.image.naturalHeight, this.image.naturalWidth];
   }
 
   #listen() {

@@ -1,7 +1,7 @@
 // The reviewers' queue by keyboard, mouse or finger: the next photos are fetched before they are wanted, so an answer
 // is followed by the next photo at once; an answer can be taken back for some seconds.
 
-import { PhotoView, fetchHeat } from "./photo.js";
+import { PhotoView, fetchHeat, fetchMasks } from "./photo.js";
 
 const desk = document.getElementById("desk");
 const panel = document.getElementById("panel");
@@ -175,7 +175,7 @@ function showTools() {
   for (const button of document.querySelectorAll("[data-tool]")) {
     const name = button.dataset.tool;
     if (["boxes", "masks", "heat"].includes(name)) {
-      button.hidden = name === "heat" ? !current?.form.dataset.heat : !view.has(name);
+      button.hidden = name === "boxes" ? !view.has(name) : current?.form.dataset[name] === undefined;
       button.setAttribute("aria-pressed", String(view.shows[name]));
     } else if (name === "zoom") {
       button.setAttribute("aria-pressed", String(view.zoom > 1));
@@ -437,8 +437,24 @@ async function useHeat() {
   showTools();
 }
 
+async function useMasks() {
+  const task = current;
+  if (task?.form.dataset.masks === undefined) return;
+  if (view.has("masks")) view.toggle("masks");
+  else {
+    try {
+      task.masked ??= await fetchMasks(task.form.dataset.photo);
+      if (current === task) view.showMasks(task.masked);
+    } catch (error) {
+      if (current === task) tell(error.message);
+    }
+  }
+  showTools();
+}
+
 function useTool(name) {
   if (name === "heat") useHeat();
+  else if (name === "masks") useMasks();
   else if (name === "zoom") view.zoomTo(view.zoom > 1 ? 1 : 3);
   else if (name === "help") help.showModal();
   else if (name === "beside") {

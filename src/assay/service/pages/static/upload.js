@@ -1,6 +1,6 @@
 // Photos are chosen, dropped, pasted or taken; each is sent as it is, and its answer stands where it stood.
 
-import { PhotoView, fetchHeat } from "./photo.js";
+import { PhotoView, fetchHeat, fetchMasks } from "./photo.js";
 
 const AT_ONCE = 3;
 const form = document.getElementById("send");
@@ -22,23 +22,27 @@ function dress(card) {
     view.show(image, { things, size });
     image.style.visibility = "hidden";
     tools.hidden = false;
+    const asks = {
+      heat: { fetch: async () => view.showHeat(await fetchHeat(photo, heat)) },
+      masks: { fetch: async () => view.showMasks(await fetchMasks(photo)) },
+    };
     for (const button of tools.querySelectorAll("[data-mark]")) {
       const name = button.dataset.mark;
-      button.hidden = name !== "heat" && !view.has(name);
       button.addEventListener("click", async () => {
-        if (name === "heat" && !view.heatTold) {
-          button.disabled = true;
-          try {
-            view.showHeat(await fetchHeat(photo, heat));
-            button.setAttribute("aria-pressed", "true");
-          } catch (error) {
-            button.title = error.message;
-            return;
-          }
-          button.disabled = false;
+        const ask = asks[name];
+        if (!ask || ask.done) {
+          button.setAttribute("aria-pressed", String(view.toggle(name)));
           return;
         }
-        button.setAttribute("aria-pressed", String(view.toggle(name)));
+        button.disabled = true;
+        try {
+          await ask.fetch();
+          ask.done = true;
+          button.disabled = false;
+          button.setAttribute("aria-pressed", "true");
+        } catch (error) {
+          button.title = error.message;
+        }
       });
     }
   };
