@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 LEASE_S = 4.0
 """A job of a server that died is taken up by another one after this."""
-MOST_BATCH = 2
-"""Photos in one call of the networks: on a processor more gain nothing, and all wait for the last."""
+MOST_BATCH = 4
+"""Photos in one call of the networks: on a processor more gain little, and all wait for the last."""
 MOST_CLAIMED = 32
 Row = Mapping[str, Any]
 """Of the table of decisions."""
@@ -93,7 +93,7 @@ class Foreman:
 
     async def start(self, lanes: int) -> None:
         """Begin, with ``lanes`` photos being decoded at once."""
-        loops = [self._decode_all() for _ in range(lanes)] + [self._answer_all() for _ in range(2 * lanes)]
+        loops = [self._decode_all() for _ in range(lanes)] + [self._answer_all() for _ in range(lanes + 1)]
         loops += [self._claim_all(), self._renew_all()]
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 

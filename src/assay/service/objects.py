@@ -70,26 +70,33 @@ class Folder:
         try:
             for number in range(256):
                 (root / f"{number:02x}").mkdir(parents=True, exist_ok=True)
-            _flush_folder(root)
+            _flush(root)
         except OSError as error:
             raise AssayError(f"photos cannot be kept in {root}", got=error.strerror or str(error)) from error
 
     def put(self, digest: str, data: bytes) -> None:
-        """As ``Objects``."""
+        """As ``Objects``.
+
+        The name comes before the flush, so that one commit of the file system's journal holds both. Half a file, which
+        a machine that lost power may find under the name, is told by its size and written anew; and who finds the file
+        of another one's ``put`` flushes it too.
+        """
         place = self._place(digest)
-        if place.exists():
-            return
         beside = place.with_name(f".{digest[:16]}.{secrets.token_hex(4)}.part")
+        is_new = False
         try:
-            with beside.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(place)
-            _flush_folder(place.parent)
+            is_new = not _is_whole(place, len(data))
+            if is_new:
+                with beside.open("xb") as file:
+                    file.write(data)
+                beside.replace(place)
+            _flush(place)
+            _flush(place.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
+                if is_new:  # what could not be flushed may be lost, whatever is read of it now
+                    place.unlink(missing_ok=True)
             raise StoreError("the photo could not be kept", got=error.strerror or str(error)) from error
 
     def has(self, digest: str) -> bool:
@@ -113,9 +120,16 @@ class Folder:
         return self._root / digest[:2] / digest
 
 
-def _flush_folder(folder: Path) -> None:
-    """The name of a new file is safe only once its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
+def _is_whole(place: Path, size: int) -> bool:
+    try:
+        return place.stat().st_size == size
+    except FileNotFoundError:
+        return False
+
+
+def _flush(place: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    handle = os.open(place, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
