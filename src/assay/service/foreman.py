@@ -40,12 +40,15 @@ if TYPE_CHECKING:
 
 LEASE_S = 4.0
 """A job of a server that died is taken up by another one after this."""
-MOST_BATCH = 4
-"""Photos in one call of the networks: on a processor more gain little, and all wait for the last."""
+MOST_BATCH, BATCH_S = 4, 0.03
+"""Photos in one call of the networks, as far as it takes no longer than this: all of them wait for the last, and a
+network that takes a processor longer gains nothing by having more at once."""
 MOST_CLAIMED = 32
 Row = Mapping[str, Any]
 """Of the table of decisions."""
 _STOP_S = 10.0
+_SOON = 0.1
+"""The share of the newest in an average of times."""
 _LOG = logging.getLogger("assay.service")
 
 
@@ -89,6 +92,7 @@ class Foreman:
         self._to_decode: asyncio.Queue[Item] = asyncio.Queue()
         self._decoded: deque[Item] = deque()
         self._ready = asyncio.Event()
+        self._each_s = BATCH_S / 2
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, lanes: int) -> None:
@@ -215,7 +219,8 @@ class Foreman:
     def _take(self) -> list[Item]:
         """The photos that have waited longest, all under one policy."""
         batch: list[Item] = []
-        while self._decoded and len(batch) < MOST_BATCH:
+        most = max(1, min(MOST_BATCH, int(BATCH_S / self._each_s)))
+        while self._decoded and len(batch) < most:
             if batch and self._decoded[0].live is not batch[0].live:
                 break
             batch.append(self._decoded.popleft())
@@ -226,11 +231,13 @@ class Foreman:
         if live is None:
             raise AssayError("a photo without a policy")
         self._meters.batch.observe(len(batch))
+        begun = time.monotonic()
         found = await live.answerers.answer(
             [item.decoded for item in batch],  # type: ignore[misc]
             [_job(item).photo_id for item in batch],
             [_job(item).sha256 for item in batch],
         )
+        self._each_s += _SOON * ((time.monotonic() - begun) / len(batch) - self._each_s)
         work = partial(self._decided_all, live, batch, found)
         decided = await asyncio.to_thread(work) if len(self.library) else work()
         key, at, models = self._home.key, time.time(), live.models
