@@ -70,33 +70,29 @@ class Folder:
         try:
             for number in range(256):
                 (root / f"{number:02x}").mkdir(parents=True, exist_ok=True)
-            _flush(root)
+            _flush_folder(root)
         except OSError as error:
             raise AssayError(f"photos cannot be kept in {root}", got=error.strerror or str(error)) from error
 
     def put(self, digest: str, data: bytes) -> None:
         """As ``Objects``.
 
-        The name comes before the flush, so that one commit of the file system's journal holds both. Half a file, which
-        a machine that lost power may find under the name, is told by its size and written anew; and who finds the file
-        of another one's ``put`` flushes it too.
+        The bytes are flushed before they get their name, so a name never stands for half a photo, nor takes the place
+        of another one's that is safe; who finds the name there flushes it too, as its ``put`` may not have come so far.
         """
         place = self._place(digest)
         beside = place.with_name(f".{digest[:16]}.{secrets.token_hex(4)}.part")
-        is_new = False
         try:
-            is_new = not _is_whole(place, len(data))
-            if is_new:
+            if not place.exists():
                 with beside.open("xb") as file:
                     file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
                 beside.replace(place)
-            _flush(place)
-            _flush(place.parent)
+            _flush_folder(place.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
-                if is_new:  # what could not be flushed may be lost, whatever is read of it now
-                    place.unlink(missing_ok=True)
             raise StoreError("the photo could not be kept", got=error.strerror or str(error)) from error
 
     def has(self, digest: str) -> bool:
@@ -120,16 +116,9 @@ class Folder:
         return self._root / digest[:2] / digest
 
 
-def _is_whole(place: Path, size: int) -> bool:
-    try:
-        return place.stat().st_size == size
-    except FileNotFoundError:
-        return False
-
-
-def _flush(place: Path) -> None:
-    """Have a file, or the names in a folder, on the disk."""
-    handle = os.open(place, os.O_RDONLY)
+def _flush_folder(folder: Path) -> None:
+    """The name of a new file is safe only once its folder is."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

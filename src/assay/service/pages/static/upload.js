@@ -38,11 +38,11 @@ function dress(card) {
         try {
           await ask.fetch();
           ask.done = true;
-          button.disabled = false;
           button.setAttribute("aria-pressed", "true");
         } catch (error) {
           button.title = error.message;
         }
+        button.disabled = false;
       });
     }
   };
