@@ -1,9 +1,13 @@
 """From prototypes and coefficients to masks in the picture's own pixels, each worked out inside its box alone.
 
-A mask is the sign of coefficients times prototypes (Bolya et al. 2019, "YOLACT", section 3.3). What differs is the
-order: the prototypes are cut to the box first, mixed there, and enlarged there, so the cost follows the boxes and not
-the picture; and the edge is found in the picture's pixels, not in the network's. Enlarging is bilinear, as two small
-matrix products. Classes of pixels are enlarged the same way, some rows at a time.
+A mask is the sign of coefficients times prototypes (Bolya et al. 2019, "YOLACT", section 3.3). What differs:
+
+- the prototypes are cut to the box first, mixed there, and enlarged there, so the cost follows the boxes and not the
+  picture;
+- the edge is found in the picture's pixels, not in the network's;
+- a thing that was found has a mask, however thin it is.
+
+Enlarging is bilinear, as two small matrix products. Classes of pixels are enlarged the same way, some rows at a time.
 """
 
 from __future__ import annotations
@@ -59,10 +63,21 @@ def cut_masks(
             :, first_row : first_row + down.shape[1], first_column : first_column + across.shape[1]
         ]
         low = (weights @ inside.reshape(len(weights), -1)).reshape(inside.shape[1:])
-        crops.append(
-            MaskCrop(top, left, ((across @ low.T) @ down.T > 0).T)
-        )  # by columns, as run lengths want it
+        enlarged = (across @ low.T) @ down.T  # by columns, as run lengths want it
+        crops.append(MaskCrop(top, left, (enlarged > _edge(enlarged)).T))
     return crops
+
+
+def _edge(logits: NDArray[np.float32]) -> float:
+    """The logit from which on a pixel is inside: 0; where none is above, that of half the greatest probability.
+
+    A thing thinner than a cell covers less than half of each, and was learned so. It has been found, so its mask is
+    where it is likeliest, not nowhere.
+    """
+    greatest = float(logits.max(initial=-np.inf))
+    if greatest > 0 or not np.isfinite(greatest):
+        return 0.0
+    return greatest - float(np.log(2 + np.exp(greatest)))  # the logit of half the probability
 
 
 def to_masks(crops: Sequence[MaskCrop], size_hw: tuple[int, int]) -> list[Mask]:

@@ -198,6 +198,19 @@ def test_masks_are_as_fine_as_the_picture_not_as_the_input():
     assert edge[0] == pytest.approx((31.5 / 4 + 0.5) * 4 / 0.1, abs=1)
 
 
+def test_a_thing_thinner_than_a_cell_has_a_mask_where_it_is_likeliest():
+    truth = np.zeros((64, 64), bool)
+    truth[8:56, 29:31] = True  # half a cell wide
+    shares = truth.reshape(16, 4, 16, 4).mean((1, 3)).clip(0.01, 0.49)
+    prototypes = np.log(shares / (1 - shares)).astype(np.float32)[None]
+    box = np.array([[28.0, 8, 34, 56]])
+    (crop,) = cut_masks(box, np.ones((1, 1), np.float32), prototypes, Frame((64, 64)))
+    (mask,) = to_arrays([crop], (64, 64))
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.9
+    (sure,) = cut_masks(box, np.full((1, 1), -1000.0, np.float32), -prototypes, Frame((64, 64)))
+    assert sure.pixels.any()
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 4), (7, 5)])
 def test_run_lengths_without_drawing_are_those_of_the_drawing(shape):
     rng = np.random.default_rng(1)
