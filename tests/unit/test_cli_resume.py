@@ -93,6 +93,9 @@ def test_killed_in_the_middle(cli, tiny_bundle, many, tmp_path, unbroken):
     book, until = folder / "a.jsonl.resume", time.monotonic() + 60
     while time.monotonic() < until and (not book.exists() or book.read_bytes().count(b'"done"') < 3):
         time.sleep(0.02)
+    second = cli(*words(tiny_bundle, many, folder, "--resume"))
+    assert second.code == 2
+    assert f"another run is writing {folder / 'a.jsonl'}" in second.err
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert (folder / "a.csv.part").stat().st_size > 0
@@ -116,8 +119,47 @@ def slowly(answers, *rest):
         yield answer
 
 predict._shown = slowly
-main(sys.argv[1:])
+sys.exit(main(sys.argv[1:]))
 """
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_what_comes_only_once_is_made_whole_when_it_is_stopped(tiny_bundle, many, tmp_path, sign):
+    files = {
+        "--jsonl": tmp_path / "a.jsonl",
+        "--csv": tmp_path / "a.csv",
+        "--parquet": tmp_path / "a.parquet",
+    }
+    named = [str(word) for pair in files.items() for word in pair]
+    command = [
+        sys.executable,
+        "-c",
+        SLOW,
+        "predict",
+        str(tiny_bundle),
+        "-",
+        *named,
+        "--quiet",
+        "--batch",
+        "4",
+    ]
+    paths = "".join(f"{path}\n" for path in sorted(many.iterdir())).encode()
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(paths)
+    process.stdin.flush()  # and not closed: more could come
+    book, until = tmp_path / "a.jsonl.resume", time.monotonic() + 60
+    while time.monotonic() < until and (not book.exists() or book.read_bytes().count(b'"done"') < 3):
+        time.sleep(0.02)
+    process.send_signal(sign)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert b"what was written is whole" in err
+    assert b"--resume" not in err
+    rows = [json.loads(line) for line in files["--jsonl"].read_text("utf-8").splitlines()]
+    assert 12 <= len(rows) < 120
+    assert pq.read_table(files["--parquet"]).num_rows == len(rows)
+    assert len(files["--csv"].read_text("utf-8").splitlines()) == 1 + len(rows)
+    assert not book.exists()
 
 
 def test_what_lies_there_is_not_lost_without_a_word(cli, tiny_bundle, many, tmp_path, unbroken, monkeypatch):
@@ -205,4 +247,4 @@ def test_wrong_uses(cli, tiny_bundle, photos, tmp_path):
         assert done.code == 2
         assert told in done.err
     done = cli("predict", tiny_bundle, "-", "--csv", tmp_path / "a", "--resume")
-    assert "standard input cannot be read twice" in done.err
+    assert "standard input and cameras cannot be read twice" in done.err

@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -152,6 +153,51 @@ def test_predict_and_call_agree(write, photos):
     assert found[2].crops == {}
 
 
+def decoded_smaller(path):
+    """The Bundle again, with JPEG files decoded smaller."""
+    bundle = load_bundle(path)
+    card = replace(bundle.card, preprocess=replace(bundle.card.preprocess, decode="scaled"))
+    save_bundle(path, card, {name: bundle.member(name) for name in ("network.onnx", "golden.safetensors")})
+
+
+@pytest.mark.parametrize("relabel", ["", "relabel = true\n"])
+def test_a_call_and_predict_and_the_command_give_equal_tensors(
+    write, scene_bundle, tiny_bundle, draw_cells, tmp_path, cli, relabel
+):
+    """Bundles that decode JPEG files smaller do so on every road, and things are cut from all pixels on every road."""
+    grain = np.random.default_rng(0).integers(-60, 60, (640, 640, 3))
+    drawn = np.array(Image.open(draw_cells("a.png", THINGS, scale=10)))
+    photo = tmp_path / "a.jpg"
+    Image.fromarray(np.clip(drawn + grain, 0, 255).astype(np.uint8)).save(photo, quality=90)
+    decoded_smaller(scene_bundle)
+    decoded_smaller(tiny_bundle)
+    file = write(FIND + KIND + relabel)
+    shop = assay.load(file)
+    called, walked = shop(photo), next(shop.predict([photo]))
+    for told in (called, shop(photo.read_bytes()), shop(str(photo))):
+        np.testing.assert_array_equal(told.probs, walked.probs)
+        np.testing.assert_array_equal(told.pixels, walked.pixels)
+        np.testing.assert_array_equal(told.boxes.xyxy, walked.boxes.xyxy)
+        np.testing.assert_array_equal(told.boxes.scores, walked.boxes.scores)
+        for mine, theirs in zip(told.crops["kind"], walked.crops["kind"], strict=True):
+            np.testing.assert_array_equal(mine.probs, theirs.probs)
+    assert len(called.crops["kind"]) == 3
+    row = json.loads(cli("predict", file, photo, "--json").out)
+    assert [box["score"] for box in row["boxes"]] == [box["score"] for box in called.to_dict()["boxes"]]
+    whole = assay.load(file, exact_decode=True)(photo)
+    assert not np.array_equal(whole.boxes.scores, called.boxes.scores)  # else nothing was shown
+    np.testing.assert_array_equal(shop(np.array(Image.open(photo))).probs, whole.probs)  # pixels are as given
+
+
+def test_all_pixels_are_decoded_for_cutting_alone(write, draw_cells, monkeypatch):
+    def never(_photo):
+        raise AssertionError("nothing is cut out")
+
+    monkeypatch.setattr("assay.runtime.sequence.open_photo", never)
+    assert len(assay.load(write(FIND))(draw_cells("a.png", THINGS)).boxes) == 3
+    assert assay.load(write(FIND + KIND))(draw_cells("b.png", {})).crops == {"kind": ()}
+
+
 def test_a_generator_is_read_as_it_goes(write, photos):
     shop, read = assay.load(write(FIND + KIND)), []
 
@@ -231,6 +277,13 @@ def test_command(cli, write, photos, tmp_path):
         ("blue", "square"),
     }
     assert len(json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))["annotations"]) == 9
+    assert cli("predict", file, photos, "--parquet", tmp_path / "t.parquet", "--quiet").code == 1
+    things = [
+        thing for row in pq.read_table(tmp_path / "t.parquet").to_pylist() for thing in row["things"] or ()
+    ]
+    kinds = {(thing["label"], thing["steps"]["kind"]["label"]) for thing in things}
+    assert kinds == {("red", "circle"), ("blue", "square")}
+    assert json.loads(things[0]["steps"]["kind"]["json"])["label"] in ("circle", "square")
     done = cli("predict", file, photos / "a.png", "--json", "--out", tmp_path / "out")
     row = json.loads(done.out)
     assert row["boxes"][0]["crops"]["kind"]["label"] in ("circle", "square")

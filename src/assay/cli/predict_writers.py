@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from assay.errors import ConfigError
@@ -37,7 +37,8 @@ def file_outputs(args: argparse.Namespace, predictor: Any) -> list[Output]:
     if args.parquet is not None:
         from assay.cli.outputs.parquet_file import ParquetFile  # noqa: PLC0415
 
-        found.append(ParquetFile(args.parquet, card, getattr(predictor, "digest", "")))
+        digest, steps = getattr(predictor, "digest", ""), _steps(predictor)
+        found.append(ParquetFile(args.parquet, card, digest, abstain=args.abstain, steps=steps))
     if args.coco is not None:
         from assay.cli.outputs.coco_file import CocoFile  # noqa: PLC0415
 
@@ -50,10 +51,19 @@ def _table(args: argparse.Namespace, predictor: Any) -> Any:
 
     if predictor.card.task == "classify":
         return AnswerTable(args.csv, args.top or 1, abstain=args.abstain)
-    from assay.cli.scene_answers import crop_steps, tag_score  # noqa: PLC0415
+    from assay.cli.scene_answers import tag_score  # noqa: PLC0415
 
     card = predictor.card
-    return ThingTable(args.csv, card, crop_steps(predictor), tag_score(card), tracks=args.track)
+    return ThingTable(args.csv, card, _steps(predictor), tag_score(card), tracks=args.track)
+
+
+def _steps(predictor: Any) -> Sequence[str]:
+    """Names of the steps of a pipeline file that look at things."""
+    if predictor.card.task == "classify":
+        return ()
+    from assay.cli.scene_answers import crop_steps  # noqa: PLC0415
+
+    return crop_steps(predictor)
 
 
 def line_writer(args: argparse.Namespace, predictor: Any) -> Writer | None:
@@ -83,7 +93,7 @@ def video_writer(args: argparse.Namespace, pictures: Pictures, stack: contextlib
 
     Raises
     ------
-    ConfigError : other sources than one video were named; it is there already; ``--resume``.
+    ConfigError : other sources than one video were named; it is there already.
     """
     if args.video is None:
         return None
@@ -91,10 +101,6 @@ def video_writer(args: argparse.Namespace, pictures: Pictures, stack: contextlib
     from assay.runtime.video import Video, is_video  # noqa: PLC0415
     from assay.runtime.video_out import VideoFile  # noqa: PLC0415
 
-    if args.resume:
-        raise ConfigError(
-            "a video is written anew each time", got="--video with --resume", fix="leave one out"
-        )
     if len(pictures.named) != 1 or not is_video(pictures.named[0]):
         raise ConfigError(
             "--video is for the frames of one video",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.cli.answerer import load_answerer, require_score
 from assay.cli.command import Command
+from assay.cli.stopping import Stopping, is_seen_once
 from assay.errors import AssayError, ConfigError
 
 if TYPE_CHECKING:
@@ -189,27 +190,43 @@ def _walk(args: argparse.Namespace, predictor: Any, pictures: Pictures) -> int:
             )
         return 1 if ledger.failed else 0
     with contextlib.ExitStack() as stack:
+        stopping = stack.enter_context(Stopping())
+        stack.enter_context(ledger)
         writers = [
             line_writer(args, predictor),
-            stack.enter_context(ledger).write,
             None if copies is None else copies.write,
             video_writer(args, pictures, stack),
+            ledger.write,  # last: what it says is done is done
         ]
         passed = copies.target if copies is not None else None
         sources = ledger.skip(iter(pictures), passed)
         answers = stack.enter_context(contextlib.closing(_answers(args, predictor, sources, batch)))
         tally, failed_before = _Tally(ledger.done), ledger.failed
         try:
-            for prediction in _shown(answers, pictures, ledger.done):
-                for writer in writers:
-                    if writer is not None:
-                        writer(prediction)
-                tally.add(prediction)
+            for prediction in _shown(args, answers, pictures, ledger.done):
+                with stopping.whole():
+                    for writer in writers:
+                        if writer is not None:
+                            writer(prediction)
+                    tally.add(prediction)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(*_kept(ledger)) from None
+            if not _once(args):
+                raise KeyboardInterrupt(*_kept(ledger)) from None
+            tally.is_stopped = True
         except AssayError as error:
             raise _with_kept(error, ledger) from error
+    if tally.is_stopped:
+        raise KeyboardInterrupt(tally.until_stopped)
     return max(tally.tell(args), 1 if failed_before else 0)
+
+
+def _once(args: argparse.Namespace) -> str | None:
+    """What keeps a walk from being gone on with later; None where nothing does."""
+    if args.track:
+        return "things are followed from the first frame on"
+    if args.video is not None:
+        return "a video is written from its first frame on"
+    return "standard input and cameras cannot be read twice" if is_seen_once(args.pictures) else None
 
 
 def _answers(
@@ -272,11 +289,17 @@ class _Tally:
 
     def __init__(self, before: int) -> None:
         self._before, self._done, self._failed, self._held = before, 0, 0, 0
+        self.is_stopped = False
 
     def add(self, prediction: Prediction) -> None:
         self._done += 1
         self._failed += prediction.error is not None
         self._held += prediction.doubt is not None and prediction.doubt.abstains
+
+    @property
+    def until_stopped(self) -> str:
+        """A sentence on a walk that cannot be gone on with."""
+        return f"after {self._done:,} picture{'s' * (self._done != 1)}; what was written is whole"
 
     def tell(self, args: argparse.Namespace) -> int:
         """The exit code."""
@@ -312,23 +335,17 @@ def _check(args: argparse.Namespace) -> None:
             got="none was asked for",
             fix="add --jsonl, --csv, --parquet or --coco",
         )
-    if args.resume and (args.track or any(name.startswith("camera:") for name in args.pictures)):
-        raise ConfigError(
-            "things are followed, and cameras looked through, from the start",
-            got="--resume",
-            fix="leave --resume out; --overwrite begins anew",
-        )
     if args.resume and args.overwrite:
         raise ConfigError("--resume goes on with files, --overwrite forgets them", fix="choose one")
-    if args.resume and "-" in args.pictures:
-        raise ConfigError(
-            "standard input cannot be read twice", got="- with --resume", fix="name the pictures"
-        )
+    if args.resume and (why := _once(args)) is not None:
+        raise ConfigError(why, got="--resume", fix="leave --resume out; --overwrite begins anew")
 
 
-def _shown(answers: Iterator[Prediction], pictures: Pictures, done: int) -> Iterator[Prediction]:
-    """With a bar on stderr where stderr is a terminal that the results do not go to."""
-    if sys.stdout.isatty() or not sys.stderr.isatty():
+def _shown(
+    args: argparse.Namespace, answers: Iterator[Prediction], pictures: Pictures, done: int
+) -> Iterator[Prediction]:
+    """With a bar on stderr where stderr is a terminal to which no lines of answers go."""
+    if not sys.stderr.isatty() or (sys.stdout.isatty() and (args.json or not args.quiet)):
         return answers
     from assay.cli.progress import track  # noqa: PLC0415
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.cli.command import Command
+from assay.cli.stopping import Stopping, is_seen_once
 from assay.errors import AssayError, ConfigError, PolicyError
 
 if TYPE_CHECKING:
@@ -112,22 +112,27 @@ def _walk(args: argparse.Namespace, screener: Screener, pictures: Pictures) -> i
         overwrite=args.overwrite,
     )
     counts: Counter[str] = Counter()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(ledger)
+    is_stopped = False
+    with Stopping() as stopping, ledger:
         if ledger.is_whole:
             print(f"all {ledger.done:,} photos were decided; the files have their names now", file=sys.stderr)
             return 1 if ledger.failed else 0
         try:
-            for decision in _shown(screener.screen(ledger.skip(iter(pictures))), pictures, ledger.done):
-                ledger.write(decision)
-                _tell(args, screener.policy, decision)
-                counts[decision.verdict] += 1
-                counts["unreadable"] += decision.error is not None
+            for decision in _shown(args, screener.screen(ledger.skip(iter(pictures))), pictures, ledger.done):
+                with stopping.whole():
+                    _tell(args, screener.policy, decision)
+                    ledger.write(decision)
+                    counts[decision.verdict] += 1
+                    counts["unreadable"] += decision.error is not None
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(*_kept(ledger)) from None
+            if not is_seen_once(args.pictures):
+                raise KeyboardInterrupt(*_kept(ledger)) from None
+            is_stopped = True
         except AssayError as error:
             fix = "; ".join(filter(None, (error.fix, *_kept(ledger))))
             raise type(error)(error.what, got=error.got, fix=fix or None) from error
+    if is_stopped:
+        raise KeyboardInterrupt("what was written is whole")
     _tell_counts(args, counts)
     return 1 if ledger.failed or counts["unreadable"] else 0
 
@@ -142,6 +147,8 @@ def _outputs(args: argparse.Namespace, policy: Policy) -> list[Output]:
         found.append(DecisionTable(args.csv, policy, args.language))
     if args.resume and not found:
         raise ConfigError("--resume goes on with files", got="none was asked for", fix="add --jsonl or --csv")
+    if args.resume and is_seen_once(args.pictures):
+        raise ConfigError("standard input cannot be read twice", got="--resume", fix="name the photos")
     return found
 
 
@@ -157,8 +164,10 @@ def _about(args: argparse.Namespace, screener: Screener) -> dict[str, Any]:
     }
 
 
-def _shown(decisions: Iterator[Decision], pictures: Pictures, done: int) -> Iterator[Decision]:
-    if sys.stdout.isatty() or not sys.stderr.isatty():
+def _shown(
+    args: argparse.Namespace, decisions: Iterator[Decision], pictures: Pictures, done: int
+) -> Iterator[Decision]:
+    if not sys.stderr.isatty() or (sys.stdout.isatty() and (args.json or not args.quiet)):
         return decisions
     from assay.cli.progress import track  # noqa: PLC0415
 

@@ -15,11 +15,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import IO, Any, Protocol, Self
 
 from assay.errors import AssayError, ConfigError
 from assay.files import explain_write
 from assay.photos import Source, name_of
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock: two runs into one file are then not noticed
+    fcntl = None  # type: ignore[assignment]
 
 _EVERY_S = 1.0
 _FORMAT = 1
@@ -95,7 +100,8 @@ class Ledger:
     Raises
     ------
     ConfigError : two files of one name; files are there already, or an unfinished walk, and neither ``resume`` nor
-        ``overwrite`` was asked for; an unfinished walk of another Bundle, of other pictures or options.
+        ``overwrite`` was asked for; an unfinished walk of another Bundle, of other pictures or options; another process
+        is writing them.
     AssayError : the disk is full, or the place cannot be written.
     """
 
@@ -115,11 +121,39 @@ class Ledger:
         self._book = _book_of(outputs[0].path) if outputs else Path()
         self.done, self.failed, self.is_whole, self._last = 0, 0, False, ""
         self._before: dict[str, Any] | None = None
+        self._lock: IO[bytes] | None = None
         if outputs:
-            self._look(resume=resume, overwrite=overwrite)
+            if self._book.is_file():
+                self._lock = self._locked("r+b")
+            try:
+                self._look(resume=resume, overwrite=overwrite)
+            except BaseException:
+                self._unlock()
+                raise
         self._written, self._noted_at = self.done, time.monotonic()
         self._lines: Any = None
         self._newest = self._last
+
+    def _locked(self, mode: str) -> IO[bytes]:
+        """The book, opened; no other process has it while it is open here."""
+        try:
+            file: IO[bytes] = self._book.open(mode)
+        except FileExistsError:
+            raise self._in_use() from None
+        except OSError as error:
+            raise explain_write(self._outputs[0].path, error) from error
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.close()
+                raise self._in_use() from error
+        return file
+
+    def _in_use(self) -> ConfigError:
+        return ConfigError(
+            f"another run is writing {self._outputs[0].path}", fix="wait for its end, or choose another name"
+        )
 
     def _look(self, *, resume: bool, overwrite: bool) -> None:
         there = [str(o.path) for o in self._outputs if o.path.exists()]
@@ -209,9 +243,17 @@ class Ledger:
         else:
             _for_all(outputs, lambda output: output.discard())
             self._book.unlink(missing_ok=True)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _open_book(self) -> None:
         try:
+            if self._lock is None:
+                self._lock = self._locked("xb")
             if self._before is None:
                 self._lines = self._book.open("wb")
                 self._note(self._about)
@@ -259,19 +301,23 @@ class Ledger:
             self._keep(self._newest, whole=True)
             for output in self._outputs:
                 output.finish()
+            self._book.unlink(missing_ok=True)
         finally:
             self._lines.close()
             _for_all(self._outputs, lambda output: output.close())
-        self._book.unlink(missing_ok=True)
+            self._unlock()
 
     def _finish_rest(self) -> None:
         """Give their names to the files that have none yet: the earlier run was stopped while it did so."""
         assert self._before is not None
-        for output, at in zip(self._outputs, self._before["at"], strict=True):
-            if output.has_part:
-                output.open(at)
-                output.finish()
-        self._book.unlink(missing_ok=True)
+        try:
+            for output, at in zip(self._outputs, self._before["at"], strict=True):
+                if output.has_part:
+                    output.open(at)
+                    output.finish()
+            self._book.unlink(missing_ok=True)
+        finally:
+            self._unlock()
 
     @property
     def kept(self) -> str | None:

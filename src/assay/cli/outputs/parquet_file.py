@@ -2,7 +2,9 @@
 
 Columns: path, error, height, width, frame and time_s (of videos); label, confidence, probabilities (in the order of
 the classes), tags, and things (label, score, box in pixels, track, mask as COCO's run lengths) and pixels (label,
-share), as far as the network tells them. The file's own notes hold the name and digest of the Bundle and the classes.
+share), as far as the network tells them. Where answers may be held back: answer (null where it is), abstains, reasons
+and set. Where models work in sequence, each thing has steps: of each its label, confidence, and all it says as JSON.
+The file's own notes hold the name and digest of the Bundle and the classes.
 Parquet cannot be gone on with, so rows are kept as a chain of Arrow streams until the end.
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
@@ -28,26 +30,34 @@ if TYPE_CHECKING:
 
 _CHUNK, _GROUP = 256, 16_384
 
-_THING = pa.struct(
-    [
-        ("label", pa.string()),
-        ("score", pa.float32()),
-        ("box_xyxy", pa.list_(pa.float32(), 4)),
-        ("track", pa.int64()),
-        ("mask", pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])),
-    ]
-)
+_THING = [
+    ("label", pa.string()),
+    ("score", pa.float32()),
+    ("box_xyxy", pa.list_(pa.float32(), 4)),
+    ("track", pa.int64()),
+    ("mask", pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])),
+]
+_STEP = pa.struct([("label", pa.string()), ("confidence", pa.float32()), ("json", pa.string())])
+_DOUBT = [
+    ("answer", pa.string()),
+    ("abstains", pa.bool_()),
+    ("reasons", pa.list_(pa.string())),
+    ("set", pa.list_(pa.string())),
+]
 _SHARE = pa.struct([("label", pa.string()), ("share", pa.float32())])
 
 
 class ParquetFile:
-    """As ``ledger.Output``. ``digest`` is the Bundle's."""
+    """As ``ledger.Output``. ``digest`` is the Bundle's, ``steps`` are those that look at things."""
 
-    def __init__(self, path: str | Path, card: Card, digest: str) -> None:
+    def __init__(
+        self, path: str | Path, card: Card, digest: str, *, abstain: bool = False, steps: Sequence[str] = ()
+    ) -> None:
         self._file, self._whole = PartFile(path, ".arrow.part"), PartFile(path)
         self.path, self._heads = self._file.path, card.heads
         about = {"model": card.name, "digest": digest, "classes": list(card.classes)}
-        self._schema = _schema(card).with_metadata({"assay": json.dumps(about)})
+        schema = _schema(card, abstain=abstain, steps=steps)
+        self._schema = schema.with_metadata({"assay": json.dumps(about)})
         self._rows: list[dict[str, Any]] = []
 
     @property
@@ -119,14 +129,16 @@ def _groups(spool: BinaryIO, schema: pa.Schema) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting, schema).combine_chunks()
 
 
-def _schema(card: Card) -> pa.Schema:
+def _schema(card: Card, *, abstain: bool, steps: Sequence[str]) -> pa.Schema:
     fields = [("path", pa.string()), ("error", pa.string()), ("height", pa.int32()), ("width", pa.int32())]
     fields += [("frame", pa.int64()), ("time_s", pa.float64())]
     if "class" in card.heads:
         fields += [("label", pa.string()), ("confidence", pa.float32())]
         fields += [("probabilities", pa.list_(pa.float32(), len(card.classes)))]
+    fields += _DOUBT * abstain
     fields += [("tags", pa.list_(pa.float32(), len(card.classes)))] * ("tags" in card.heads)
-    fields += [("things", pa.list_(_THING))] * ("boxes" in card.heads)
+    of_steps = [("steps", pa.struct([(name, _STEP) for name in steps]))] * bool(steps)
+    fields += [("things", pa.list_(pa.struct([*_THING, *of_steps])))] * ("boxes" in card.heads)
     fields += [("pixels", pa.list_(_SHARE))] * ("pixels" in card.heads)
     return pa.schema(fields)
 
@@ -141,6 +153,9 @@ def _row(prediction: Prediction, heads: tuple[str, ...]) -> dict[str, Any]:
     if "class" in heads:
         row |= {"label": prediction.label, "confidence": prediction.confidence}
         row["probabilities"] = prediction.probs.tolist()
+    if (doubt := prediction.doubt) is not None:
+        row |= {"answer": None if doubt.abstains else prediction.label, "abstains": doubt.abstains}
+        row |= {"reasons": list(doubt.reasons), "set": list(doubt.labels)}
     if prediction.tags is not None:
         row["tags"] = prediction.tags.tolist()
     if prediction.boxes is not None:
@@ -166,6 +181,14 @@ def _things(prediction: Prediction) -> list[dict[str, Any]]:
             "box_xyxy": found.boxes_xyxy[i].tolist(),
             "track": None if found.tracks is None else int(found.tracks[i]),
             "mask": None if (mask := found.masks[i]) is None else mask.to_coco(),
+            "steps": {name: _step(answers[i]) for name, answers in prediction.crops.items()},
         }
         for i in range(len(found))
     ]
+
+
+def _step(crop: Prediction | None) -> dict[str, Any] | None:
+    if crop is None:
+        return None
+    confidence = None if crop.label is None else crop.confidence
+    return {"label": crop.label, "confidence": confidence, "json": crop.to_json()}

@@ -44,8 +44,9 @@ class AnnotatedPictures:
         if self._folder.exists() and not self._folder.is_dir():
             raise ConfigError(f"--out {folder} is a file", fix="name a folder for the annotated pictures")
         named = [place for name in names if name != "-" for place in _behind(name)]
-        self._roots = [Path(name) for name in names if name != "-" and Path(name).is_dir()]
-        self._containers = [Path(name).parent for name in names if Path(name).is_file()]
+        folders = [Path(name) for name in names if name != "-" and Path(name).is_dir()]
+        parents = [Path(name).parent for name in names if Path(name).is_file()]
+        self._ranks = {root: i for i, root in enumerate(dict.fromkeys([*folders, *parents]))}
         here = self._folder.resolve()
         homes = {place.resolve().parent for place in named if not place.is_dir()}
         within = [place for place in named if place.is_dir() and here.is_relative_to(place.resolve())]
@@ -68,7 +69,9 @@ class AnnotatedPictures:
     def target(self, source: str) -> Path:
         """A name of its own for every picture: 1.jpg, 1.png.jpg, 1-2.jpg."""
         place = Path(source)
-        roots = [root for root in (*self._roots, *self._containers) if place.is_relative_to(root)]
+        roots = sorted(
+            (root for root in (place, *place.parents) if root in self._ranks), key=self._ranks.__getitem__
+        )
         inside = [name for name in (place.relative_to(root) for root in roots) if ".." not in name.parts]
         name = inside[0] if inside else Path(place.name)  # nothing is ever written beside the folder
         if name.suffix.lower() not in (".jpg", ".jpeg"):
