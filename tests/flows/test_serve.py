@@ -160,6 +160,20 @@ def test_mistakes_are_told_before_anything_is_made(tmp_path: Path, cli: Callable
     assert cli("verify-record", policy, "--folder", tmp_path / "no").code == 2
 
 
+def test_a_key_that_cannot_be_leaves_no_folder_behind(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    policy, folder = tmp_path / "shapes.yaml", tmp_path / "home"
+    policy.write_text(yaml.safe_dump(SHAPES), "utf-8")
+    for words, told in (
+        (("--name", "shop", "--scope", "submitt"), "did you mean 'submit'"),
+        (("--name", "shop"), "at least one scope"),
+        (("--scope", "submit"), "a key has a name"),
+    ):
+        done = cli("keys", "add", policy, "--folder", folder, *words)
+        assert done.code == 2, done
+        assert told in done.err
+    assert not folder.exists()
+
+
 def test_a_record_of_another_key_is_left_alone(
     shapes_home: tuple[Path, Path], cli: Callable[..., Any]
 ) -> None:

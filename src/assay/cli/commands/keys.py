@@ -47,19 +47,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from assay.cli.service_parts import open_place  # noqa: PLC0415
+    from assay.service.store.keys import MACHINE, add_key, list_keys, require_fit, revoke_key  # noqa: PLC0415
 
-    if args.doing == "add" and (not args.name or not args.scope):
-        raise ConfigError("a key has a name and a scope", fix="e.g. --name backend --scope submit")
+    scopes = tuple(dict.fromkeys(args.scope or ()))
+    if args.doing == "add":
+        require_fit(args.name or "", scopes)  # before a folder is made for it
     if args.doing == "revoke" and not args.key:
         raise ConfigError("no key to revoke", fix="name it with --key; `assay keys list` shows them")
     if args.per_minute < 0:
         raise ConfigError(f"--per-minute is {args.per_minute}", fix="give 0 or more")
     home, database = open_place(args, make=args.doing == "add")
     try:
-        from assay.service.store.keys import MACHINE, add_key, list_keys, revoke_key  # noqa: PLC0415
         from assay.service.store.record import require_key  # noqa: PLC0415
 
-        now, scopes = time.time(), tuple(dict.fromkeys(args.scope or ()))
+        now = time.time()
 
         def add(connection: sql.Connection) -> tuple[Key, str]:
             require_key(connection, home.key, home.folder)

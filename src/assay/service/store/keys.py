@@ -39,6 +39,15 @@ class Key:
         return scope in self.scopes or "operate" in self.scopes
 
 
+def require_fit(name: str, scopes: tuple[str, ...]) -> None:
+    """Raise ConfigError where a key cannot have this name and these scopes."""
+    for scope in scopes:
+        if scope not in SCOPES:
+            raise ConfigError(f"no scope {scope!r}", fix=suggest(scope, list(SCOPES)))
+    if not name.strip() or not scopes:
+        raise ConfigError("a key has a name and at least one scope", fix="e.g. --name shop --scope submit")
+
+
 def add_key(
     connection: sql.Connection,
     secret: bytes,
@@ -58,11 +67,7 @@ def add_key(
     ------
     ConfigError : no name, or an unknown scope.
     """
-    for scope in scopes:
-        if scope not in SCOPES:
-            raise ConfigError(f"no scope {scope!r}", fix=suggest(scope, list(SCOPES)))
-    if not name.strip() or not scopes:
-        raise ConfigError("a key has a name and at least one scope", fix="e.g. --name shop --scope submit")
+    require_fit(name, scopes)
     name_id, word = new_id("k"), secrets.token_urlsafe(32)
     connection.execute(
         sql.insert(KEYS).values(
