@@ -73,7 +73,7 @@ TASKS = (
     Task("retinanet_resnet50_fpn", ("boxes",), 120, 5e-4),
     Task("fasterrcnn_resnet50_fpn", ("boxes",), 120, 5e-4),
     Task("maskrcnn_resnet50_fpn", ("boxes", "masks"), 120, 5e-4),
-    Task("smp-unet-resnet18", ("pixels",), 300, 1e-3, FINE_PX),
+    Task("smp-unet-resnet18", ("pixels",), 300, 1e-3),
     Task("smp-deeplabv3plus-resnet18", ("pixels",), 300, 1e-3, FINE_PX),
     Task("smp-segformer-resnet18", ("pixels",), 300, 1e-3, FINE_PX),
 )

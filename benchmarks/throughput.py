@@ -114,15 +114,24 @@ def read_run(tool: str, out: Path, batch: int) -> dict[str, Any]:
     }
 
 
-def run_once(tool: str, args: argparse.Namespace, tree: Path, out: Path) -> dict[str, Any]:
-    """One process from its start to its end; a result line.
+def timed(command: list[str], out: Path, *, is_peer: bool) -> float:
+    """Seconds that a command took, which makes the folder ``out`` anew.
 
     Raises
     ------
-    subprocess.CalledProcessError : the tool failed; its words are in ``log.txt`` beside the run.
+    subprocess.CalledProcessError : it failed; its words are in ``NAME.log.txt`` beside the folder.
     """
     shutil.rmtree(out, ignore_errors=True)
     out.parent.mkdir(parents=True, exist_ok=True)
+    environment = peer_environment() if is_peer else None
+    begun = time.monotonic()
+    with out.with_name(f"{out.name}.log.txt").open("w") as log:
+        subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=True)
+    return time.monotonic() - begun
+
+
+def run_once(tool: str, args: argparse.Namespace, tree: Path, out: Path) -> dict[str, Any]:
+    """One process from its start to its end; a result line."""
     line = {
         "tool": tool,
         "model": args.model,
@@ -131,12 +140,7 @@ def run_once(tool: str, args: argparse.Namespace, tree: Path, out: Path) -> dict
         "pictures": args.pictures,
     }
     line |= stamp()
-    begun = time.monotonic()
-    environment = peer_environment() if TOOLS[tool][0] != "assay" else None
-    with out.with_name(f"{out.name}.log.txt").open("w") as log:
-        command = command_of(tool, args, tree, out)
-        subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=True)
-    wall = time.monotonic() - begun
+    wall = timed(command_of(tool, args, tree, out), out, is_peer=TOOLS[tool][0] != "assay")
     told = read_run(tool, out, args.batch)
     return {
         **line,

@@ -14,12 +14,11 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import PEERS_PYTHON, RESULTS, append_line, cores, median, peer_environment, stamp
-from benchmarks.throughput import rates_of_log
+from benchmarks.throughput import rates_of_log, timed
 
 ASSAY = str(Path(sys.executable).with_name("assay"))
 TOOLS = {
@@ -123,21 +122,10 @@ def cost_of(tool: str, size: int) -> float:
 
 
 def run_once(tool: str, args: argparse.Namespace, shop: Path, out: Path) -> dict[str, Any]:
-    """One process from its start to its end; a result line.
-
-    Raises
-    ------
-    subprocess.CalledProcessError : the tool failed; its words are in ``log.txt`` beside the run.
-    """
-    shutil.rmtree(out, ignore_errors=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    """One process from its start to its end; a result line."""
     line = {"tool": tool, "size": args.size, "batch": args.batch, "pictures": args.pictures, **stamp()}
-    environment = None if tool.startswith("assay") else peer_environment()
-    begun = time.monotonic()
-    with out.with_name(f"{out.name}.log.txt").open("w") as log:
-        command = command_of(tool, args, shop, out)
-        subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=True)
-    line["wall_s"] = round(time.monotonic() - begun, 1)
+    wall = timed(command_of(tool, args, shop, out), out, is_peer=not tool.startswith("assay"))
+    line["wall_s"] = round(wall, 1)
     told = read_run(tool, out, args.batch)
     return {**line, **told, "first_rate": told["rates"][0], "rate": median(told["rates"][1:])}
 
