@@ -15,7 +15,7 @@ from assay.errors import ConfigError, ExportError
 from assay.export import plain as room
 from assay.export.onnx import scene_to_onnx
 from assay.export.plain import export_plain, fix_batch, run_onnx
-from assay.export.suppressed import with_suppression
+from assay.export.suppressed import require_same_things, with_suppression
 from assay.labels import ClassNames
 from assay.models.multitask import Heads, build_multitask
 from assay.postprocess_boxes import Frame, find_boxes
@@ -112,6 +112,120 @@ def test_suppression_inside_finds_what_suppression_outside_does(scene, twin, bat
         np.testing.assert_array_equal(np.sort(inside["found_labels"][order][seen]), np.sort(found.labels))
         np.testing.assert_allclose(inner[seen].sum(), found.boxes_xyxy.sum(), rtol=1e-4)
     assert total > 10
+
+
+@pytest.fixture(scope="module")
+def seen(scene):
+    """(what the graph with suppression finds in 2 pictures of noise, the outputs of the graph without)."""
+    graph = scene_to_onnx(scene.without("one-to-one"), channels=3, size=64)
+    x = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
+    return run_onnx(with_suppression(graph, 64, 0.3), x), run_onnx(graph, x)
+
+
+def swap_boxes(found):
+    """Those of two things in one picture, of any class."""
+    boxes = found["found_boxes"].copy()
+    a, b = np.flatnonzero(found["found_pictures"] == 0)[:2]
+    boxes[[a, b]] = boxes[[b, a]]
+    return {"found_boxes": boxes}
+
+
+def add_doubles(found):
+    """Everything twice, the second time a little weaker: as without suppression."""
+    names = ("found_pictures", "found_boxes", "found_labels")
+    weaker = np.concatenate([found["found_scores"], found["found_scores"] - 0.05])
+    return {name: np.concatenate([found[name]] * 2) for name in names} | {"found_scores": weaker}
+
+
+WRONG = {
+    "labels": lambda found: {"found_labels": (found["found_labels"] + 1) % 3},
+    "moved boxes": lambda found: {"found_boxes": found["found_boxes"] + np.float32(0.5)},
+    "x for y": lambda found: {"found_boxes": found["found_boxes"][:, [1, 0, 3, 2]]},
+    "swapped boxes": swap_boxes,
+    "scores": lambda found: {"found_scores": found["found_scores"] * np.float32(0.99)},
+    "other picture": lambda found: {"found_pictures": 1 - found["found_pictures"]},
+    "twice": add_doubles,
+}
+
+
+@pytest.mark.parametrize("how", WRONG)
+def test_other_things_are_noticed(seen, how):
+    """Right scores alone are not enough: labels and boxes are compared too."""
+    found, raw = seen
+    require_same_things(found, raw, 64, 0.3, 1e-3)
+    with pytest.raises(ExportError, match="suppression inside of the graph finds other things") as told:
+        require_same_things({**found, **WRONG[how](found)}, raw, 64, 0.3, 1e-3)
+    assert "in one of the pictures; not in both: class " in told.value.got
+
+
+def test_the_order_of_things_and_roundings_do_not_matter(seen):
+    found, raw = seen
+    names = [name for name in found if name.startswith("found_")]
+    order = np.random.default_rng(0).permutation(len(found["found_scores"]))
+    other = {name: found[name][order] for name in names}
+    other["found_boxes"] = other["found_boxes"] + np.float32(0.01)  # 0.064 px are allowed
+    require_same_things(other, raw, 64, 0.3, 1e-3)
+
+
+def one_by_one(*things, size=64):
+    """Outputs of a network with one class that says exactly these: (point, logit, distances in strides)."""
+    from assay.postprocess_boxes import box_points
+
+    points = len(box_points((size, size))[0])
+    logits, distances = np.full((1, points, 1), -9, np.float32), np.full((1, points, 4), 1, np.float32)
+    for point, logit, away in things:
+        logits[0, point], distances[0, point] = logit, away
+    return {"boxes_class_logits": logits, "boxes_distances": distances}
+
+
+def as_found(boxes, scores):
+    n = len(scores)
+    zeros = np.zeros(n, np.int64)
+    return {
+        "found_pictures": zeros,
+        "found_labels": zeros,
+        "found_boxes": np.array(boxes, np.float32).reshape(n, 4),
+        "found_scores": np.array(scores, np.float32),
+    }
+
+
+def test_equal_scores_are_told_apart_by_their_boxes():
+    """Two things of one score: either order is right, and one box in both places is not."""
+    raw = one_by_one((0, 2.0, (0.5, 0.5, 0.5, 0.5)), (9, 2.0, (0.5, 0.5, 0.5, 0.5)))
+    a, b, score = [0, 0, 8, 8], [8, 8, 16, 16], 1 / (1 + np.exp(-2.0))
+    require_same_things(as_found([a, b], [score] * 2), raw, 64, 0.3, 1e-3)
+    require_same_things(as_found([b, a], [score] * 2), raw, 64, 0.3, 1e-3)
+    with pytest.raises(ExportError, match="finds other things") as told:
+        require_same_things(as_found([a, a], [score] * 2), raw, 64, 0.3, 1e-3)
+    assert told.value.got.endswith("not in both: class 0 at 8.0, 8.0, 16.0, 16.0 px, score 0.881")
+
+
+def test_what_hangs_by_a_hair_is_no_difference():
+    """An IoU of 0.6 but for rounding, and a score at the edge of what is told; beyond that it is one."""
+    raw = one_by_one((0, 2.0, (0.5, 0.5, 0.5, 0.5)), (1, 1.0, (1.5, 0.5, -0.9, 0.5)))
+    score, weaker = (1 / (1 + np.exp(-value)) for value in (2.0, 1.0))
+    near = [0, 0, 4.8, 8]  # IoU 0.6 with the other box
+    require_same_things(as_found([[0, 0, 8, 8], near], [score, weaker]), raw, 64, 0.3, 1e-3)
+    require_same_things(as_found([[0, 0, 8, 8]], [score]), raw, 64, 0.3, 1e-3)
+    edge = as_found([[0, 0, 8, 8], near, [30, 30, 40, 40]], [score, weaker, 0.3005])
+    require_same_things(edge, raw, 64, 0.3, 1e-3)
+    edge["found_scores"][2] = 0.31
+    with pytest.raises(ExportError, match="finds other things"):
+        require_same_things(edge, raw, 64, 0.3, 1e-3)
+
+
+def test_beyond_the_best_hundred_a_graph_may_find_more():
+    raw = one_by_one(*((i, 3 - 0.01 * i, (0.2, 0.2, 0.2, 0.2)) for i in range(80)))
+    logits = np.concatenate([raw["boxes_class_logits"]] * 2, axis=2)  # each thing is of both classes
+    raw = {**raw, "boxes_class_logits": logits}
+    all_of_them = find_boxes(
+        logits[0], raw["boxes_distances"][0], (64, 64), Frame((64, 64)), least_score=0.3, most=1000
+    )
+    found = as_found(all_of_them.boxes_xyxy, all_of_them.scores) | {"found_labels": all_of_them.labels}
+    assert len(found["found_scores"]) == 160
+    require_same_things(found, raw, 64, 0.3, 1e-3)
+    with pytest.raises(ExportError, match="finds other things"):
+        require_same_things({name: value[10:] for name, value in found.items()}, raw, 64, 0.3, 1e-3)
 
 
 def test_suppression_needs_boxes(tiny_run, tmp_path):

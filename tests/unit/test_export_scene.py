@@ -21,10 +21,13 @@ from assay.bundle import Card, load_bundle
 from assay.configs import HEADS, ModelConfig, PreprocessConfig
 from assay.errors import ConfigError, ExportError
 from assay.export import scene_export as module
+from assay.export import suppressed
 from assay.export.export import export
 from assay.export.onnx import scene_to_onnx
+from assay.export.plain import export_plain
 from assay.export.scene_export import scene_export
 from assay.export.scene_verify import SceneParity, measure_scene_parity
+from assay.export.suppressed import with_suppression
 from assay.export.verify import render_patterns
 from assay.labels import ClassNames
 from assay.models.multitask import Heads, build_multitask
@@ -341,3 +344,29 @@ def test_command(cli, home, tmp_path, monkeypatch):
     )
     assert "warning: the score from which things are told (0.55)" in done.err
     assert cli("export", run, "--heads", "boxs").code == 2
+
+
+@pytest.mark.parametrize(("format", "name"), [("onnx", "x.onnx"), ("openvino", "x.xml")])
+def test_files_with_suppression_inside(home, tmp_path, format, name):  # noqa: A002
+    report = export_plain(home, tmp_path / name, format=format, nms=True)
+    assert {"found_boxes", "found_labels", "found_scores"} <= set(report.outputs)
+    assert all(path.is_file() for path in report.files)
+
+
+def test_suppression_that_names_other_classes_is_not_written(home, tmp_path, monkeypatch):
+    """Scores and boxes are right, and every thing is called by its neighbour's name."""
+
+    def renamed(graph, size, least_score):
+        model = onnx.load_model_from_string(with_suppression(graph, size, least_score))
+        (gather,) = [node for node in model.graph.node if "found_labels" in node.output]
+        gather.output[0] = "own_labels"
+        values = {"one": np.array(1), "three": np.array(3)}
+        model.graph.initializer.extend(onnx.numpy_helper.from_array(v, name) for name, v in values.items())
+        model.graph.node.append(onnx.helper.make_node("Add", ["own_labels", "one"], ["next_labels"]))
+        model.graph.node.append(onnx.helper.make_node("Mod", ["next_labels", "three"], ["found_labels"]))
+        return model.SerializeToString()
+
+    monkeypatch.setattr(suppressed, "with_suppression", renamed)
+    with pytest.raises(ExportError, match="finds other things, so nothing was written"):
+        export_plain(home, tmp_path / "x.onnx", format="onnx", nms=True)
+    assert not list(tmp_path.iterdir())

@@ -25,6 +25,7 @@ GOOD = Parity(
     logit_scale=10.0,
     probability_difference=1e-7,
     embedding_difference=1e-6,
+    embedding_scale=2.0,
     label_agreement=1.0,
     ties=0,
     tolerance=1e-4,
@@ -54,15 +55,15 @@ class MeanColour(torch.nn.Module):
 class Engine:
     """The same in numpy; writes down its batches."""
 
-    def __init__(self, shift=0.0):
-        self.model, self.batches = MeanColour(shift), []
+    def __init__(self, shift=0.0, features_shift=0.0):
+        self.model, self.batches, self.features_shift = MeanColour(shift), [], features_shift
 
     def __call__(self, x):
         self.batches.append(len(x))
         return self.model(torch.from_numpy(x)).numpy()
 
     def embed(self, x):
-        return self.model.embed(torch.from_numpy(x)).numpy()
+        return self.model.embed(torch.from_numpy(x)).numpy() + np.float32(self.features_shift)
 
 
 def measure(engine, n=40):
@@ -98,6 +99,19 @@ def test_different_networks_do_not_hold():
     assert "on 40 pictures (patterns) logits differ by up to 0.5" in told.value.got
 
 
+def test_features_that_differ_do_not_hold():
+    """Abstention and matching stand on them: right logits alone are not enough."""
+    parity = measure(Engine(features_shift=0.01))
+    assert (parity.logit_difference, parity.label_agreement) == (0, 1)
+    assert parity.embedding_difference == pytest.approx(0.01, rel=0.01)
+    assert parity.embedding_scale >= 1
+    assert not parity.holds
+    with pytest.raises(ExportError, match="nothing was written") as told:
+        require_parity(parity)
+    assert "features by up to 0.01 (" in told.value.got
+    assert measure(Engine(features_shift=1e-4)).holds
+
+
 @pytest.mark.parametrize(
     ("change", "holds"),
     [
@@ -105,6 +119,9 @@ def test_different_networks_do_not_hold():
         ({"logit_difference": 9e-4}, True),
         ({"logit_difference": 1.1e-3}, False),
         ({"logit_difference": float("nan")}, False),
+        ({"embedding_difference": 1.9e-4}, True),
+        ({"embedding_difference": 2.1e-4}, False),
+        ({"embedding_difference": float("nan")}, False),
         ({"label_agreement": 0.9}, False),
         ({"label_agreement": 0.9, "ties": 1}, True),
         ({"label_agreement": 0.8, "ties": 1}, False),

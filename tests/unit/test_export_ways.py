@@ -31,7 +31,7 @@ COLOURS = {"blue": (30, 40, 200), "green": (40, 190, 60), "red": (210, 40, 40)}
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A run on 150 JPEG photos of one colour each, larger than the network's input, with a network that tells them."""
+    """A run on 390 JPEG photos of one colour each, larger than the network's input, with a network that tells them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -39,7 +39,7 @@ def home(tmp_path_factory):
     rng = np.random.default_rng(0)
     for name, colour in COLOURS.items():
         (place / "photos" / name).mkdir(parents=True)
-        for i in range(50):
+        for i in range(130):
             pixels = np.clip(np.array(colour) + rng.normal(0, 25, (120, 160, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(place / "photos" / name / f"{i}.jpg", quality=90)
     folder = place / "colours"
@@ -95,11 +95,12 @@ def test_what_passed_is_in_the_bundle_and_on_the_card(report):
     assert INT8 in bundle.members
     assert {gate.way for gate in report.gates} >= {"decoding JPEG files smaller", "8-bit integers"}
     told = bundle.card.parity["int8"]
-    assert (told["passed"], told["pictures"], told["layers_in_float"]) == (True, 75, [])
-    assert told["calibration_pictures"] == 75
+    assert (told["passed"], told["pictures"], told["layers_in_float"]) == (True, 195, [])
+    assert told["calibration_pictures"] == 195
     assert told["scores"][0]["name"] == "accuracy"
     assert bundle.card.parity["decode"]["passed"] is True
-    assert "accuracy +0.0 points" in report.gates[0].sentence
+    assert "accuracy +0.0 points [-1.9, +1.9] on 195 pictures" in report.gates[0].sentence
+    assert (bundle.card.parity["decode"]["fault"], bundle.card.parity["decode"]["warning"]) == (None, None)
 
 
 def test_it_answers_in_every_precision_nearly_alike(report, home):
@@ -188,8 +189,81 @@ def test_what_costs_too_much_is_refused_and_nothing_is_written(home, tmp_path, m
     quiet = export(home, tmp_path / "x.bundle")  # what nobody asked for is left out in place of a refusal
     assert quiet.card.preprocess.decode == "exact"
     assert quiet.card.parity["decode"]["passed"] is False
+    assert quiet.card.parity["decode"]["fault"] == "accuracy falls by more than 0.5 points"
     with pytest.raises(ExportError, match="decoding JPEG files smaller costs too much"):
         export(home, tmp_path / "y.bundle", decode="scaled")
+
+
+def test_what_nobody_asked_for_is_not_taken_on_too_little_evidence(home, tmp_path, monkeypatch):
+    """No label differs, but 75 pictures cannot tell that from a loss of four points."""
+    monkeypatch.setattr(gates, "MOST_PICTURES", 75)
+    report = export(home, tmp_path / "x.bundle")
+    assert report.card.preprocess.decode == "exact"
+    told = load_bundle(report.path).card.parity["decode"]
+    assert (told["passed"], told["most_doubt_points"], told["warning"]) == (False, 2.0, None)
+    assert told["fault"] == "75 pictures do not rule out that accuracy falls by more than 2 points"
+    assert told["scores"][0]["difference"]["value"] == 0
+    assert told["scores"][0]["difference"]["low"] == pytest.approx(-0.0487, abs=1e-4)
+
+
+def test_what_was_asked_for_is_taken_with_a_warning(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(gates, "MOST_PICTURES", 75)
+    report = export(home, tmp_path / "x.bundle", decode="scaled", precisions=("int8",))
+    assert report.card.preprocess.decode == "scaled"
+    words = "75 pictures show little; accuracy may change by anything from -4.9 to +4.9 points"
+    parity = load_bundle(report.path).card.parity
+    for name, way in (("decode", "decoding JPEG files smaller"), ("int8", "8-bit integers")):
+        assert (parity[name]["passed"], parity[name]["fault"]) == (True, None)
+        assert parity[name]["warning"] == f"{way}: {words}"
+        assert f"{way}: {words}" in report.notes
+        assert f"{way}: {words}" in report.to_dict()["notes"]
+
+
+@pytest.mark.parametrize(
+    ("n", "low", "let_in"),
+    [(20, -0.161, False), (100, -0.037, False), (188, -0.02002, False), (189, -0.0199, True), (2000, -0.0019, True)],
+)  # fmt: skip
+def test_equal_answers_to_a_few_pictures_show_little(n, low, let_in):
+    """20 pictures that all agree say as much of a way that loses five points with a chance of 36 %."""
+    found = gates._widened(Estimate(0.0, 0.0, 0.0), n)
+    assert (found.value, found.low, found.high) == (0, pytest.approx(low, abs=6e-4), -found.low)
+    gate = Gate("x", n, "validation part", (Score("accuracy", 0.9, 0.9, found),), 0.5, most_doubt=2.0)
+    assert gate.passed is let_in
+    asked = replace(gate, most_doubt=None)
+    assert asked.passed
+    assert (asked.warning is None) == (n >= 100)
+
+
+def test_an_interval_that_is_wide_already_stays():
+    wide = Estimate(-0.004, -0.03, 0.02)
+    assert gates._widened(wide, 500) == wide
+    score = Score("accuracy", 0.9, 0.896, wide)
+    gate = Gate("x", 500, "validation part", (score,), 0.5, most_doubt=2.0)
+    assert gate.fault == "500 pictures do not rule out that accuracy falls by more than 2 points"
+    assert replace(gate, most_doubt=3.0).passed
+    unknown = replace(score, difference=Estimate(0.0, float("nan"), float("nan")))
+    assert not replace(gate, scores=(unknown,)).passed
+
+
+def test_pictures_of_one_group_count_once():
+    """200 photos of 10 sellers that are all answered alike are worth ten pictures."""
+    from assay.metrics.evaluation import Evaluation
+
+    targets = np.arange(200) % 2
+    alike = Evaluation(
+        {},
+        ClassNames(["a", "b"]),
+        targets,
+        np.eye(2, dtype=np.float32)[targets],
+        targets,
+        [f"{i}.jpg" for i in range(200)],
+        "validation",
+        groups=[f"seller {i % 10}" for i in range(200)],
+    )
+    (grouped,) = gates.paired_scores(alike, alike)
+    (single,) = gates.paired_scores(replace(alike, groups=None), replace(alike, groups=None))
+    assert grouped.difference.low == pytest.approx(-0.2775, abs=1e-3)
+    assert single.difference.low == pytest.approx(-0.0188, abs=1e-3)
 
 
 def test_more_layers_stay_in_float_until_the_gate_is_passed(home, tmp_path, monkeypatch):
@@ -272,7 +346,7 @@ def test_words_of_a_gate():
     assert replace(gate, most_loss=2.0).passed
 
 
-def test_the_command(cli, home, tmp_path):
+def test_the_command(cli, home, tmp_path, monkeypatch):
     out = tmp_path / "c.bundle"
     done = cli("export", home, "--out", out, "--precision", "int8", "--json")
     assert done.code == 0
@@ -281,6 +355,11 @@ def test_the_command(cli, home, tmp_path):
     assert told["gates"]["8-bit integers"]["passed"] is True
     spoken = cli("export", home, "--out", out, "--precision", "int8")
     assert "8-bit integers: accuracy +0.0 points" in spoken.out
+    monkeypatch.setattr(gates, "MOST_PICTURES", 75)
+    few = cli("export", home, "--out", home.parent / "few.bundle", "--precision", "int8")
+    assert "not used: 75 pictures do not rule out that accuracy falls by more than 2 points" in few.out
+    assert "--decode scaled asks for it all the same" in few.err
+    assert "warning: 8-bit integers: 75 pictures show little" in few.err
     answered = cli("predict", out, home.parent / "photos" / "red" / "0.jpg", "--precision", "int8")
     assert answered.code == 0
     assert "red  " in answered.out

@@ -10,7 +10,7 @@ from PIL import Image
 
 import assay
 from assay.bundle import load_bundle, save_bundle
-from assay.errors import BundleError, ConfigError, ImageError
+from assay.errors import BundleError, ConfigError, ImageError, ModelError
 from assay.labels import ClassNames
 from assay.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from assay.runtime.golden import check_golden, pack_golden, read_golden
@@ -179,6 +179,38 @@ def test_nan_is_noticed(predictor):
     pixels = np.zeros((1, 32, 32, 3), np.uint8)
     with pytest.raises(BundleError, match="does not answer here"):
         predictor.check(pack_golden(pixels, np.full((1, 3), np.nan, np.float32)))
+
+
+class NanEngine:
+    """Scores that are no numbers, as a network with a broken weight gives."""
+
+    name, precision = "nan", "fp32"
+
+    def __call__(self, images):
+        return np.full((len(images), 3), np.nan, np.float32)
+
+    def outputs(self, images):
+        return self(images), self(images)
+
+    def alone(self, _lanes):
+        return self
+
+
+@pytest.mark.parametrize("abstain", [False, True])
+def test_scores_that_are_no_numbers_are_an_error_on_every_road(tiny_bundle, photos, abstain):
+    with_thresholds(tiny_bundle)
+    predictor = replace(assay.load(tiny_bundle), engine=NanEngine())
+    photo = photos / "circle" / "0.png"
+    called, walked = predictor(photo, abstain=abstain), next(predictor.predict([photo], abstain=abstain))
+    for told in (called, walked, *predictor.answer([np.array(Image.open(photo))])):
+        assert told.error == "the network's scores are not finite numbers"
+        assert (told.label, told.size_hw, told.doubt) == (None, (64, 64), None)
+
+
+def test_scores_of_another_shape_are_told(predictor, photos):
+    two = replace(predictor, card=replace(predictor.card, classes=ClassNames(["a", "b"])))
+    with pytest.raises(ModelError, match="do not fit 1 pictures and 2 classes"):
+        two(photos / "circle" / "0.png")
 
 
 def test_answering_imports_neither_torch_nor_arrow(tiny_bundle, photos):

@@ -34,12 +34,13 @@ def load_answerer(
     ----------
     name : a .bundle file, a pipeline file (.toml), or a run folder.
     threads : threads inside one operator; by the number of cores when not given.
-    engine, precision, exact_decode, measure : as ``runtime.load.load``; a run folder answers by its checkpoint.
+    engine, precision, exact_decode, measure : as ``runtime.load.load``; a run folder answers by its checkpoint, and
+        decodes pictures as it learned from them.
 
     Raises
     ------
-    ConfigError : there is no such thing, or a folder that is no finished run. Others: as ``runtime.load.load`` and
-        ``train.predictor.load_run``.
+    ConfigError : there is no such thing, or a folder that is no finished run; another engine, precision or decoding of
+        a run folder. Others: as ``runtime.load.load`` and ``train.predictor.load_run``.
     """
     place = Path(name)
     if not place.exists():
@@ -62,6 +63,12 @@ def load_answerer(
             "a run folder answers by its checkpoint, in fp32",
             got=f"--engine {engine} --precision {precision}",
             fix="pack it first: `assay export`",
+        )
+    if exact_decode:
+        raise ConfigError(
+            "a run folder decodes pictures as it learned from them",
+            got="--exact-decode",
+            fix="leave it out, or pack it first: `assay export`",
         )
     from assay.train.predictor import load_run  # noqa: PLC0415 - torch
 

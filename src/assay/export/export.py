@@ -48,7 +48,7 @@ _GOLDEN = 4
 class ExportReport:
     """What was written, and how well it agrees with the checkpoint; ``notes`` are sentences for the user.
 
-    ``gates`` are the faster ways that were measured; those that did not pass are not used.
+    ``gates`` are the faster ways that were measured; those that did not pass are not used, and say why (``fault``).
     """
 
     path: Path
@@ -72,6 +72,7 @@ class ExportReport:
             "parity": self.parity.to_dict(),
             "decode": self.card.preprocess.decode,
             "gates": {gate.way: gate.to_dict() for gate in self.gates},
+            "notes": list(self.notes),
             "seconds": round(self.seconds, 2),
         }
 
@@ -82,7 +83,6 @@ class ExportReport:
             "heads": list(self.card.heads),
             "object_classes": len(self.card.object_classes),
             "pixel_classes": len(self.card.pixel_classes),
-            "notes": list(self.notes),
         }
 
 
@@ -112,7 +112,8 @@ def export(
     heads : which of a network's heads go into the Bundle, e.g. ``("class", "boxes")``; all when not given.
     nms_free : boxes as one answer a thing, which needs no suppression; by default the other answers, which do.
     decode : how the Bundle decodes JPEG files: "exact", "scaled" (smaller from the start, which is faster), or "auto":
-        scaled where no score falls by more than half a point on the run's held-out pictures.
+        scaled where no score falls by more than half a point on the run's held-out pictures, and these are enough to
+        rule out two points.
     precisions : what the Bundle may answer in besides fp32, of "int8" and "bf16"; each is measured on the held-out
         pictures, and the export is refused where it costs too much.
     most_loss : points that a score may fall for a faster way.
@@ -152,7 +153,8 @@ def export(
     data, digest = _pack(job.model, ways.card, members, engine)
     write_file(out, data)
     seconds = time.monotonic() - begun
-    notes = (*job.notes, *_of_promise(card, ways.card))
+    warnings = [gate.warning for gate in ways.gates if gate.warning is not None]
+    notes = (*job.notes, *_of_promise(card, ways.card), *warnings)
     return ExportReport(out, len(data), digest, parity, ways.card, seconds, notes, ways.gates)
 
 

@@ -2,8 +2,12 @@
 
 A lower precision or another decoding gives other numbers by design, so there is no tolerance to hold them to: what
 counts is whether the answers are as right as before. Both ways answer the run's validation pictures, and the main
-score of each head is compared picture by picture. A way is refused when a score falls by more than is allowed; the
-interval of the difference stands beside it, as a few pictures show little.
+score of each head is compared picture by picture, with the interval of its difference.
+
+- A way that was asked for is refused when a score falls by more than is allowed. Few pictures show little, so with
+  fewer than ``FEW_PICTURES`` the interval is told as a warning.
+- A way that nobody asked for must be shown to be harmless: the low end of the interval has a bound too. What the
+  pictures do not show is not taken.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from assay.metrics.compare import compare
 from assay.metrics.evaluate import Progress
 from assay.metrics.evaluate_any import evaluate
 from assay.metrics.evaluation import Evaluation
-from assay.metrics.interval import Estimate
+from assay.metrics.interval import Estimate, wilson
 from assay.metrics.scene_compare import compare_scenes
 from assay.metrics.scene_evaluation import SceneEvaluation
 from assay.runtime.engines.engine import Engine
@@ -32,6 +36,8 @@ MOST_PICTURES = 2000
 """More are not answered for one gate; those that are come from all over the part."""
 LEAST_PICTURES = 20
 """Fewer labelled pictures show nothing."""
+FEW_PICTURES = 100
+"""With fewer, four points may be lost unseen: where a way that is asked for is let in, a warning says so."""
 MOST_LOSS = 1.0
 """Points that a score may fall, when nothing else is asked for."""
 DRAWS = 100
@@ -42,7 +48,9 @@ AnyEvaluation = Evaluation | SceneEvaluation
 
 @dataclass(frozen=True)
 class Score:
-    """One score both ways, from 0 to 1: ``difference`` is the new one minus the old one, with its paired interval."""
+    """One score both ways, from 0 to 1: ``difference`` is the new one minus the old one, with its paired interval,
+    which is never narrower than the number of pictures allows (``paired_scores``).
+    """
 
     name: str
     before: float
@@ -63,6 +71,7 @@ class Score:
 class Gate:
     """What ``way`` costs on ``pictures`` labelled pictures of ``source``; scores may fall by ``most_loss`` points.
 
+    ``most_doubt`` is for a way that nobody asked for: so many points below 0 may the interval of a score reach.
     ``facts`` are what else belongs on the card: of int8 the engine, the number of calibration pictures and the layers
     that stayed in float.
     """
@@ -73,6 +82,7 @@ class Gate:
     scores: tuple[Score, ...]
     most_loss: float
     facts: Mapping[str, Any] = field(default_factory=dict)
+    most_doubt: float | None = None
 
     @property
     def worst(self) -> Score:
@@ -80,9 +90,39 @@ class Gate:
         return min(self.scores, key=lambda score: score.difference.value)
 
     @property
+    def unsure(self) -> Score:
+        """The score that may have fallen most."""
+        return min(self.scores, key=lambda score: score.difference.low)
+
+    @property
+    def fault(self) -> str | None:
+        """Why the way is not let in; None where it is."""
+        if not all(100 * score.difference.value >= -self.most_loss for score in self.scores):
+            return f"{self.worst.name} falls by more than {self.most_loss:g} points"
+        if self.most_doubt is None or all(
+            100 * score.difference.low >= -self.most_doubt for score in self.scores
+        ):
+            return None
+        return (
+            f"{self.pictures} pictures do not rule out that {self.unsure.name} falls by more than "
+            f"{self.most_doubt:g} points"
+        )
+
+    @property
     def passed(self) -> bool:
-        """Whether no score falls by more than is allowed."""
-        return all(100 * score.difference.value >= -self.most_loss for score in self.scores)
+        """Whether the way is let in."""
+        return self.fault is None
+
+    @property
+    def warning(self) -> str | None:
+        """What to know of a way that is let in because it was asked for, and was hardly measured; else None."""
+        if self.most_doubt is not None or self.pictures >= FEW_PICTURES or not self.passed:
+            return None
+        apart = self.unsure.difference
+        return (
+            f"{self.way}: {self.pictures} pictures show little; {self.unsure.name} may change by anything from "
+            f"{100 * apart.low:+.1f} to {100 * apart.high:+.1f} points"
+        )
 
     @property
     def sentence(self) -> str:
@@ -101,6 +141,9 @@ class Gate:
             "pictures": self.pictures,
             "source": self.source,
             "most_loss_points": self.most_loss,
+            "most_doubt_points": self.most_doubt,
+            "fault": self.fault,
+            "warning": self.warning,
             "scores": [score.to_dict() for score in self.scores],
             **self.facts,
         }
@@ -124,6 +167,7 @@ class Judge:
         engine: Engine,
         *,
         most_loss: float,
+        most_doubt: float | None = None,
         on_progress: Progress | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> Gate:
@@ -140,7 +184,7 @@ class Judge:
         scores = tuple(one for one in paired_scores(self.before, after) if np.isfinite(one.difference.value))
         if not scores:
             raise ExportError(f"{way}: what it costs cannot be measured", got="no score is defined here")
-        return Gate(way, self.before.n, f"{self.part} part", scores, most_loss, facts or {})
+        return Gate(way, self.before.n, f"{self.part} part", scores, most_loss, facts or {}, most_doubt)
 
 
 def judge_of(dataset: Dataset, card: Card, engine: Engine, *, on_progress: Progress | None = None) -> Judge:
@@ -193,11 +237,28 @@ def _spread(dataset: Dataset) -> Dataset:
 
 
 def paired_scores(before: AnyEvaluation, after: AnyEvaluation) -> tuple[Score, ...]:
-    """The main score of each head both ways on the same pictures, with the interval of its difference."""
+    """The main score of each head both ways on the same pictures, with the interval of its difference.
+
+    That is a paired bootstrap, widened to what so many pictures, or groups of them, can show.
+    """
     if isinstance(before, Evaluation) and isinstance(after, Evaluation):
         found = compare(after, before, draws=1000)
-        return (Score("accuracy", found.accuracy_b.value, found.accuracy_a.value, found.difference),)
+        apart = _widened(found.difference, found.groups or found.n)
+        return (Score("accuracy", found.accuracy_b.value, found.accuracy_a.value, apart),)
     assert isinstance(before, SceneEvaluation)
     assert isinstance(after, SceneEvaluation)
+    groups = before.material.groups_of(np.arange(before.n))
+    most = before.n if groups is None else int(groups.max()) + 1
     heads: Sequence[Any] = list(compare_scenes(after, before, draws=1000).values())
-    return tuple(Score(one.metric, one.b, one.a, one.difference) for one in heads)
+    return tuple(Score(one.metric, one.b, one.a, _widened(one.difference, min(one.n, most))) for one in heads)
+
+
+def _widened(difference: Estimate, n: int) -> Estimate:
+    """An interval that also knows of pictures like none of the ``n``.
+
+    A bootstrap draws what was seen. Where both ways answer all pictures alike its interval is a point, with 20 pictures
+    as with 2000. So it reaches at least as far as Wilson's for none of ``n``: the share of pictures that may be lost
+    although not one was.
+    """
+    unseen = wilson(0, n).high
+    return Estimate(difference.value, min(difference.low, -unseen), max(difference.high, unseen))

@@ -1,7 +1,7 @@
 """A run's network for other programs: ONNX, OpenVINO's IR, or a program of torch.export, with its card beside it.
 
 A Bundle is what Assay itself answers from. These files are for those who deploy by other means: the network alone, that
-takes prepared pictures, and ``FILE.json``, the card, which says how pictures are prepared and what the outputs mean.
+takes prepared pictures, and ``FILE.json``, the card, which says how pictures are prepared and which class is which.
 Each is checked against the checkpoint before it is written, as a Bundle is.
 """
 

@@ -10,16 +10,24 @@ keeps up to 100 things of each class, where Assay keeps the best 100 of a pictur
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from assay.boxes import iou
 from assay.errors import ConfigError, ExportError
-from assay.postprocess_boxes import IOU_THRESHOLD, MOST_BOXES, Frame, box_points, find_boxes
+from assay.postprocess_boxes import IOU_THRESHOLD, MOST_BEFORE, MOST_BOXES, Frame, box_points, find_boxes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FOUND = ("found_pictures", "found_boxes", "found_labels", "found_scores", "found_points")
+_LEAST_ROOM = 1e-3
+"""What scores may differ by, and boxes as a share of the input's side, whatever is asked for: roundings."""
+_HAIR = 1e-3
+"""An IoU so close to the threshold may fall on either side of it by rounding."""
 
 
 def with_suppression(graph: bytes, size: int, least_score: float) -> bytes:
@@ -56,30 +64,112 @@ def require_same_things(
 ) -> None:
     """Compare what a graph with suppression finds with what Assay finds in the outputs of the same graph without.
 
+    Every thing of either must have a partner of the same class in the other, with the same score and box but for
+    roundings; so things of equal scores may stand in any order.
+
+    Parameters
+    ----------
+    found, raw : named outputs of both graphs for the same pictures. size : side of the network's input in px.
+    least_score : as ``with_suppression``. allowed : greatest difference of a score, and of a box's side as a share of
+        ``size``; at least 0.001.
+
     Raises
     ------
     ExportError : other things are found.
     """
     kind = "boxes" if "boxes_class_logits" in raw else "one_to_one"
-    for i in range(len(raw[f"{kind}_class_logits"])):
-        wanted = find_boxes(
-            raw[f"{kind}_class_logits"][i],
+    limit = IOU_THRESHOLD if kind == "boxes" else None
+    room = max(allowed, _LEAST_ROOM)
+    for i, logits in enumerate(raw[f"{kind}_class_logits"]):
+        outside = find_boxes(
+            logits,
             raw[f"{kind}_distances"][i],
             (size, size),
             Frame((size, size)),
             least_score=least_score,
-            iou_threshold=IOU_THRESHOLD if kind == "boxes" else None,
+            iou_threshold=limit,
         )
-        mine = found["found_pictures"] == i
-        scores, boxes = found["found_scores"][mine], found["found_boxes"][mine]
-        scores = scores[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]  # boxes without an area are no things
-        best = np.sort(scores)[::-1][: len(wanted.scores)]
-        if len(best) < len(wanted.scores) or not np.allclose(best, wanted.scores, atol=max(allowed, 1e-3)):
+        wanted, mine = _Things(outside.boxes_xyxy, outside.labels, outside.scores), _things_of(found, i)
+        free, lone = _partnerless(wanted, mine, size, room)
+        edge = _edge(wanted.scores, logits, least_score, limit)
+        odd = [
+            *_inexcusable(wanted.take(lone), wanted, mine, least_score + room, limit),
+            *_inexcusable(mine.take(free), wanted, mine, edge + room, limit),
+        ]
+        if odd:
             raise ExportError(
                 "suppression inside of the graph finds other things, so nothing was written",
-                got=f"{len(scores)} in place of {len(wanted.scores)} in one of the pictures",
+                got=f"{len(mine.scores)} in place of {len(wanted.scores)} in one of the pictures; "
+                f"not in both: {odd[0]}",
                 fix="report this with the name of the network, or export without --nms",
             )
+
+
+class _Things(NamedTuple):
+    """N things of one picture, the likeliest first: boxes (N, 4) in px of the network's input, labels, scores (N,)."""
+
+    boxes_xyxy: NDArray[Any]
+    labels: NDArray[Any]
+    scores: NDArray[Any]
+
+    def take(self, rows: NDArray[Any] | list[int]) -> _Things:
+        """Some of them."""
+        at = np.asarray(rows, np.int64)
+        return _Things(self.boxes_xyxy[at], self.labels[at], self.scores[at])
+
+
+def _things_of(found: dict[str, Any], picture: int) -> _Things:
+    """What the graph found in one picture; boxes without an area are no things."""
+    rows = np.flatnonzero(found["found_pictures"] == picture)
+    boxes = found["found_boxes"][rows]
+    rows = rows[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+    rows = rows[np.argsort(-found["found_scores"][rows], kind="stable")]
+    boxes = found["found_boxes"][rows].astype(np.float64)
+    return _Things(boxes, found["found_labels"][rows], found["found_scores"][rows])
+
+
+def _partnerless(wanted: _Things, found: _Things, size: int, room: float) -> tuple[list[int], list[int]]:
+    """Rows of ``found`` and of ``wanted`` that have no partner; each thing is the partner of one at most."""
+    free, lone = np.ones(len(found.scores), bool), []
+    for row, (box, label, score) in enumerate(zip(*wanted, strict=True)):
+        apart = np.abs(found.boxes_xyxy - box).max(axis=1, initial=0.0)
+        like = (
+            free & (found.labels == label) & (np.abs(found.scores - score) <= room) & (apart <= room * size)
+        )
+        if like.any():
+            free[np.where(like, apart, np.inf).argmin()] = False
+        else:
+            lone.append(row)
+    return np.flatnonzero(free).tolist(), lone
+
+
+def _edge(
+    scores: NDArray[Any], logits: NDArray[Any], least_score: float, iou_threshold: float | None
+) -> float:
+    """The score below which the graph may find more: Assay looks at the best candidates alone, and tells the best."""
+    candidates = int((logits >= math.log(least_score / (1 - least_score))).sum())
+    looks_at_all = candidates <= (MOST_BOXES if iou_threshold is None else MOST_BEFORE)
+    if looks_at_all and len(scores) < MOST_BOXES:
+        return least_score
+    return float(scores[-1]) if len(scores) else 1.0
+
+
+def _inexcusable(
+    lone: _Things, wanted: _Things, found: _Things, edge: float, iou_threshold: float | None
+) -> list[str]:
+    """Things without a partner, in words: but for those at the edge of what is told, and those that another one
+    suppresses, or does not, by a hair.
+    """
+    told = []
+    for box, label, score in zip(*lone, strict=True):
+        if score < edge:
+            continue
+        others = np.concatenate([one.boxes_xyxy[one.labels == label] for one in (wanted, found)])
+        near = np.abs(iou(box[None], others)[0] - iou_threshold) if iou_threshold is not None else np.ones(1)
+        if near.min(initial=1.0) > _HAIR:
+            at = ", ".join(f"{value:.1f}" for value in box)
+            told.append(f"class {int(label)} at {at} px, score {score:.3f}")
+    return told
 
 
 def _suppression(kind: str, size: int, least_score: float, *, suppress: bool) -> tuple[list[Any], list[Any]]:

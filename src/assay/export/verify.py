@@ -37,9 +37,9 @@ class Parity:
     """How far an export is from its checkpoint.
 
     ``logit_difference`` is the greatest absolute difference of a logit and ``logit_scale`` the greatest logit
-    (at least 1): their quotient is held to ``tolerance``. ``label_agreement`` is the share of pictures with the same
-    label; ``ties`` counts those whose two best logits are closer than the difference. ``pictures`` says how many were
-    compared and ``source`` which.
+    (at least 1): their quotient is held to ``tolerance``. So are the two of the embedding, on which abstention and
+    matching stand. ``label_agreement`` is the share of pictures with the same label; ``ties`` counts those whose two
+    best logits are closer than the difference. ``pictures`` says how many were compared and ``source`` which.
     """
 
     pictures: int
@@ -48,15 +48,19 @@ class Parity:
     logit_scale: float
     probability_difference: float
     embedding_difference: float
+    embedding_scale: float
     label_agreement: float
     ties: int
     tolerance: float
 
     @property
     def holds(self) -> bool:
-        """Whether logits are within the tolerance and no label differs but at a tie."""
+        """Whether logits and embedding are within the tolerance and no label differs but at a tie."""
         apart = round((1 - self.label_agreement) * self.pictures)
-        return self.logit_difference <= self.tolerance * self.logit_scale and apart <= self.ties
+        near = self.logit_difference <= self.tolerance * self.logit_scale
+        return (
+            near and self.embedding_difference <= self.tolerance * self.embedding_scale and apart <= self.ties
+        )
 
     @property
     def sentence(self) -> str:
@@ -91,6 +95,7 @@ def measure_parity(
         logit_scale=max(1.0, _largest(expected)),
         probability_difference=_largest(spread),
         embedding_difference=_largest(_in_chunks(engine.embed, x) - features),
+        embedding_scale=max(1.0, _largest(features)),
         label_agreement=float((found.argmax(1) == expected.argmax(1)).mean()),
         ties=ties,
         tolerance=tolerance,
@@ -101,12 +106,17 @@ def require_parity(parity: Parity, why: Callable[[], str | None] | None = None) 
     """Refuse an export that differs. Raises ExportError with the numbers, and with what ``why`` finds."""
     if parity.holds:
         return
-    share = parity.logit_difference / parity.logit_scale
+    logits, embedding = (
+        f"by up to {apart:.3g} ({apart / scale:.2g} of their scale, allowed {parity.tolerance:g})"
+        for apart, scale in (
+            (parity.logit_difference, parity.logit_scale),
+            (parity.embedding_difference, parity.embedding_scale),
+        )
+    )
     raise ExportError(
         "the export does not answer as the checkpoint does, so nothing was written",
-        got=f"on {parity.pictures} pictures ({parity.source}) logits differ by up to {parity.logit_difference:.3g} "
-        f"({share:.2g} of their scale, allowed {parity.tolerance:g}) and {parity.label_agreement:.1%} of labels agree"
-        f"{told_why(why)}",
+        got=f"on {parity.pictures} pictures ({parity.source}) logits differ {logits}, features {embedding}, "
+        f"and {parity.label_agreement:.1%} of labels agree{told_why(why)}",
         fix="report this with the name of the network; --tolerance allows more where you know why",
     )
 

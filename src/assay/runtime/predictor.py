@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.errors import ConfigError
-from assay.pipeline import NOT_FINITE, answer
-from assay.postprocess import probabilities
+from assay.image import DEFAULT_LIMITS
+from assay.pipeline import ClassCorridor, Prepared, answer
 from assay.preprocess import Preprocess
 from assay.runtime.golden import check_golden
 from assay.runtime.photo import prepare_photo
-from assay.types import Prediction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from assay.labels import ClassNames
     from assay.photos import Source
     from assay.runtime.engines.engine import Engine
+    from assay.types import Prediction
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class BundlePredictor:
         return f"BundlePredictor({self.name!r}, {len(self.classes)} classes, {self.card.preprocess.size} px)"
 
     def __call__(self, photo: Any, *, abstain: bool = False) -> Prediction:
-        """The Prediction of one picture.
+        """The Prediction of one picture; one with ``error`` where the network's scores are not finite numbers.
 
         Parameters
         ----------
@@ -74,16 +74,9 @@ class BundlePredictor:
         ConfigError : there is no such file, or it is none of these; ``abstain`` without stored thresholds.
         ImageError : the picture cannot be read. (``predict`` gives a Prediction with ``error`` instead.)
         """
-        doubter = self._doubter() if abstain else None
+        corridor = self._corridor(self._doubter() if abstain else None)
         name, pixels, size_hw = prepare_photo(photo, self.preprocess)
-        x = self.preprocess.normalise(pixels)[None]  # 1 C S S
-        if doubter is None:
-            probs = probabilities(self.engine(x), self.card.temperature)
-            return Prediction(name, self.classes, probs[0], size_hw)
-        logits, embedding = self.engine.outputs(x)
-        probs = probabilities(logits, self.card.temperature)
-        (doubt,) = doubter.doubt(probs, logits, embedding)
-        return Prediction(name, self.classes, probs[0], size_hw, doubt=doubt)
+        return corridor.predict([Prepared(name, pixels, size_hw)])[0]
 
     def predict(
         self,
@@ -129,21 +122,19 @@ class BundlePredictor:
 
     def answer(self, images: Sequence[NDArray[np.uint8]], path: str = "array") -> list[Prediction]:
         """One Prediction for each decoded picture (H, W, 3) uint8; all are called ``path``."""
+        corridor = self._corridor(None)
         found: list[Prediction] = []
         for start in range(0, len(images), self.batch):
             part = images[start : start + self.batch]
-            logits = self.engine(
-                self.preprocess.normalise(np.stack([self.preprocess.pixels(i) for i in part]))
+            found += corridor.predict(
+                [Prepared(path, self.preprocess.pixels(i), (i.shape[0], i.shape[1])) for i in part]
             )
-            rows = probabilities(logits, self.card.temperature)
-            found += [self._of_row(row, path, image) for row, image in zip(rows, part, strict=True)]
         return found
 
-    def _of_row(self, probs: NDArray[np.float32], path: str, image: NDArray[np.uint8]) -> Prediction:
-        size_hw = (image.shape[0], image.shape[1])
-        if np.isfinite(probs).all():
-            return Prediction(path, self.classes, probs, size_hw)
-        return Prediction(path, self.classes, np.empty(0, np.float32), size_hw, error=NOT_FINITE)
+    def _corridor(self, doubter: Abstention | None) -> ClassCorridor:
+        """The same way from pixels to Predictions as ``predict`` goes, so that none says what another does not."""
+        engine = self.engine if doubter is None else self.engine.outputs
+        return ClassCorridor(engine, self.card, self.preprocess, DEFAULT_LIMITS, doubter)
 
     def embed(self, photo: Any) -> NDArray[np.float32]:
         """(F,) float32: the features before the last layer, for search and for finding near-duplicates.

@@ -71,7 +71,7 @@ class BundleScenePredictor:
     def __call__(
         self, photo: Any, *, least_score: float | None = None, masks: bool = True, pixels: bool = True
     ) -> Prediction:
-        """The Prediction of one picture.
+        """The Prediction of one picture; one with ``error`` where the network's outputs are not finite numbers.
 
         Parameters
         ----------

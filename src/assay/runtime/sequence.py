@@ -91,12 +91,16 @@ class SequencePredictor:
     def __call__(
         self, photo: Any, *, least_score: float | None = None, masks: bool = True, pixels: bool = True
     ) -> Prediction:
-        """The Prediction of one picture, as ``BundleScenePredictor``."""
+        """The Prediction of one picture, as ``BundleScenePredictor``.
+
+        Each model that looks at the whole picture decodes it as its Bundle says, as ``predict`` does; where things are
+        cut out, all pixels are decoded for that.
+        """
         check_score(least_score)
-        name, image = open_photo(photo)
         wanted = _Wanted(least_score, masks, pixels)
-        told = {s.name: self._look(s, [image], name, wanted)[0] for s in self.steps if s.crops_of is None}
-        return self._deepen(self._joined(told), image, None, wanted)
+        told = {s.name: self._whole(s, photo, wanted) for s in self.steps if s.crops_of is None}
+        found = self._joined(told)
+        return self._deepen(found, open_photo(photo)[1] if self._cuts(found) else None, None, wanted)
 
     def predict(
         self,
@@ -121,6 +125,10 @@ class SequencePredictor:
             for step, one in zip(whole, tee(sources, len(whole)), strict=True)
         }
         return self._answers(walks, wanted, workers or default_workers())
+
+    def _whole(self, step: Step, photo: Any, wanted: _Wanted) -> Prediction:
+        model = self.models[step.name]
+        return model(photo) if isinstance(model, BundlePredictor) else model(photo, **wanted.options(step))
 
     def _walk(
         self, step: Step, sources: Iterable[Source], wanted: _Wanted, batch: int, workers: int | None
@@ -151,16 +159,22 @@ class SequencePredictor:
 
     def _picture(self, found: Prediction) -> NDArray[np.uint8] | str | None:
         """In a thread: the whole picture, where something is to be cut from it; or what is wrong with it."""
-        if found.boxes is None or not len(found.boxes) or all(step.crops_of is None for step in self.steps):
+        if not self._cuts(found):
             return None
         try:
             return picture_of(found)
         except ImageError as error:  # gone since it was first read
             return one_line(error)
 
+    def _cuts(self, found: Prediction) -> bool:
+        """Whether a step looks at things that were found in the whole picture."""
+        some = found.boxes is not None and len(found.boxes) > 0
+        return some and any(step.crops_of is not None for step in self.steps)
+
     def _look(
         self, step: Step, images: Sequence[NDArray[np.uint8]], path: str, wanted: _Wanted
     ) -> list[Prediction]:
+        """What a step says of cut-outs of the picture ``path``."""
         model = self.models[step.name]
         if isinstance(model, BundlePredictor):
             return model.answer(images, path)

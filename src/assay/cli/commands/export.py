@@ -79,7 +79,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--decode",
         choices=("auto", "exact", "scaled"),
         help="JPEG files: whole, or smaller from the start, which is faster (default: auto, smaller where no "
-        "score falls by more than half a point on the run's held-out pictures)",
+        "score falls by more than half a point on the run's held-out pictures, and these are enough to rule out two)",
     )
     parser.add_argument(
         "--most-loss",
@@ -172,7 +172,9 @@ def _tell(report: ExportReport) -> None:
     print(f"{report.path}  {report.size_bytes / 1e6:.1f} MB, {_contents(report.card)}")
     print(report.parity.sentence)
     for gate in report.gates:
-        print(gate.sentence if gate.passed else f"{gate.sentence}; not used")
+        print(gate.sentence if gate.passed else f"{gate.sentence}; not used: {gate.fault}")
+        if not gate.passed:  # those that are asked for are refused, so this one was not
+            print("--decode scaled asks for it all the same", file=sys.stderr)
     for note in report.notes:
         warn(note)
     print(f"try it: assay predict {report.path} PHOTOS", file=sys.stderr)
