@@ -6,6 +6,9 @@ answers it with an engine that computes on the calling thread, which keeps every
 decoding and computing; Bundles are walked so. Both read ahead by a bounded number of pictures, so that a million
 sources, which may come from a generator, need no more memory than a few batches. One broken picture is one Prediction
 with ``error``; a failing engine is a failure of the whole and is raised.
+
+Live sources (``assay.live``) are walked in the same two ways, by what has come: an answer never waits for the next
+source.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +27,7 @@ import numpy as np
 from assay.cores import usable_cores
 from assay.errors import AssayError, ConfigError, ImageError, ModelError
 from assay.image import DEFAULT_LIMITS, ImageLimits
+from assay.live import Feed, Live
 from assay.photos import Photo, Source, name_of
 from assay.postprocess import probabilities
 from assay.preprocess import Preprocess
@@ -47,6 +52,8 @@ Alone = Callable[[int], Any]
 BATCHES_AHEAD = 3
 CHUNKS_AHEAD = 2
 """Batches that wait for a lane to become free."""
+PHOTOS_AHEAD = 96
+"""Photos that all lanes together work on at once, whatever their number: a frame of full HD holds 6 MB."""
 NOT_FINITE = "the network's scores are not finite numbers"
 
 
@@ -95,9 +102,10 @@ def answer(
 
     Parameters
     ----------
-    sources : paths of pictures, or ``Photo``; read no further ahead than a few batches.
-    engine : (B, C, S, S) float32 -> logits (B, K); called from the consuming thread, one batch at a time. With
-        ``doubt`` or ``embed`` it gives (logits, embedding (B, F)).
+    sources : paths of pictures, or ``Photo``; read no further ahead than a few batches. From ``Live`` ones, what came
+        is answered without waiting for more.
+    engine : (B, C, S, S) float32 -> logits (B, K); called with one batch at a time, from the consuming thread where
+        there is no ``alone``. With ``doubt`` or ``embed`` it gives (logits, embedding (B, F)).
     card : classes, preprocessing and temperature.
     doubt : fills ``Prediction.doubt``; none where it is not given.
     batch : most pictures in one call of the engine.
@@ -122,15 +130,26 @@ def walk_any(
     """In lanes where there is an engine for it. Raises ConfigError: batch or workers below 1."""
     if batch < 1 or (workers is not None and workers < 1):
         raise ConfigError(f"batch is {batch}, workers is {workers}", fix="give at least 1")
-    number = workers or default_workers()
+    waiting = iter(sources)
     if alone is None:
-        return walk(corridor, iter(sources), batch, number)
-    return walk_in_lanes(corridor, alone, iter(sources), batch, number)
+        workers = workers or default_workers()
+        if isinstance(waiting, Live):
+            return walk_live(corridor, waiting, batch, workers)
+        return walk(corridor, waiting, batch, workers)
+    lanes = workers or default_lanes()
+    if isinstance(waiting, Live):
+        return walk_live_in_lanes(corridor, alone, waiting, batch, lanes)
+    return walk_in_lanes(corridor, alone, waiting, batch, lanes)
 
 
 def default_workers() -> int:
-    """Decoding threads for this machine: the cores this process may use, at most 8."""
+    """Decoding threads for this machine, beside something else that works: the usable cores, at most 8."""
     return min(8, usable_cores())
+
+
+def default_lanes() -> int:
+    """Lanes for this machine: one for every usable core, as nothing else works beside them."""
+    return usable_cores()
 
 
 def one_line(error: AssayError) -> str:
@@ -140,9 +159,8 @@ def one_line(error: AssayError) -> str:
 
 def walk(corridor: Corridor, sources: Iterator[Source], batch: int, workers: int) -> Iterator[Prediction]:
     """One Prediction a source, in order; threads decode up to three batches ahead of one engine."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="assay-decode")
     waiting: deque[Future[Prepared]] = deque()
-    try:
+    with _threads(workers, "assay-decode") as pool:
         while True:
             for source in islice(sources, batch * BATCHES_AHEAD - len(waiting)):
                 waiting.append(pool.submit(corridor.prepare, source))
@@ -150,8 +168,6 @@ def walk(corridor: Corridor, sources: Iterator[Source], batch: int, workers: int
                 return
             ready = [waiting.popleft().result() for _ in range(min(batch, len(waiting)))]
             yield from corridor.predict(ready)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def walk_in_lanes(
@@ -162,29 +178,106 @@ def walk_in_lanes(
     No core waits for another one and no picture changes its thread. ``alone(lanes)`` is the engine for it, which
     computes on the calling thread; a single photo is answered by the engine of ``corridor``, on all cores.
     """
-    first = list(islice(sources, batch * lanes))
+    photos = _photos_of_a_batch(batch, lanes)
+    first = next(_chunks(sources, batch * lanes, photos * lanes), [])
     count, sources = len(first), chain(first, sources)
     del first  # frames of a video are large
     if count <= 1 or lanes == 1:
         yield from walk(corridor, sources, batch, lanes)
         return
-    chunks = _chunks(sources, min(batch, -(-count // lanes)))  # a short list is shared out
+    chunks = _chunks(sources, min(batch, -(-count // lanes)), photos)  # a short list is shared out
     lane = replace(corridor, engine=alone(lanes))
-    pool = ThreadPoolExecutor(lanes, thread_name_prefix="assay-lane")
     waiting: deque[Future[list[Prediction]]] = deque()
-    try:
+    with _threads(lanes, "assay-lane") as pool:
         while True:
             for chunk in islice(chunks, lanes + CHUNKS_AHEAD - len(waiting)):
                 waiting.append(pool.submit(lane.answer, chunk))
             if not waiting:
                 return
             yield from waiting.popleft().result()
+
+
+def walk_live(corridor: Corridor, sources: Live, batch: int, workers: int) -> Iterator[Prediction]:
+    """As ``walk``, where the next source may be long in coming: a batch is what is decoded, at least one picture."""
+    ahead = batch * BATCHES_AHEAD
+    waiting: deque[Future[Prepared]] = deque()
+
+    def wanted(there: int) -> int:
+        return min(there, ahead - len(waiting))
+
+    with _threads(workers, "assay-decode") as pool, Feed(sources, ahead) as feed:
+        while waiting or not feed.is_over():
+            for source in feed.take(wanted):
+                waiting.append(feed.watch(pool.submit(corridor.prepare, source)))
+            if feed.is_done(waiting, wanted):
+                ready = [waiting.popleft().result()]
+                while waiting and len(ready) < batch and waiting[0].done():
+                    ready.append(waiting.popleft().result())
+                yield from corridor.predict(ready)
+
+
+def walk_live_in_lanes(
+    corridor: Corridor, alone: Alone, sources: Live, batch: int, lanes: int
+) -> Iterator[Prediction]:
+    """As ``walk_in_lanes``, where the next source may be long in coming: the lanes share what is there.
+
+    A source that comes while nothing else is worked on is answered on all cores, as a single photo is.
+    """
+    if lanes == 1:
+        yield from walk_live(corridor, sources, batch, lanes)
+        return
+    size = _photos_of_a_batch(batch, lanes)
+    lane: Corridor | None = None
+    waiting: deque[Future[list[Prediction]]] = deque()
+
+    def wanted(there: int) -> int:
+        if len(waiting) == lanes + CHUNKS_AHEAD:
+            return 0
+        if sum(not work.done() for work in waiting) < lanes:
+            return -(-there // lanes)
+        # all lanes are busy, so that nothing is lost by waiting for a whole batch
+        return size if there >= size else 0
+
+    with _threads(lanes, "assay-lane") as pool, Feed(sources, lanes * size) as feed:
+        while waiting or not feed.is_over():
+            while chunk := feed.take(wanted):
+                if len(chunk) == 1 and not waiting:
+                    work = pool.submit(corridor.answer, chunk)
+                else:
+                    lane = lane or replace(corridor, engine=alone(lanes))
+                    work = pool.submit(lane.answer, chunk)
+                waiting.append(feed.watch(work))
+            if feed.is_done(waiting, wanted):
+                yield from waiting.popleft().result()
+
+
+@contextmanager
+def _threads(number: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    """Threads that end with the walk; what they have not begun is let be."""
+    pool = ThreadPoolExecutor(number, thread_name_prefix=name)
+    try:
+        yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _chunks(sources: Iterator[Source], size: int) -> Iterator[list[Source]]:
-    while chunk := list(islice(sources, size)):
+def _photos_of_a_batch(batch: int, lanes: int) -> int:
+    """Most Photos in one batch. It divides ``batch``, so that a walk that is taken up again has the same batches."""
+    most = max(1, min(batch, PHOTOS_AHEAD // lanes))
+    return next(n for n in range(most, 0, -1) if batch % n == 0)
+
+
+def _chunks(sources: Iterator[Source], size: int, photos: int) -> Iterator[list[Source]]:
+    """Lists of ``size`` sources, the last may be shorter; shorter where so many ``photos`` are in one."""
+    chunk: list[Source] = []
+    held = 0
+    for source in sources:
+        chunk.append(source)
+        held += isinstance(source, Photo)
+        if len(chunk) == size or held == photos:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
         yield chunk
 
 

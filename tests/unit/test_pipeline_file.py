@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.unit.test_live import Hand
 
 import assay
 from assay.bundle import load_bundle, save_bundle
@@ -264,6 +265,16 @@ def test_one_model_in_two_steps_is_loaded_once(write, photo):
     shop = assay.load(write(FIND + KIND + KIND.replace('"kind"', '"again"')))
     assert shop.models["kind"] is shop.models["again"]
     assert list(shop(photo).crops) == ["kind", "again"]
+
+
+def test_no_answer_waits_for_the_next_live_source(write, photo):
+    hand = Hand()
+    answers = assay.load(write(FIND + KIND)).predict(hand.live())
+    for _ in range(2):
+        hand.give(photo)
+        assert next(answers).crops["kind"]
+    hand.give(None)
+    assert not list(answers)
 
 
 def test_command(cli, write, photos, tmp_path):

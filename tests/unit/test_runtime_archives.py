@@ -10,6 +10,7 @@ import zipfile
 import pytest
 
 from assay.errors import ConfigError, ImageError
+from assay.photos import name_of
 from assay.runtime import archives
 from assay.runtime.archives import walk_tar, walk_zip
 from assay.runtime.containers import pictures
@@ -176,3 +177,60 @@ def test_a_picture_or_an_archive_on_standard_input(tmp_path, picture):
     (photo,) = pictures("-", stdin=Piped(packed))
     assert (photo.name, photo.read()) == ("stdin/1.png", picture)
     assert list(pictures("-", stdin=Piped(b"a.png\nb.png\n"))) == ["a.png", "b.png"]
+
+
+BAD = {
+    "empty.zip": (lambda path: make_zip(path, {}), "there are no pictures in"),
+    "notes.tar": (lambda path: make_tar(path, {"a.txt": b"no"}, "w"), "there are no pictures in"),
+    "x.tar.gz": (lambda path: path.write_bytes(b"nothing of the kind"), "cannot be opened"),
+    "x.parquet": (lambda path: path.write_bytes(b"PAR1 nothing"), "cannot be read"),
+    "x.arrow": (lambda path: path.write_bytes(b""), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_container_is_one_error_and_the_walk_goes_on(cli, tiny_bundle, tmp_path, photos, name):
+    path, (make, words) = tmp_path / name, BAD[name]
+    make(path)
+    first, last = photos / "circle" / "0.png", photos / "square" / "0.png"
+    found = list(pictures([first, path, last]))
+    assert [name_of(one) for one in found] == [str(first), str(path), str(last)]
+    with pytest.raises(ImageError, match=words):
+        found[1].read()
+    done = cli("predict", tiny_bundle, first, path, last)
+    assert done.code == 1
+    assert len(done.out.splitlines()) == 2
+    assert words in done.err
+    alone = cli("predict", tiny_bundle, path)
+    assert alone.code == 2
+    assert words in alone.err
+
+
+def test_lines_of_a_list_are_opened_as_named_things_are(tmp_path, picture):
+    make_zip(tmp_path / "a.zip", {"1.png": picture, "2.png": picture})
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 nothing")
+    names = [str(tmp_path / name) for name in ("a.zip", "b.parquet", "c.png")]
+    listed = list(pictures("-", stdin=io.BytesIO("\n".join(names).encode())))
+    assert [name_of(one) for one in listed] == [f"{names[0]}/1.png", f"{names[0]}/2.png", *names[1:]]
+    assert listed[1].read() == picture
+    with pytest.raises(ImageError, match=r"b\.parquet cannot be read"):
+        listed[2].read()
+
+
+def test_a_bad_archive_on_standard_input(tmp_path, picture):
+    data = make_tar(tmp_path / "a.tar", {"a.txt": b"no"}, "w").read_bytes()
+    with pytest.raises(ConfigError, match="there are no pictures in stdin"):
+        list(pictures("-", stdin=io.BytesIO(data)))
+    (tmp_path / "b.png").write_bytes(picture)
+    bad, other = pictures(["-", tmp_path / "b.png"], stdin=io.BytesIO(data))
+    assert (bad.name, other) == ("stdin", str(tmp_path / "b.png"))
+
+
+def test_a_single_file_is_named_without_pyarrow(tmp_path, picture):
+    import subprocess
+    import sys
+
+    (tmp_path / "a.png").write_bytes(picture)
+    code = "import sys; from assay.runtime.containers import pictures; pictures(sys.argv[1]); "
+    code += "assert 'pyarrow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True)

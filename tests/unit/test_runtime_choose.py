@@ -38,6 +38,17 @@ def test_every_engine_is_measured_and_the_choice_is_kept(bundle):
     assert (predictor.engine.name, predictor.engine.precision) == (found.engine, found.precision)
 
 
+def test_as_many_lanes_are_measured_as_walk(bundle, photos, monkeypatch):
+    """Whatever the number of cores: eight was once the most."""
+    monkeypatch.setattr("assay.pipeline.usable_cores", lambda: 12)
+    found = room.choose(bundle)
+    assert known_choice(bundle, "auto", "fp32", lanes=12) == found
+    predictor = assay.load(bundle.path, threads=1)
+    paths = sorted(photos.rglob("*.png"))
+    assert len(list(predictor.predict(paths))) == 24
+    assert list(predictor.engine._lanes) == [12]
+
+
 def test_a_damaged_memory_is_measured_again(bundle, tmp_path):
     room.choose(bundle, lanes=1)
     (file,) = (tmp_path / "cache" / "engines").iterdir()

@@ -82,3 +82,45 @@ def test_no_table_at_all(cli, tiny_bundle, tmp_path, ending):
     done = cli("predict", tiny_bundle, path)
     assert done.code == 2
     assert f"{path} cannot be read" in done.err
+
+
+def test_a_table_without_rows(table, tmp_path):
+    path = write(table.slice(0, 0), tmp_path / "a.parquet")
+    with pytest.raises(ConfigError, match="there are no pictures in") as told:
+        list(ColumnFile(str(path)))
+    assert told.value.got == "a table without rows"
+
+
+def test_a_table_that_is_damaged_further_on_gives_what_came_before(table, tmp_path):
+    import os
+
+    cells = pa.array([os.urandom(500) for _ in range(130)], pa.binary())
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": cells}), path, row_group_size=64, use_dictionary=False)
+    column = pq.read_metadata(path).row_group(1).column(0)
+    data = bytearray(path.read_bytes())
+    data[column.data_page_offset : column.data_page_offset + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    *whole, last = ColumnFile(str(path))
+    assert len(whole) == 64
+    assert last.name == f"{path}#..."
+    with pytest.raises(ImageError, match="is damaged from row 64 on"):
+        last.read()
+
+
+def test_a_path_that_is_no_unicode_beside_the_bytes_is_nobody_s_business(tmp_path):
+    names = pa.array([b"\xff.png", None]).view(pa.string())
+    cells = pa.StructArray.from_arrays([pa.array([b"x", None]), names], ["bytes", "path"])
+    path = write(pa.table({"image": cells}), tmp_path / "a.arrow")
+    first, second = ColumnFile(str(path))
+    assert first.read() == b"x"
+    with pytest.raises(ImageError, match="#1 is empty"):
+        second.read()
+
+
+def test_a_missing_column_is_told_before_anything_is_read(table, tmp_path):
+    from assay.runtime.containers import pictures
+
+    path = write(table, tmp_path / "a.parquet")
+    with pytest.raises(ConfigError, match="no column 'imag'"):
+        pictures(path, column="imag")

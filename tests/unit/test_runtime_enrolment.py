@@ -13,8 +13,9 @@ import assay
 from assay.decide.policy_read import read_policy
 from assay.decide.references import read_references
 from assay.errors import PolicyError
+from assay.image import DEFAULT_LIMITS
 from assay.photos import Photo
-from assay.runtime.enrolment import MOVED, NEW, open_enrolment
+from assay.runtime.enrolment import BROKEN, MOVED, NEW, digests_of, open_enrolment
 from assay.runtime.screening import load_screener
 
 
@@ -102,3 +103,23 @@ def test_photos_without_a_file_are_matched(policy_path):
     assert [match.way for match in near.evidence.matches] == ["near"]
     assert other.evidence.matches == ()
     assert (near.verdict, near.clause) == ("review", "known-fake")
+
+
+def test_files_are_read_within_the_limits(policy_path, tmp_path):
+    """A file of terabytes, a pipe, nothing at all: none is read, each is one answer."""
+    import os
+
+    huge, pipe, gone = tmp_path / "huge.jpg", tmp_path / "pipe.jpg", tmp_path / "gone.jpg"
+    with huge.open("wb") as file:
+        file.truncate(DEFAULT_LIMITS.max_bytes + 1)
+    os.mkfifo(pipe)
+    paths = [huge, pipe, gone]
+    words = ["is too large a file", "is not a regular file", "cannot be read; got: No such file"]
+    for one, told, path in zip(load_screener(policy_path).screen(paths), words, paths, strict=True):
+        assert f"{path} {told}" in one.error
+        assert one.evidence.photo == ""
+    outcomes = list(open_enrolment(read_policy(policy_path)).add(paths, "fake"))
+    for one, told in zip(outcomes, words, strict=True):
+        assert (one.outcome, one.photo) == (BROKEN, "")
+        assert told in one.error
+    assert [digest for _, digest in digests_of(paths)] == ["", "", ""]

@@ -5,7 +5,9 @@ import os
 
 import pytest
 
-from assay.errors import ConfigError
+from assay.errors import ConfigError, ImageError
+from assay.photos import name_of
+from assay.runtime.containers import pictures
 from assay.runtime.sources import Pictures
 
 
@@ -121,3 +123,50 @@ def test_pipes_are_refused_or_passed_over(folder):
     assert "photos/pipe.jpg" not in list(Pictures("photos"))
     with pytest.raises(ConfigError, match="no regular file"):
         Pictures("photos/pipe.jpg")
+
+
+def lock(monkeypatch, folder):
+    """As a folder that this user may not look into; root may look into any."""
+    scan = os.scandir
+
+    def scandir(path):
+        if str(path).endswith(folder):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+def test_a_folder_that_cannot_be_read_is_one_error_and_the_walk_goes_on(folder, monkeypatch):
+    lock(monkeypatch, "photos/a")
+    found = list(pictures("photos"))
+    assert [name_of(one) for one in found] == ["photos/2.JPG", "photos/10.jpg", "photos/a", "photos/b/1.png"]
+    with pytest.raises(ImageError, match="the folder photos/a cannot be read") as told:
+        found[2].read()
+    assert told.value.got == "Permission denied"
+    assert pictures("photos").count() == 4
+    with pytest.raises(ConfigError, match="the folder photos/a cannot be read"):
+        list(Pictures("photos"))  # who opens no containers takes paths alone
+    with pytest.raises(ConfigError, match="the folder photos/a cannot be read"):
+        pictures("photos/a")
+
+
+def test_a_link_to_itself_is_one_error_and_the_walk_goes_on(folder):
+    (folder / "photos" / "3.jpg").symlink_to(folder / "photos" / "3.jpg")
+    (folder / "photos" / ".3.jpg").symlink_to(folder / "photos" / ".3.jpg")
+    (folder / "photos" / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    found = list(pictures("photos"))
+    assert [name_of(one) for one in found][:3] == ["photos/2.JPG", "photos/3.jpg", "photos/10.jpg"]
+    assert len(found) == 5
+    with pytest.raises(ImageError, match=r"photos/3\.jpg cannot be read"):
+        found[1].read()
+    with pytest.raises(ConfigError, match=r"photos/3\.jpg cannot be read"):
+        list(Pictures("photos"))
+
+
+def test_a_name_that_the_system_refuses_is_a_picture_that_cannot_be_read(folder):
+    long = "x" * 5000
+    listed = io.BytesIO(f"{long}/1.jpg\nraw.dat\n".encode())
+    assert list(pictures("-", stdin=listed)) == [f"{long}/1.jpg", "raw.dat"]
+    with pytest.raises(ConfigError, match="there is no picture or folder"):
+        pictures(f"{long}/1.jpg")

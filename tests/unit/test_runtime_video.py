@@ -16,8 +16,10 @@ import pytest
 
 from assay.errors import AssayError, ConfigError, ImageError
 from assay.labels import ClassNames
+from assay.photos import name_of
 from assay.runtime import ffmpeg
-from assay.runtime.video import Video, is_video
+from assay.runtime.containers import pictures
+from assay.runtime.video import Video, VideoFacts, is_video
 from assay.runtime.video_out import VideoFile
 from assay.types import Prediction
 
@@ -141,6 +143,104 @@ def test_no_process_is_left_behind(walk):
         next(frames)
         frames.close()
     assert children() <= before
+
+
+def test_what_ffmpeg_says_goes_into_no_file(walk):
+    """It says something of every frame, and a camera may run for weeks."""
+
+    def files_without_a_name():
+        opened = [one.readlink() for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+        return {path for path in opened if path.name.endswith("(deleted)")}
+
+    before = files_without_a_name()
+    frames = iter(Video(str(walk)))
+    for _ in range(15):
+        next(frames)
+    assert files_without_a_name() == before
+    frames.close()
+
+
+def test_no_more_than_the_last_words_are_kept(tmp_path, monkeypatch):
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\nseq 300000 >&2\necho the end >&2\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("ASSAY_FFMPEG", str(program))
+    ffmpeg.program.cache_clear()
+    heard = []
+    with ffmpeg.Child([], hear=lambda line: heard.append(line) or line.startswith("2")) as child:
+        assert child.output.read() == b""
+        assert child.finish() == (3, "the end")
+    assert (len(heard), heard[-1]) == (300_002, "")
+    with ffmpeg.Child([]) as child:
+        assert child.finish() == (3, "the end")
+    ffmpeg.program.cache_clear()
+
+
+def test_seconds_are_let_go_of_with_their_frames_and_waited_for_once():
+    from assay.runtime.video import _Log
+
+    log = _Log()
+    for i in range(3):
+        assert log.hear(f"[Parsed_showinfo_0 @ 0x5] n:{i:4} pts: {i} pts_time:{i / 4} duration: 1\n")
+    assert log.hear("[Parsed_showinfo_0 @ 0x5] n:   3 pts: NOPTS pts_time:NOPTS duration: 1\n")
+    assert not log.hear("[h264 @ 0x5] error while decoding MB 1 2\n")
+    assert [log.time_of(i, 9) for i in range(4)] == [0, 0.25, 0.5, 9]
+    assert (log._known, log.complaint) == ({}, "[h264 @ 0x5] error while decoding MB 1 2")
+    log._patience_s = 0.05
+    assert log.time_of(4, 7) == 7
+    assert log._patience_s == 0
+    log.hear("")
+    assert log.time_of(5, 8) == 8
+
+
+@pytest.fixture
+def camera(monkeypatch):
+    """``camera:0`` that gives 2 frames a second, and a list that has an entry for each that was taken from it."""
+    drawn, taken, frames = "testsrc=size=64x48:rate=2,realtime", [], Video._frames
+
+    def counted(self, run):
+        for photo in frames(self, run):
+            taken.append(photo.name)
+            yield photo
+
+    monkeypatch.setattr(Video, "_camera", lambda self: ["-f", "lavfi", "-i", drawn])
+    monkeypatch.setattr(Video, "_frames", counted)
+    monkeypatch.setattr(Video, "facts", VideoFacts((48, 64), Fraction(2), None))
+    return "camera:0", taken
+
+
+@pytest.mark.parametrize(("batch", "workers"), [(8, 2), (4, 3), (16, 1)])
+def test_a_camera_is_answered_frame_by_frame(tiny_bundle, camera, batch, workers):
+    import threading
+
+    import assay
+
+    name, taken = camera
+    answers = assay.load(tiny_bundle, threads=1).predict(pictures(name), batch=batch, workers=workers)
+    first = next(answers)
+    assert len(taken) < 9  # one, and what came on a slow machine; not a batch for each lane
+    found = [first, next(answers), next(answers)]
+    assert [one.path for one in found] == [f"camera:0#{i}" for i in range(3)]
+    assert [dict(one.photo.facts)["time_s"] for one in found] == [0, 0.5, 1]
+    answers.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("assay-")]
+
+
+def test_a_bad_video_is_one_error_and_the_walk_goes_on(cli, tiny_bundle, walk, photos, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"nothing of the kind")
+    picture = photos / "circle" / "0.png"
+    found = list(pictures([bad, picture, walk], step=10))
+    assert [name_of(one) for one in found] == [str(bad), str(picture), f"{walk}#0", f"{walk}#10"]
+    with pytest.raises(ImageError, match="is no video that can be read"):
+        found[0].read()
+    assert pictures([bad, picture]).count() is None
+    done = cli("predict", tiny_bundle, bad, picture)
+    assert done.code == 1
+    assert done.out.startswith(f"{picture}  circle")
+    listed = pictures("-", stdin=io.BytesIO(f"{walk}\n{bad}\ncamera:77\n".encode()), step=10)
+    names = [f"{walk}#0", f"{walk}#10", str(bad), "camera:77"]
+    assert [name_of(one) for one in listed] == names
 
 
 def test_a_camera_that_is_not_there():

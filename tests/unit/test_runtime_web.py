@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -10,6 +11,7 @@ import pytest
 from assay.errors import ConfigError, ImageError
 from assay.image import ImageLimits
 from assay.runtime import web
+from assay.runtime.containers import pictures
 from assay.runtime.web import photo_of, shown
 
 
@@ -111,3 +113,31 @@ def test_no_address(address):
     with pytest.raises(ConfigError, match="this is no valid address") as told:
         photo_of(address)
     assert "word" not in told.value.got
+
+
+def listed(*lines, network=True):
+    return list(pictures("-", stdin=io.BytesIO("\n".join(lines).encode()), network=network))
+
+
+def test_a_list_may_hold_addresses_where_they_are_allowed(server):
+    photo, path, wrong = listed(f"{server}/photo.png?key=secret", "a.png", "http://user:word@host/x.png")
+    assert (photo.name, photo.read()) == (f"{server}/photo.png", Handler.picture)
+    assert path == "a.png"
+    assert wrong.name == "http://host/x.png"
+    with pytest.raises(ImageError, match="this is no valid address") as told:
+        wrong.read()
+    assert "word" not in str(told.value)
+    (refused,) = listed(f"{server}/photo.png", network=False)
+    with pytest.raises(ImageError, match="nothing is fetched from the network unless it is allowed") as told:
+        refused.read()
+    assert told.value.fix == "add --allow-network"
+    assert [one.name for one in listed("http://host:port/x.png")] == ["an address"]
+
+
+def test_what_was_fetched_is_not_kept_to_the_end(server):
+    import gc
+
+    found = pictures([f"{server}/photo.png?{i}" for i in range(3)], network=True)
+    assert [one.read() for one in found] == [Handler.picture] * 3
+    lists = [one for one in gc.get_objects() if type(one) is list and len(one) == 1]
+    assert not [one for one in lists if type(one[0]) is bytes and one[0] == Handler.picture]

@@ -21,6 +21,7 @@ from assay.data.names import is_hidden, is_picture, natural_key
 from assay.errors import ConfigError, ImageError
 from assay.image import DEFAULT_LIMITS
 from assay.photos import Photo
+from assay.runtime.sources import faulty
 
 _FIX = "copy the archive again from its source"
 _FAULTS = (
@@ -159,11 +160,7 @@ def _checked(name: str, member: str, data: bytes) -> bytes:
 
 def _cut_off(path: str | Path, error: BaseException) -> Photo:
     fault = ImageError(f"{path} is damaged or cut off from here on", got=str(error)[:200], fix=_FIX)
-
-    def read() -> bytes:
-        raise fault
-
-    return Photo(f"{path}/...", read)
+    return faulty(f"{path}/...", fault)
 
 
 def _limited(name: str, data: bytes, size: int | None = None) -> bytes:

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.bundle import GOLDEN
-from assay.cores import usable_cores
 from assay.errors import AssayError, BundleError
 from assay.files import write_file
 from assay.folders import cache_folder
+from assay.pipeline import default_lanes
 from assay.runtime.engines.engine import Engine
 from assay.runtime.engines.processor import identity
 from assay.runtime.golden import check_golden
@@ -80,14 +80,14 @@ def choose(
     ----------
     engine : "auto", or the one to choose a precision for.
     precision : one of ``precisions.PRECISIONS``, or "any" for all that the Bundle passed.
-    lanes : threads that answer at once; the usable cores when not given.
+    lanes : threads that answer at once; as many as walk over pictures when not given.
     batch : pictures in one call.
 
     Raises
     ------
     ConfigError, BundleError : nothing works; the reason is that of ``FIRST``, or of the one that was named.
     """
-    lanes = lanes or usable_cores()
+    lanes = lanes or default_lanes()
     found = known_choice(bundle, engine, precision, lanes=lanes, batch=batch)
     if found is not None:
         return found

@@ -1,7 +1,8 @@
 """Photos in the rows of Parquet and Arrow files: a column of bytes, as Hugging Face's data sets have it.
 
 A few rows are in memory at a time. The column may be binary, or a struct with a field ``bytes``; where there is one
-such column it is taken, else it must be named. Rows are called by their number, or by another column.
+such column it is taken, else it must be named. Rows are called by their number, or by another column. A file whose rows
+cannot be read from some place on gives what came before, and then one Photo that tells so.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,10 +17,13 @@ import pyarrow.parquet as pq
 
 from assay.errors import ConfigError, ImageError
 from assay.photos import Photo
+from assay.runtime.sources import faulty
 from assay.tables import suggest
 
-ENDINGS = (".parquet", ".arrow", ".arrows", ".feather")
 _ROWS = 64
+_FIX = "copy it again from its source"
+_FAULTS = (pa.ArrowException, OSError, ValueError)
+"""What pyarrow raises on damaged files; ValueError where a name is no Unicode."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +34,45 @@ class ColumnFile:
     column: str | None = None
     key: str | None = None
 
+    is_live = False
+
     def __iter__(self) -> Iterator[Photo]:
         """One Photo a row.
 
         Raises
         ------
-        ConfigError : the file cannot be read, has no column of bytes or several, or none of the name that was given.
+        ConfigError : before the first row: the file cannot be read, has no rows, no column of bytes or several, or none
+            of the name that was given.
         """
+        rows = 0
         try:
             with pa.memory_map(self.path) as file:
-                yield from self._rows(file)
-        except (pa.ArrowException, OSError) as error:
+                for photo in self._rows(file):
+                    yield photo
+                    rows += 1
+        except _FAULTS as error:
+            if rows == 0:
+                raise self._unreadable(error) from error
+            what = f"{self.path} is damaged from row {rows} on"
+            yield faulty(f"{self.path}#...", ImageError(what, got=str(error)[:200], fix=_FIX))
+            return
+        if rows == 0:
             raise ConfigError(
-                f"{self.path} cannot be read", got=str(error)[:200], fix="copy it again from its source"
-            ) from error
+                f"there are no pictures in {self.path}", got="a table without rows", fix="name another table"
+            )
+
+    def check(self) -> None:
+        """Look at its head. Raises ConfigError: as iterating, as far as it is seen there."""
+        try:
+            with pa.memory_map(self.path) as file:
+                schema, _ = _open(file, self.path)
+        except _FAULTS as error:
+            raise self._unreadable(error) from error
+        self._column(schema)
+        self._key(schema)
+
+    def _unreadable(self, error: Exception) -> ConfigError:
+        return ConfigError(f"{self.path} cannot be read", got=str(error)[:200], fix=_FIX)
 
     def count(self) -> int | None:
         """Rows, where the file says so at its end."""
@@ -52,7 +80,7 @@ class ColumnFile:
             return None
         try:
             return int(pq.read_metadata(self.path).num_rows)
-        except (pa.ArrowException, OSError):
+        except _FAULTS:
             return None
 
     def _rows(self, file: Any) -> Iterator[Photo]:
@@ -87,11 +115,6 @@ class ColumnFile:
         if self.key is not None and self.key not in schema.names:
             raise ConfigError(f"{self.path} has no column {self.key!r}", fix=suggest(self.key, schema.names))
         return self.key
-
-
-def is_columns(path: str | Path) -> bool:
-    """Whether a file is called as such tables are."""
-    return str(path).lower().endswith(ENDINGS)
 
 
 def _open(file: Any, path: str) -> tuple[pa.Schema, Any]:
@@ -135,9 +158,9 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 
 def _bytes_of(cell: Any, name: str) -> bytes:
+    if isinstance(cell, pa.StructScalar) and cell.is_valid:
+        cell = cell["bytes"]  # the other fields, a path that is no Unicode say, are nobody's business
     value = cell.as_py()
-    if isinstance(value, dict):
-        value = value.get("bytes")
     if not isinstance(value, bytes):
         raise ImageError(
             f"{name} is empty" if value is None else f"{name} holds no bytes", got=type(value).__name__

@@ -8,13 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from assay.errors import ConfigError, ImageError
+from assay.data.names import is_picture
+from assay.errors import AssayError, ConfigError, ImageError
 from assay.image import DEFAULT_LIMITS
 from assay.photos import Photo, once
 from assay.runtime.archives import is_tar, is_zip, walk_tar, walk_zip
-from assay.runtime.sources import Container, Pictures
-from assay.runtime.web import is_address, photo_of
+from assay.runtime.sources import Container, Pictures, faulty
+from assay.runtime.web import is_address, photo_of, shown
 
+TABLE_ENDINGS = (".parquet", ".arrow", ".arrows", ".feather")
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM", b"\0\0\0\x0cjP")
 _TAR_MARK, _TAR_AT = b"ustar", 257
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
@@ -39,12 +41,12 @@ class Containers:
 
         Raises
         ------
-        ConfigError : an address that was not allowed or is none; a table or a video that cannot be read.
+        ConfigError : an address that was not allowed or is none; a camera that is not there; a video without ffmpeg.
         """
         if is_address(name):
             return self._address(name)
-        if not Path(name).is_file():
-            return _video(name, self.step)
+        if not _is_file(name):
+            return _camera(name, self.step)
         if is_zip(name):
             return _Archive(name, partial(walk_zip, name))
         if is_tar(name):
@@ -58,8 +60,18 @@ class Containers:
                 got=name.split("?", maxsplit=1)[0].rpartition("@")[2][:200],
                 fix="add --allow-network",
             )
-        photo = photo_of(name)
-        return _Archive(name, lambda: iter([photo]), 1)
+        photo_of(name)  # a name that is no address is told now
+        # anew for each walk: a Photo keeps what it fetched, and this lives as long as the walk
+        return _Archive(name, lambda: iter([photo_of(name)]), 1)
+
+    def listed(self, name: str) -> Iterable[Photo] | None:
+        """As ``open``, for a name in a list: what cannot be opened is one Photo that tells so."""
+        if is_picture(name) and not is_address(name):
+            return None  # the usual: the system is asked when it is read
+        try:
+            return self.open(name)
+        except AssayError as fault:
+            return [faulty(_called(name), fault)]
 
     def sniff(self, stream: BinaryIO) -> Iterator[Photo] | None:
         """The picture or the TAR archive in a stream; None where neither is in it, and nothing was taken from it."""
@@ -82,9 +94,13 @@ class _Archive:
     name: str
     walk: Callable[[], Iterator[Photo]]
     pictures: int | None = None
+    is_live: bool = False
 
     def __iter__(self) -> Iterator[Photo]:
         return self.walk()
+
+    def check(self) -> None:
+        """Nothing: what is wrong is seen with its first picture."""
 
     def count(self) -> int | None:
         return self.pictures
@@ -103,19 +119,48 @@ def pictures(
 
 
 def _table(name: str, column: str | None, key: str | None) -> Container | None:
-    from assay.runtime.columns import ColumnFile, is_columns  # noqa: PLC0415 - pyarrow, which most do not need
+    if not name.lower().endswith(TABLE_ENDINGS):
+        return None
+    from assay.runtime.columns import ColumnFile  # noqa: PLC0415 - pyarrow, which most do not need
 
-    return ColumnFile(name, column, key) if is_columns(name) else None
+    return ColumnFile(name, column, key)
 
 
 def _video(name: str, step: int) -> Container | None:
-    from assay.runtime.video import Video, is_video  # noqa: PLC0415 - most name no video
+    from assay.runtime.video import Video, is_video, require_programs  # noqa: PLC0415 - most name no video
 
-    if not is_video(name) or (not Path(name).is_file() and not name.startswith("camera:")):
+    if not is_video(name):
         return None
-    video = Video(name, step)
-    _ = video.facts  # no ffmpeg, or no video: told before the first picture is answered
-    return video
+    require_programs()
+    return Video(name, step)
+
+
+def _camera(name: str, step: int) -> Container | None:
+    from assay.runtime.video import CAMERA, Video  # noqa: PLC0415 - as above
+
+    if CAMERA.fullmatch(name) is None:
+        return None
+    camera = Video(name, step)
+    camera.check()  # no ffmpeg, or no camera: told before the first picture is answered
+    return camera
+
+
+def _is_file(name: str) -> bool:
+    """Also False where the system does not say: what is wrong is told when it is read."""
+    try:
+        return Path(name).is_file()
+    except OSError:
+        return False
+
+
+def _called(name: str) -> str:
+    """A name as it may be shown: of an address no secret."""
+    if not is_address(name):
+        return name
+    try:
+        return shown(name)
+    except ValueError:
+        return "an address"
 
 
 def _whole(stream: BinaryIO) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,10 @@ from assay.decide.prints import halved, has_structure
 from assay.decide.reference import Enrolled, Reference, enrolled
 from assay.decide.references import References, read_references
 from assay.errors import ImageError, PolicyError
+from assay.image import read_bytes
+from assay.live import taking
 from assay.photos import Photo, Source, name_of
-from assay.pipeline import default_workers
+from assay.pipeline import default_workers, one_line
 from assay.runtime.load_references import load_references
 from assay.runtime.photo_prints import source_prints
 from assay.tables import suggest
@@ -80,17 +82,17 @@ class Enrolment:
         PolicyError : the policy tells items apart and this is none of them.
         """
         self._require_item(name, item)
-        waiting = iter(sources)
-        while batch := [_held(source) for source in islice(waiting, AT_ONCE)]:
-            whole = [photo for photo, digest in batch if digest]
-            with ThreadPoolExecutor(default_workers(), thread_name_prefix="assay-prints") as pool:
-                prints = iter(list(pool.map(source_prints, whole)))
-            points = iter(self._embeddings(whole))
-            for photo, digest in batch:
-                if not digest:
-                    yield Outcome(photo.name, "", BROKEN, _fault(photo))
-                    continue
-                yield self._add(photo, Reference(digest, name, item), next(prints), next(points))
+        with taking(iter(sources), AT_ONCE) as take:
+            while batch := [_held(source) for source in take()]:
+                whole = [photo for photo, digest in batch if digest]
+                with ThreadPoolExecutor(default_workers(), thread_name_prefix="assay-prints") as pool:
+                    prints = iter(list(pool.map(source_prints, whole)))
+                points = iter(self._embeddings(whole))
+                for photo, digest in batch:
+                    if not digest:
+                        yield Outcome(photo.name, "", BROKEN, _fault(photo))
+                        continue
+                    yield self._add(photo, Reference(digest, name, item), next(prints), next(points))
 
     def remove(self, photos: Iterable[tuple[str, str]]) -> Iterator[Outcome]:
         """Forget photos, given as (name, SHA-256)."""
@@ -203,13 +205,13 @@ def digests_of(sources: Iterable[Source]) -> Iterator[tuple[str, str]]:
 
 def _held(source: Source) -> tuple[Photo, str]:
     """The photo with its bytes at hand, and its digest; "" where it cannot be read."""
-    name = name_of(source)
+    photo = source if isinstance(source, Photo) else Photo(name_of(source), partial(read_bytes, Path(source)))
     try:
-        data = source.read() if isinstance(source, Photo) else Path(source).read_bytes()
-    except (OSError, ImageError):
-        return source if isinstance(source, Photo) else Photo(name, Path(source).read_bytes), ""
+        data = photo.read()
+    except ImageError:
+        return photo, ""
     digest = photo_digest(data) if isinstance(data, bytes) else array_digest(data)
-    return Photo(name, lambda: data), digest
+    return Photo(photo.name, lambda: data), digest
 
 
 def _fault(photo: Photo) -> str:
@@ -222,6 +224,4 @@ def _fault(photo: Photo) -> str:
             read_image(data)
         return "no network can answer it"
     except ImageError as error:
-        return error.what
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
+        return one_line(error)

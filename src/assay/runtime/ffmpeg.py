@@ -11,18 +11,21 @@ import contextlib
 import os
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Sequence
-from functools import cache
+import threading
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from assay.errors import AssayError, ConfigError
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif,image2"
 _SAFE = ("-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS)
-_TAIL = 4096
+_LONGEST = 4096
+"""Bytes of one line of what it says; what is longer comes in pieces."""
+_END_S = 5.0
+"""How long its end is waited for, when it is told to end."""
 _INSTALL = "install it (Debian, Ubuntu: apt-get install ffmpeg; macOS: brew install ffmpeg), or name it in ASSAY_FFMPEG"
 
 
@@ -63,25 +66,33 @@ def ask(arguments: Sequence[str], name: str = "ffprobe", timeout_s: float = 60.0
         )
     except subprocess.TimeoutExpired as error:
         raise AssayError(f"{name} did not come to an end", got=f"{timeout_s:g} s") from error
-    return done.returncode, done.stdout, _words(done.stderr)
+    return done.returncode, done.stdout, _words(done.stderr.decode("utf-8", "replace"))
 
 
 class Child:
-    """ffmpeg running beside us, for ``with``; what it says on stderr goes to a file, so that nothing blocks.
+    """ffmpeg running beside us, for ``with``. A thread hears what it says on stderr, so that nothing blocks.
+
+    What was said is not kept: a camera may run for weeks, and say something of every frame.
 
     Parameters
     ----------
     reads : whether it is written to (``input``); else it is read from (``output``).
+    hear : is given every line it says, in that thread, and "" at the end; whether that was all it was good for. Of the
+        others the last is kept (``words``).
     """
 
-    def __init__(self, arguments: Sequence[str], *, reads: bool = False) -> None:
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
+    def __init__(
+        self, arguments: Sequence[str], *, reads: bool = False, hear: Callable[[str], bool] | None = None
+    ) -> None:
+        self._hear, self._last = hear or (lambda _line: False), ""
         self._process: subprocess.Popen[bytes] = subprocess.Popen(
             [program(), "-hide_banner", "-nostdin", "-nostats", *arguments],
             stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if reads else subprocess.PIPE,
-            stderr=self._said,
+            stderr=subprocess.PIPE,
         )
+        self._listener = threading.Thread(target=self._listen, name="assay-ffmpeg", daemon=True)
+        self._listener.start()
 
     @property
     def output(self) -> Any:
@@ -99,19 +110,25 @@ class Child:
             with contextlib.suppress(OSError):  # it went away: its exit code tells
                 self._process.stdin.close()
         code = self._process.wait()
+        self._listener.join(_END_S)
         return code, self.words()
 
     def words(self) -> str:
         """What it said last."""
-        self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(0, self._said.tell() - _TAIL))
-        return _words(self._said.read())
+        return _words(self._last)
 
-    def lines(self, begin: int) -> tuple[list[str], int]:
-        """(whole lines of stderr from byte ``begin`` on, where the next begin)."""
-        data = os.pread(self._said.fileno(), 1 << 20, begin)
-        whole, newline, _ = data.rpartition(b"\n")
-        return whole.decode("utf-8", "replace").splitlines(), begin + len(whole) + len(newline)
+    def stop(self) -> None:
+        """Ask it to end, from any thread; what reads from it then sees the end."""
+        self._process.terminate()
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as said:
+            for piece in iter(partial(said.readline, _LONGEST), b""):
+                line = piece.decode("utf-8", "replace")
+                if line.strip() and not self._hear(line):
+                    self._last = line
+        self._hear("")
 
     def __enter__(self) -> Self:
         return self
@@ -126,13 +143,13 @@ class Child:
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(5)
+                self._process.wait(_END_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._said.close()
+        self._listener.join(_END_S)
 
 
-def _words(said: bytes) -> str:
-    lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+def _words(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     return lines[-1][:300] if lines else ""

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +20,10 @@ from assay.decide.policy import NOTHING, OTHERWISE, Policy, Question
 from assay.decide.policy_read import read_policy
 from assay.decide.references import References
 from assay.errors import AssayError, ConfigError, ImageError, PolicyError
-from assay.image import DEFAULT_LIMITS
+from assay.image import DEFAULT_LIMITS, read_bytes
+from assay.live import taking
 from assay.photos import Photo, Source, name_of
-from assay.pipeline import default_workers
+from assay.pipeline import default_lanes, one_line
 from assay.runtime.load import load
 from assay.runtime.load_references import load_references
 from assay.runtime.screen_parts import NAMELESS, Decoded, DecodePlan, answer_decoded, decode, decode_plan
@@ -66,11 +66,16 @@ class Screener:
             yield decide(self.policy, self.budgets, one)
 
     def evidence(self, sources: Iterable[Source]) -> Iterator[Evidence]:
-        """What the networks say of each photo, and what it has in common with enrolled ones, in order."""
-        plan, lanes, waiting = decode_plan(self), default_workers(), iter(sources)
-        look = partial(_look, plan=plan)
-        with ThreadPoolExecutor(lanes, thread_name_prefix="assay-decode") as pool:
-            while batch := list(pool.map(look, islice(waiting, AT_ONCE))):
+        """What the networks say of each photo, and what it has in common with enrolled ones, in order.
+
+        Of ``Live`` sources those that came are answered, without waiting for more.
+        """
+        lanes, look = default_lanes(), partial(_look, plan=decode_plan(self))
+        with (
+            ThreadPoolExecutor(lanes, thread_name_prefix="assay-decode") as pool,
+            taking(iter(sources), AT_ONCE) as take,
+        ):
+            while batch := list(pool.map(look, take())):
                 decoded, names, digests = zip(*batch, strict=True)
                 yield from answer_decoded(self, decoded, names, digests, lanes=lanes)
 
@@ -159,12 +164,12 @@ def _look(source: Source, plan: DecodePlan) -> tuple[Decoded, str, str]:
     """(what the networks need of a photo, its name, the SHA-256 of its bytes or pixels)."""
     name = name_of(source)
     try:
-        data = source.read() if isinstance(source, Photo) else Path(source).read_bytes()
+        data = source.read() if isinstance(source, Photo) else read_bytes(Path(source), DEFAULT_LIMITS)
     except ImageError as error:
-        is_named = error.what.startswith(name)
-        return Decoded(error=NAMELESS + error.what[len(name) :] if is_named else error.what), name, ""
-    except OSError as error:
-        return Decoded(error=f"{NAMELESS} cannot be read: {error.strerror}"), name, ""
+        told, called = one_line(error), name if isinstance(source, Photo) else str(Path(source))
+        if told.startswith(called):
+            told = NAMELESS + told[len(called) :]
+        return Decoded(error=told), name, ""
     digest = photo_digest(data) if isinstance(data, bytes) else array_digest(data)
     return decode(data, plan, DEFAULT_LIMITS), name, digest
 

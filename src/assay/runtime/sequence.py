@@ -22,6 +22,7 @@ import numpy as np
 
 from assay.data.crop_frames import target_frame
 from assay.errors import ConfigError, ImageError
+from assay.live import Live, taking
 from assay.pipeline import default_workers, one_line
 from assay.postprocess import picture_of
 from assay.runtime.photo import open_photo
@@ -119,9 +120,23 @@ class SequencePredictor:
             sources = pictures(sources)
         check_score(least_score)
         wanted, size = _Wanted(least_score, masks, pixels), self.batch if batch is None else batch
+        waiting = iter(sources)
+        if isinstance(waiting, Live):
+            return self._live(waiting, wanted, size, workers)
+        return self._over(waiting, wanted, size, workers)
+
+    def _live(self, sources: Live, wanted: _Wanted, batch: int, workers: int | None) -> Iterator[Prediction]:
+        """What came is answered by all steps before more is taken: no answer waits for the next source."""
+        with taking(sources, batch) as take:
+            while part := take():
+                yield from self._over(part, wanted, batch, workers)
+
+    def _over(
+        self, sources: Iterable[Source], wanted: _Wanted, batch: int, workers: int | None
+    ) -> Iterator[Prediction]:
         whole = [step for step in self.steps if step.crops_of is None]
         walks = {
-            step.name: self._walk(step, one, wanted, size, workers)
+            step.name: self._walk(step, one, wanted, batch, workers)
             for step, one in zip(whole, tee(sources, len(whole)), strict=True)
         }
         return self._answers(walks, wanted, workers or default_workers())
