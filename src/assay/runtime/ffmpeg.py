@@ -90,6 +90,9 @@ class Child:
             stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if reads else subprocess.PIPE,
             stderr=subprocess.PIPE,
+            process_group=None
+            if os.name == "nt"
+            else 0,  # a terminal's Ctrl-C is for us: what is begun here is ended by us, whole
         )
         self._listener = threading.Thread(target=self._listen, name="assay-ffmpeg", daemon=True)
         self._listener.start()
