@@ -42,8 +42,6 @@ CCP = Path("runs/data/ccp-masks-only/ccp.parquet")
 PICTURES = 8
 STILL = {"mosaic": 0.0, "zoom": (1.0, 1.0), "shift": 0.0, "flip": 0.0, "colour_jitter": 0.0, "rare": 0.0}
 """No change of any picture: the same eight arrays in every step."""
-
-
 MOST_THINGS = 12
 LEAST_AREA_PX = 32**2
 """COCO's border between small things and others. At 320 px a mask is told in cells of 8 of the photo's pixels, so a
@@ -62,6 +60,8 @@ class Task(NamedTuple):
 
 FINE_PX = 512
 """For pixels: maps at a quarter of 320 px can say at most .960 of these eight (``limit``), of 512 px .986."""
+COARSE_PX = 224
+"""For the large ones, so that a step takes seconds."""
 TASKS = (
     Task("csp-nano", ("boxes", "masks"), 600, 3e-3),
     Task("csp-small", ("boxes", "masks"), 350, 2e-3),
@@ -69,10 +69,10 @@ TASKS = (
     Task("csp-nano", ("pixels",), 400, 3e-3, FINE_PX),
     Task("csp-small", ("pixels",), 300, 2e-3, FINE_PX),
     Task("fasterrcnn_mobilenet_v3_large_320_fpn", ("boxes",), 200, 1e-3),
-    Task("fcos_resnet50_fpn", ("boxes",), 120, 5e-4),
-    Task("retinanet_resnet50_fpn", ("boxes",), 120, 5e-4),
-    Task("fasterrcnn_resnet50_fpn", ("boxes",), 120, 5e-4),
-    Task("maskrcnn_resnet50_fpn", ("boxes", "masks"), 120, 5e-4),
+    Task("fcos_resnet50_fpn", ("boxes",), 120, 5e-4, COARSE_PX),
+    Task("retinanet_resnet50_fpn", ("boxes",), 120, 5e-4, COARSE_PX),
+    Task("fasterrcnn_resnet50_fpn", ("boxes",), 120, 5e-4, COARSE_PX),
+    Task("maskrcnn_resnet50_fpn", ("boxes", "masks"), 120, 5e-4, COARSE_PX),
     Task("smp-unet-resnet18", ("pixels",), 300, 1e-3),
     Task("smp-deeplabv3plus-resnet18", ("pixels",), 300, 1e-3, FINE_PX),
     Task("smp-segformer-resnet18", ("pixels",), 300, 1e-3, FINE_PX),
