@@ -316,6 +316,7 @@ def test_wrong_uses_of_video_options(cli, tiny_bundle, scene_bundle, photos, wal
         ((scene_bundle, walk, "--track", "--csv", tmp_path / "x.csv", "--resume"), "leave --resume out"),
         ((scene_bundle, walk, "--every", "0"), "--every needs at least 1"),
         ((scene_bundle, walk, "--video", walk), "is there already"),
+        ((scene_bundle, walk, "--video", tmp_path / "x.avi"), "is written as MP4"),
     ):
         done = cli("predict", *words)
         assert done.code == 2

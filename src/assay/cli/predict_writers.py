@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.errors import ConfigError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from assay.runtime.sources import Pictures
     from assay.types import Prediction
 
+_VIDEOS = (".mp4", ".m4v")
 Writer = Callable[["Prediction"], None]
 
 
@@ -93,7 +95,7 @@ def video_writer(args: argparse.Namespace, pictures: Pictures, stack: contextlib
 
     Raises
     ------
-    ConfigError : other sources than one video were named; it is there already.
+    ConfigError : other sources than one video were named; its name is no MP4's; it is there already.
     """
     if args.video is None:
         return None
@@ -106,6 +108,10 @@ def video_writer(args: argparse.Namespace, pictures: Pictures, stack: contextlib
             "--video is for the frames of one video",
             got=" ".join(pictures.named[:3]),
             fix="name one video file; --out FOLDER writes annotated pictures",
+        )
+    if Path(args.video).suffix.lower() not in _VIDEOS:
+        raise ConfigError(
+            f"--video {args.video} is written as MP4", fix=f"call it {Path(args.video).with_suffix('.mp4')}"
         )
     video = Video(pictures.named[0], args.every)
     file = VideoFile(args.video, video.facts.rate / args.every, overwrite=args.overwrite)
