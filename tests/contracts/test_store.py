@@ -32,7 +32,7 @@ from assay.service.store import (
 from assay.service.store.database import Database
 from assay.service.store.engine import open_engine
 from assay.service.store.ids import new_id
-from assay.service.store.migrate import differences, migrate
+from assay.service.store.migrate import differences, migrate, require_newest
 from assay.service.store.prepared import Prepared
 from assay.service.store.schema import DECISIONS, META, OUTBOX, PHOTOS, RECORD, REFERENCES
 
@@ -111,9 +111,19 @@ def test_migrations_make_the_tables_of_the_schema(database: Database) -> None:
 
 def test_a_newer_database_is_refused(database: Database) -> None:
     database.write_now(lambda c: c.execute(sql.text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(ConfigError, match="made by another version of Assay"):
+        require_newest(database.engine)
     with pytest.raises(Exception, match="made by another version of Assay") as told:
         migrate(database.engine)
     assert "9999" in told.value.got
+
+
+def test_who_only_looks_makes_no_tables(tmp_path: Path) -> None:
+    engine = open_engine(None, tmp_path)
+    with pytest.raises(ConfigError, match="the database holds no service"):
+        require_newest(engine)
+    assert not sql.inspect(engine).get_table_names()
+    engine.dispose()
 
 
 def test_a_photo_and_its_job_are_one(database: Database) -> None:

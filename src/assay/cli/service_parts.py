@@ -54,18 +54,18 @@ def open_place(args: argparse.Namespace, *, make: bool) -> tuple[Home, Database]
 
     Raises
     ------
-    ConfigError : there is none, and none shall be made.
+    ConfigError : there is none, and none shall be made; its tables are of another version, and it is only looked at.
     """
     need_service()
     from assay.service.home import home_of, open_home  # noqa: PLC0415
     from assay.service.store.database import Database  # noqa: PLC0415
     from assay.service.store.engine import DATABASE, open_engine  # noqa: PLC0415
-    from assay.service.store.migrate import migrate  # noqa: PLC0415
+    from assay.service.store.migrate import migrate, require_newest  # noqa: PLC0415
 
     folder = home_of(Path(args.policy)) if args.folder is None else Path(args.folder)
     if not make and not (folder / "record.key").exists():
         raise ConfigError(f"there is no service in {folder}", fix="name its folder with --folder")
     home = open_home(folder, lock=False)
     engine = open_engine(args.database or os.environ.get(DATABASE), folder)
-    migrate(engine)
+    (migrate if make else require_newest)(engine)
     return home, Database(engine)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,35 @@ def migrate(engine: sql.Engine) -> None:
     ------
     ConfigError : the database was made by a newer program, or cannot be reached.
     """
+    with _told(), engine.connect() as raw:
+        connection = raw.execution_options(writes=True)
+        with connection.begin():
+            lock_record(connection)
+            found = _version(connection)
+            if found != NEWEST:
+                _forward(connection, found)
+
+
+def require_newest(engine: sql.Engine) -> None:
+    """For those who only look: nothing is changed.
+
+    Raises
+    ------
+    ConfigError : the tables are of an earlier or a newer program, or there are none; the database cannot be reached.
+    """
+    with _told(), engine.connect() as connection:
+        found = _version(connection)
+    if found is None:
+        raise ConfigError("the database holds no service", fix="check --database and --folder")
+    if found != NEWEST:
+        raise _of_another(found)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What goes wrong with a database, in words."""
     try:
-        with engine.connect() as raw:
-            connection = raw.execution_options(writes=True)
-            with connection.begin():
-                lock_record(connection)
-                found = _version(connection)
-                if found != NEWEST:
-                    _forward(connection, found)
+        yield
     except sql.exc.OperationalError as error:
         raise ConfigError(
             "the database cannot be opened",
@@ -61,11 +84,15 @@ def _forward(connection: sql.Connection, found: str | None) -> None:
     try:
         command.upgrade(alembic_config(connection), "head")
     except CommandError as error:
-        raise ConfigError(
-            "the database was made by another version of Assay",
-            got=f"its tables are of version {found}, this program knows {NEWEST}",
-            fix="start a newer program, or name another database",
-        ) from error
+        raise _of_another(found) from error
+
+
+def _of_another(found: str | None) -> ConfigError:
+    return ConfigError(
+        "the database was made by another version of Assay",
+        got=f"its tables are of version {found}, this program knows {NEWEST}",
+        fix="an earlier one is brought forward when `assay serve` starts; a newer one needs a newer program",
+    )
 
 
 def alembic_config(connection: sql.Connection) -> Any:
