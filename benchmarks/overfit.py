@@ -69,7 +69,7 @@ TASKS = (
     Task("csp-nano", ("pixels",), 400, 3e-3, FINE_PX),
     Task("csp-small", ("pixels",), 300, 2e-3, FINE_PX),
     Task("fasterrcnn_mobilenet_v3_large_320_fpn", ("boxes",), 200, 1e-3),
-    Task("fcos_resnet50_fpn", ("boxes",), 120, 5e-4, COARSE_PX),
+    Task("fcos_resnet50_fpn", ("boxes",), 240, 5e-4, COARSE_PX),
     Task("retinanet_resnet50_fpn", ("boxes",), 120, 5e-4, COARSE_PX),
     Task("fasterrcnn_resnet50_fpn", ("boxes",), 120, 5e-4, COARSE_PX),
     Task("maskrcnn_resnet50_fpn", ("boxes", "masks"), 120, 5e-4, COARSE_PX),
