@@ -81,6 +81,17 @@ def test_nobody_looked_is_not_the_same_as_nothing_there(data):
     assert "no-boxes" in found(data([[], None]))
 
 
+def test_pictures_that_say_nothing_at_all_are_told_beside_others(data):
+    rows = [[thing("cup", 1, 1, 9, 9), thing("dog", 1, 1, 9, 9)], None, None]
+    assert found(data(rows))["not-looked-at"].what == (
+        "2 of 3 pictures have no label of any kind, and teach nothing"
+    )
+    assert found(data(rows), for_training=True, heads=("masks",))["not-looked-at"].where == ("1.jpg", "2.jpg")
+    masks = pa.array([None, "1.png", None], pa.string())
+    assert found(data(rows, pixels=masks))["not-looked-at"].count == 1, "a mask of classes is a label"
+    assert "not-looked-at" not in found(data(rows), for_training=True, heads=("pixels",))
+
+
 def test_what_the_reader_kept_out_is_told(data):
     fault = {"place": "a.json annotation 7", "what": "the box has no area", "fix": "draw it again"}
     told = found(data([[thing("cup", 1, 1, 9, 9)]], ("cup",), {"faults": [fault] * 3, "fault_count": 3}))

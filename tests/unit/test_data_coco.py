@@ -15,7 +15,8 @@ from PIL import Image
 
 from assay.audit.intake import read_for_audit
 from assay.configs import ReadConfig
-from assay.data.faults import faults_of
+from assay.data.checks import check_dataset
+from assay.data.faults import faults_by_kind, faults_of, notes_of
 from assay.data.formats.coco import FORMAT
 from assay.data.formats.coco_write import _extent
 from assay.data.read import load_format, read_dataset, recognise
@@ -73,6 +74,29 @@ def told_of(dataset):
     assert count == len(faults)
     assert all(fault.fix for fault in faults)
     return [str(fault) for fault in faults]
+
+
+def test_a_picture_that_loses_some_of_its_things_is_noted(put):
+    lost = [annotation(category_id=1), annotation(id=6, bbox=[1, 1, float("nan"), 4])]
+    whole = [{**row, "image_id": 8} for row in coco()["annotations"][:1]]
+    data = read_dataset(put(coco(annotations=[*coco()["annotations"], *lost, *whole])))
+    assert notes_of(data)["partly_read"] == ["a.png"]
+    told = {problem.code: problem for problem in check_dataset(data, pictures=False)}["partly-read"]
+    assert str(told) == (
+        "some things of one picture are kept out: its other things are taken to be all there are: a.png"
+    )
+    assert "partly_read" not in notes_of(read_dataset(put(coco(annotations=lost)))), "it is unlabelled"
+
+
+def test_a_polygon_without_area_costs_itself_alone(put):
+    parts = [[3, 3, 4, 4], *SQUARE, [7, 7]]
+    data = read_dataset(put(coco(annotations=[annotation(bbox=[2, 2, 10, 8], segmentation=parts)])))
+    assert data[0].objects.masks[0].area == 80
+    assert told_of(data) == [
+        "boxes.json annotation 5: polygon 1 of 3 of its mask has no area: (3, 3, 4, 4); the others are kept",
+        "boxes.json annotation 5: polygon 3 of 3 of its mask has no area: (7, 7); the others are kept",
+    ]
+    assert list(faults_by_kind(data)) == ["no-area"]
 
 
 def test_a_file(put):

@@ -165,6 +165,26 @@ def test_to_a_folder_and_back_to_a_file(shop, tmp_path):
         assert first.table[column].to_pylist() == last.table[column].to_pylist()
 
 
+def test_a_table_keeps_the_ids_and_groups_of_categories(shop, tmp_path):
+    told = json.loads(shop.read_text())
+    told["categories"] = [
+        {"id": 5, "name": "mug", "supercategory": "kitchen"},
+        {"id": 90, "name": "bowl", "supercategory": "kitchen"},
+        {"id": 7, "name": "cat", "supercategory": None},
+    ]
+    shop.write_text(json.dumps(told))
+    assay.convert_dataset(shop, tmp_path / "t.parquet", "table")
+    assay.convert_dataset(tmp_path / "t.parquet", tmp_path / "again.parquet", "table")
+    assay.convert_dataset(tmp_path / "again.parquet", tmp_path / "back.json", "coco")
+    back = json.loads((tmp_path / "back.json").read_text())
+    assert back["categories"] == [
+        {"id": 5, "name": "mug", "supercategory": "kitchen"},
+        {"id": 7, "name": "cat", "supercategory": "none"},
+        {"id": 90, "name": "bowl", "supercategory": "kitchen"},
+    ]
+    assert {row["category_id"] for row in back["annotations"]} == {5}
+
+
 def test_strict_writes_nothing_where_something_would_be_lost(shop, tmp_path):
     with pytest.raises(
         DatasetError, match=r"without a loss:\n  - shop.json annotation 4: no image has the id 9"
@@ -335,6 +355,41 @@ def test_masks_that_overlap_are_parted_or_their_picture_is_left_out(crowded, tmp
         for k, m in zip(back[0].objects.labels, back[0].objects.masks, strict=True)
     }
     assert areas == {"dog": 300, "cup": 100}
+
+
+def test_a_box_that_is_no_hull_of_its_mask_is_told(crowded, tmp_path):
+    mask = [(4, 4, 12, 12)]
+    source = crowded([a_box("cup", 4.004, 4, 12, 12, mask=mask)], [a_box("dog", 3.5, 4, 12, 12, mask=mask)])
+    made = assay.convert_dataset(source, tmp_path / "out", "mask-png")
+    assert made.changed == ("1 boxes become the hulls of their masks: mask-png keeps masks alone (1.png)",)
+    assert [s.objects.boxes_xyxy.tolist() for s in read_dataset(tmp_path / "out")] == [[[4, 4, 12, 12]]] * 2
+    with pytest.raises(DatasetError, match="become the hulls of their masks"):
+        assay.convert_dataset(source, tmp_path / "strict", "mask-png", ConvertConfig(strict=True))
+
+
+def test_further_columns_and_marks_of_difficult_things_are_told(crowded, tmp_path):
+    cell = [a_box("cup", 1, 1, 9, 9), a_box("dog", 2, 2, 9, 9)]
+    more = {
+        "difficult": pa.array([[True, False], None], pa.list_(pa.bool_())),
+        "camera": pa.array(["a", None]),
+        "empty": pa.nulls(2, pa.string()),
+    }
+    source = crowded(cell, [], **more)
+    marks = "marks of 1 things as difficult: {} has no place for them"
+    columns = "further columns (camera): {} has no place for them"
+    made = assay.convert_dataset(source, tmp_path / "o.json", "coco")
+    assert made.left_out == (marks.format("coco"), columns.format("coco"))
+    made = assay.convert_dataset(source, tmp_path / "voc", "voc")
+    assert made.left_out == (columns.format("voc"),)
+    assert read_dataset(tmp_path / "voc").table["difficult"].to_pylist() == [[True, False], []]
+    made = assay.convert_dataset(source, tmp_path / "o.parquet", "table", ConvertConfig(strict=True))
+    assert made.left_out == ()
+    assert set(more) <= set(read_dataset(tmp_path / "o.parquet").table.column_names)
+    with pytest.raises(DatasetError, match="marks of 1 things as difficult"):
+        assay.convert_dataset(source, tmp_path / "strict", "yolo", ConvertConfig(strict=True))
+    numbers = crowded(cell, [], difficult=pa.array([1, 2]))
+    made = assay.convert_dataset(numbers, tmp_path / "q.json", "coco")
+    assert made.left_out == ("further columns (difficult): coco has no place for them",)
 
 
 def test_nothing_that_fits_is_an_error(crowded, tmp_path):

@@ -446,6 +446,20 @@ def test_a_mask_of_another_picture_costs_its_own_crop_only(shop, boxed):
         assert iou(frame, np.array([[10.0, 5, 30, 24]]))[0] == 0
 
 
+def test_pictures_of_a_data_set_that_lost_some_things_give_no_background(boxed):
+    images = [{"id": i, "file_name": f"{i}.png", "width": 100, "height": 80} for i in (0, 1)]
+    row = {"category_id": 1, "image_id": 0, "bbox": [10, 20, 20, 24]}
+    rows = [row, {**row, "bbox": [60, 50, 9, 9], "category_id": 7}, {**row, "image_id": 1}]
+    told = {
+        "images": images,
+        "annotations": [{"id": i, **row} for i, row in enumerate(rows)],
+        "categories": [{"id": 1, "name": "mug"}],
+    }
+    (boxed / "shop.json").write_text(json.dumps(told))
+    made = cut_crops(read_dataset(boxed / "shop.json"), boxed / "out")
+    assert (made.counts, made.not_known) == ({"0": 2, "1": 1}, 1)
+
+
 def test_pictures_whose_boxes_are_not_all_known_give_no_background(boxed):
     (boxed / "boxes.csv").write_text(
         "path,x1,y1,x2,y2\n0.png,10,20,30,44\n0.png,5,5,5,9\n1.png,60,30,80,54\n"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from assay.configs import ReadConfig
 from assay.data.checks import check_dataset
-from assay.data.faults import faults_of
+from assay.data.faults import faults_of, notes_of
 from assay.data.mask_names import read_class_names
 from assay.data.read import load_format, read_dataset
 from assay.data.write import write_dataset
@@ -358,6 +358,14 @@ def test_things_take_their_class_from_most_of_their_pixels(crowd_of_two):
     assert [data.object_classes[int(label)] for label in objects.labels] == ["größe 空", "road"]
     assert [m.area for m in objects.masks] == [10, 42]
     assert (data[1].objects, data[2].objects) == (None, None)
+
+
+@pytest.mark.parametrize("right", [0, 255])
+def test_a_picture_that_loses_some_of_its_things_is_noted(crowd_of_two, right):
+    mask(crowd_of_two / "masks" / "1.png", halves(1, right))
+    data = read_dataset(crowd_of_two)
+    assert len(data[0].objects) == 1
+    assert notes_of(data)["partly_read"] == ["images/1.jpg"]
 
 
 def test_things_without_a_class_are_kept_out(crowd_of_two):

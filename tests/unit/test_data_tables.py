@@ -9,7 +9,7 @@ import pytest
 
 from assay.configs import ReadConfig
 from assay.data import arrow_cache
-from assay.data.faults import faults_of
+from assay.data.faults import faults_of, notes_of
 from assay.data.read import read_dataset
 from assay.data.write import write_dataset
 from assay.errors import ConfigError, DatasetError
@@ -387,6 +387,7 @@ def test_boxes_and_masks_that_are_none_are_kept_out_and_told(tmp_path, monkeypat
         faults, count = faults_of(data)
         lines = [str(fault) for fault in faults]
         assert count == 6
+        assert notes_of(data)["partly_read"] == ["a"]
         assert "t.parquet row 1 object 1: (1, nan, 3, 4) is no box with an area" in lines
         assert "t.parquet row 2 object 2: (1, 1, 1, 4) is no box with an area" in lines
         assert any("row 3 object 1: run lengths do not fill their picture" in line for line in lines)

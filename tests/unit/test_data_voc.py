@@ -13,6 +13,7 @@ from PIL import Image
 
 from assay.configs import ReadConfig
 from assay.data.check_rows import reading_notes
+from assay.data.checks import check_dataset
 from assay.data.faults import faults_of
 from assay.data.read import load_format, read_dataset, recognise
 from assay.data.write import write_dataset
@@ -67,6 +68,17 @@ def told(data):
 
 def notes(data):
     return json.loads(data.table.schema.metadata[b"assay"])
+
+
+def test_pictures_without_a_file_are_told_beside_others(voc):
+    data = read_dataset(voc({"1": xml(CUP), "2": None, "3": xml()}))
+    found = {problem.code: problem for problem in check_dataset(data, pictures=False)}
+    assert found["not-looked-at"].what.startswith("one of 3 pictures has no label file that can be used")
+
+
+def test_a_picture_that_loses_some_of_its_things_is_noted(voc):
+    data = read_dataset(voc({"1": xml(CUP, ("", 1, 1, 9, 9)), "2": xml(CUP), "3": xml(("", 1, 1, 9, 9))}))
+    assert notes(data)["partly_read"] == ["JPEGImages/1.png"]
 
 
 def test_pixels_count_from_one_and_include_the_last(voc):

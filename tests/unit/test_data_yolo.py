@@ -13,7 +13,7 @@ from PIL import Image
 from assay.configs import ReadConfig
 from assay.data.checks import check_dataset
 from assay.data.convert import convert_dataset
-from assay.data.faults import faults_of
+from assay.data.faults import faults_of, notes_of
 from assay.data.read import load_format, read_dataset, recognise
 from assay.data.write import write_dataset
 from assay.errors import ConfigError, DatasetError
@@ -21,6 +21,7 @@ from assay.labels import ClassNames
 from assay.masks import Mask, encode
 from assay.objects import objects_type
 from assay.types import Dataset
+from assay.verb_configs import ConvertConfig
 
 NAMES = "names: [cup, plate]\n"
 
@@ -94,6 +95,35 @@ def test_a_missing_label_file_is_unlabelled_unless_told(yolo):
     assert cells(read_dataset(folder))["images/train/2.png"] is None
     asked = read_dataset(folder, ReadConfig(missing_labels="background"))
     assert cells(asked)["images/train/2.png"] == []
+
+
+def test_pictures_without_a_label_file_are_told_beside_others(yolo):
+    folder = yolo({"train/1": "0 .5 .5 .5 .5\n1 .5 .5 .2 .2", "train/2": None, "train/3": None, "val/4": ""})
+
+    def problems(read=None, **options):
+        found = check_dataset(read_dataset(folder, read), pictures=False, **options)
+        return {problem.code: problem for problem in found}
+
+    for options in ({}, {"for_training": True, "heads": ("boxes",)}):
+        one = problems(**options)["not-looked-at"]
+        assert one.level == "warning"
+        assert str(one).startswith(
+            "2 of 4 pictures have no label file that can be used, and teach nothing of things: images/train/2.png"
+        )
+        assert "give each an empty one" in one.fix
+    assert "not-looked-at" not in problems(ReadConfig(missing_labels="background"))
+    (folder / "labels/train/2.txt").write_text("")
+    assert problems()["not-looked-at"].what.startswith("one of 4 pictures has no label file")
+    (folder / "labels/train/3.txt").write_text("")
+    assert "not-looked-at" not in problems()
+
+
+def test_a_picture_that_loses_some_of_its_things_is_noted(yolo):
+    good = "0 .5 .5 .5 .5\n\n"
+    data = read_dataset(
+        yolo({"train/1": good + "9 .5 .5 .1 .1", "train/2": good, "train/3": "9 .5 .5 .1 .1"})
+    )
+    assert notes_of(data)["partly_read"] == ["images/train/1.png"]
 
 
 def test_sizes_are_those_of_the_upright_picture(yolo):
@@ -388,8 +418,51 @@ def test_what_is_written_is_what_other_tools_read(tmp_path):
 def test_without_parts_none_are_made_up(tmp_path):
     after = round_trip(dataset(tmp_path / "in", [[thing((8, 10, 40, 30))], None]), tmp_path / "out")
     assert after.parts == {}
+    assert after.split == {}
     assert list(cells(after)) == ["images/0.png", "images/1.png"]
     assert [None if cell is None else len(cell) for cell in cells(after).values()] == [1, None]
+
+
+@pytest.mark.parametrize(
+    ("parts", "train", "val"),
+    [
+        (None, "images", "images"),
+        (["train", "train"], "images/train", "images/train"),
+        (["test", "train"], "images/train", "images/train"),
+        (["validation", "test"], "images/val", "images/val"),
+        (["test", "test"], "images/test", "images/test"),
+    ],
+)
+def test_other_tools_find_train_and_val_though_there_is_no_such_part(tmp_path, parts, train, val):
+    more = {} if parts is None else {"part": pa.array(parts)}
+    data = dataset(tmp_path / "in", [[thing((8, 10, 40, 30))], []], **more)
+    after = round_trip(data, tmp_path / "out")
+    written = yaml.safe_load((tmp_path / "out/data.yaml").read_text())
+    assert (written["train"], written["val"]) == (train, val)
+    assert after.parts == data.parts
+    assert len(after) == 2
+    assert round_trip(after, tmp_path / "again").parts == data.parts
+
+
+def test_a_part_that_somebody_has_filled_in_since_is_one(tmp_path):
+    folder = tmp_path / "out"
+    round_trip(dataset(tmp_path / "in", [[thing((8, 10, 40, 30))], []]), folder)
+    text = (folder / "data.yaml").read_text()
+    for name, part in (("0", "train"), ("1", "val")):
+        (folder / "images" / part).mkdir()
+        (folder / f"images/{name}.png").rename(folder / f"images/{part}/{name}.png")
+    text = text.replace("train: images", "train: images/train").replace("val: images", "val: images/val")
+    (folder / "data.yaml").write_text(text)
+    assert read_dataset(folder).parts == {"train": 1, "validation": 1}
+
+
+def test_converting_tells_of_the_parts_that_stand_in(tmp_path):
+    write_dataset(dataset(tmp_path / "in", [[thing((8, 10, 40, 30))], []]), tmp_path / "o.parquet", "table")
+    made = convert_dataset(tmp_path / "o.parquet", tmp_path / "out", "yolo", ConvertConfig(strict=True))
+    assert made.notes == (
+        "there is no part for train and val, which other tools ask for: data.yaml names images there, and reading it "
+        "back gives the parts as they were; `assay split` makes parts",
+    )
 
 
 def test_random_boxes_come_back_within_a_billionth_of_a_pixel(tmp_path):

@@ -11,10 +11,12 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.compute as pc
 
 from assay.data.fault_kinds import KINDS
-from assay.data.faults import faults_by_kind
+from assay.data.faults import PARTLY_READ, faults_by_kind, notes_of
 from assay.data.flat_objects import FlatObjects
+from assay.data.object_rows import MISSING_FILES
 from assay.data.problems import Level, Problem, problem
 from assay.types import PARTS, Dataset
 
@@ -62,6 +64,13 @@ def _kept_out(dataset: Dataset) -> Iterator[Problem]:
         general = kind.fix or "`assay convert --json` names the first 1,000 with their fixes"
         fix = faults[0].fix if len(fixes) == 1 and faults[0].fix else general
         yield problem("warning", code, kind.what, fix, map(str, faults), count)
+    if partly := notes_of(dataset).get(PARTLY_READ):
+        what = (
+            "some things of one picture are kept out: its other things are taken to be all there are"
+            "|some things of {n} pictures are kept out: their other things are taken to be all there are"
+        )
+        fix = "mend what is kept out; until then it is learned as background, and finding it counts as wrong"
+        yield problem("warning", "partly-read", what, fix, partly)
 
 
 def _known(dataset: Dataset, things: FlatObjects, wanted: Collection[str]) -> Iterator[Problem]:
@@ -78,6 +87,43 @@ def _known(dataset: Dataset, things: FlatObjects, wanted: Collection[str]) -> It
     if wanted and not taught[things.rows].any():
         fix = "move pictures with boxes into train, or deal all anew with `assay split --force`"
         yield problem(level, "no-boxes-in-train", "no picture of the train part has boxes", fix, (), 1)
+    if not wanted or {"boxes", "masks"} & set(wanted):
+        yield from _not_looked_at(dataset, things)
+
+
+def _not_looked_at(dataset: Dataset, things: FlatObjects) -> Iterator[Problem]:
+    """Pictures that teach nothing beside others that do: who took them for background should know.
+
+    Of YOLO and VOC those without a label file, which other tools take for background; elsewhere those that say
+    nothing at all, as a picture with a class or a mask of classes may well lack boxes.
+    """
+    bare = ~things.looked
+    if notes_of(dataset).get(MISSING_FILES):
+        one, several = (
+            "has no label file that can be used, and teaches",
+            "have no label file that can be used, and teach",
+        )
+        of = "nothing of things"
+        fix = (
+            "if those without a file are background, give each an empty one, or read all of them so with "
+            "--missing-labels background; else label them"
+        )
+    elif len(dataset.classes):
+        return  # told where classes of pictures are looked at
+    else:
+        for name in {"label", "labels", "pixels"} & set(dataset.table.column_names):
+            bare &= pc.is_null(dataset.table[name]).to_numpy()
+        one, several, of = (
+            "has no label of any kind, and teaches",
+            "have no label of any kind, and teach",
+            "nothing",
+        )
+        fix = "label them; where nothing is there, an empty list of objects says so"
+    if bare.any():
+        total = f"of {len(dataset):,} pictures"
+        what = f"one {total} {one} {of}|{{n}} {total} {several} {of}"
+        paths = dataset.table["path"].take(np.flatnonzero(bare)[:100]).to_pylist()
+        yield problem("warning", "not-looked-at", what, fix, paths, int(bare.sum()))
 
 
 def _in_train(dataset: Dataset) -> NDArray[np.bool_]:

@@ -209,7 +209,11 @@ class Conform:
         sides = [made[n].to_pylist() if n in made else [None] * len(cells) for n in SIZES]
         places = range(self.rows + 1, self.rows + len(cells) + 1)
         sizes = list(zip(*sides, strict=True))
-        return sound_objects(cells, sizes, [f"{self.table} row {row}" for row in places], self.faults)
+        sound = sound_objects(cells, sizes, [f"{self.table} row {row}" for row in places], self.faults)
+        left, given = (pc.fill_null(pc.list_value_length(one), 0) for one in (sound, cells))
+        is_partly = pc.and_(pc.greater(left, 0), pc.less(left, given))
+        self.faults.partly_read.extend(made["path"].filter(is_partly).to_pylist())
+        return sound
 
     def raise_faults(self) -> None:
         """Raises one DatasetError with everything that was wrong in the batches so far."""

@@ -2,9 +2,10 @@
 
 Three things can be lost. What was wrong in the source was kept out when it was read (``faults``). Kinds of labels that
 the target has no place for (tags, masks, crowds) are left out here, before it is written (``fit``): a writer refuses
-them, as nobody who merely writes should find them gone. Single things that do not fit in though their kind has a place,
-such as masks that overlap (mask-png) or a box far outside its picture (yolo), are cut to what fits, or their picture is
-left out (``fitting``). All of it is told; ``strict`` writes nothing then.
+them, as nobody who merely writes should find them gone. So are further columns, which writers pass over. Single things
+that do not fit in though their kind has a place, such as masks that overlap (mask-png) or a box far outside its picture
+(yolo), are cut to what fits, or their picture is left out (``fitting``). All of it is told; ``strict`` writes nothing
+then.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from assay.data.check_rows import reading_notes
 from assay.data.faults import Fault, faults_of
 from assay.data.fitting import Fits, Fitted
 from assay.data.formats import Format
+from assay.data.names import some
 from assay.data.read import load_format, read_dataset
 from assay.data.write import write_dataset
 from assay.errors import ConfigError, DatasetError
@@ -42,7 +44,8 @@ class Conversion:
 
     ``faults`` are the first things that were wrong in the source, ``fault_count`` is the number of all; ``left_out``
     are sentences about what the target cannot hold, ``changed`` about things that were cut to what it can, and
-    ``pictures_left_out`` the paths of pictures that went whole; ``notes`` are about how the source was read.
+    ``pictures_left_out`` the paths of pictures that went whole; ``notes`` are about how the source was read,
+    and how the target is written where that may surprise.
     """
 
     out: Path
@@ -131,7 +134,7 @@ def convert_dataset(
         left_out=tuple(left_out),
         changed=tuple(changed),
         pictures_left_out=tuple(fitted.pictures_left_out),
-        notes=tuple(reading_notes(dataset, "notes")),
+        notes=(*reading_notes(dataset, "notes"), *fitted.notes),
     )
 
 
@@ -165,7 +168,9 @@ def fit(dataset: Dataset, wanted: Format, target: Path, to: str) -> tuple[Datase
         if column not in holds and (count := _filled(dataset, column)):
             told.append(f"{_NOUNS[column]} of {count:,} pictures: {to} has no place for them")
             dataset = _without(dataset, column)
+    dataset, columns = _fit_columns(dataset, holds, to)
     dataset, further = _fit_objects(dataset, holds, to)
+    further = [*columns, *further]
     if not any(_filled(dataset, column) for column in ("label", "labels", "objects", "pixels")):
         got = "; ".join([*told, *further]) or "pictures without labels"
         raise DatasetError(f"{dataset.name} has nothing that {to} can hold", got=got, fix=_other_way(holds))
@@ -200,6 +205,27 @@ def _without(dataset: Dataset, column: str) -> Dataset:
     if column in ("label", "labels") and not (_filled(dataset, "label") or _filled(dataset, "labels")):
         return replace(dataset, classes=type(dataset.classes)([]))
     return replace(dataset, pixel_classes=type(dataset.classes)([])) if column == "pixels" else dataset
+
+
+_OURS = frozenset(
+    ("path", "label", "labels", "part", "group", "objects", "pixels", "height_px", "width_px", "image_id")
+)
+"""Columns that are looked at one by one, and those that no picture misses: its size, and COCO's number of it."""
+
+
+def _fit_columns(dataset: Dataset, holds: frozenset[str], to: str) -> tuple[Dataset, list[str]]:
+    """Without the further columns that ``to`` has no place for; told where they say something."""
+    table, told = dataset.table, list[str]()
+    further = [] if "columns" in holds else [name for name in table.column_names if name not in _OURS]
+    if "difficult" in further and table["difficult"].type == pa.list_(pa.bool_()):  # as ``voc`` reads it
+        further.remove("difficult")
+        if "difficult" not in holds:
+            marked = pc.sum(pc.list_flatten(table["difficult"])).as_py()
+            table = table.drop_columns("difficult")
+            told += [f"marks of {marked:,} things as difficult: {to} has no place for them"] if marked else []
+    if said := [name for name in further if _filled(dataset, name)]:
+        told.append(f"further columns ({some(said, 5)}): {to} has no place for them")
+    return replace(dataset, table=table.drop_columns(further)), told
 
 
 def _cells(dataset: Dataset) -> Cells:

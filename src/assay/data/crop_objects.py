@@ -1,7 +1,7 @@
 """The objects of a data set as boxes to be cut: of any format that is read, with their masks, parts and groups.
 
 A file of boxes says where things are; a data set also says where nobody looked. Such pictures give no background, and
-neither do those none of whose things could be used: a thing may be anywhere in them.
+neither do those some of whose things could not be used: a thing may be anywhere in them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from assay.configs import ReadConfig
 from assay.data.box_rows import Box, BoxFile
-from assay.data.faults import faults_of
+from assay.data.faults import PARTLY_READ, faults_of, notes_of
 from assay.data.names import nfc
 from assay.errors import DatasetError
 from assay.masks import Mask
@@ -53,19 +53,20 @@ def boxed_of(dataset: Dataset) -> BoxFile:
             fix="name a data set with boxes; `assay cutout` cuts along masks of classes",
         )
     found = BoxFile(dataset.root, faults=list(faults_of(dataset)[0]))
+    partly = set(notes_of(dataset).get(PARTLY_READ, ()))
     columns = ("path", "objects", "height_px", "width_px", "part", "group")
     rows = table.select([name for name in columns if name in table.column_names])
     for batch in rows.to_batches(max_chunksize=1024):
         for row in batch.to_pylist():
-            _add(found, row)
+            _add(found, row, is_whole=row["path"] not in partly)
     return found
 
 
-def _add(found: BoxFile, row: dict[str, Any]) -> None:
+def _add(found: BoxFile, row: dict[str, Any], *, is_whole: bool) -> None:
     path, cell = nfc(row["path"]), row["objects"]
     picture = found.picture(path, path)
     picture.part, picture.group = row.get("part"), row.get("group")
-    picture.is_known = cell is not None
+    picture.is_known = cell is not None and is_whole
     height, width = row.get("height_px"), row.get("width_px")
     for number, thing in enumerate(cell or (), 1):
         x1, y1, x2, y2 = thing["box"]

@@ -27,6 +27,9 @@ _OF_EACH = 50
 
 _SHOWN = 20
 
+PARTLY_READ = "partly_read"
+"""Note of a table: paths of pictures some of whose things are kept out while others are there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -43,13 +46,14 @@ class Fault:
 @dataclass
 class Faults:
     """The faults of one reading. ``count`` is the number of those that were kept out, ``kinds`` how many of each of
-    ``fault_kinds.KINDS``.
+    ``fault_kinds.KINDS``; ``partly_read`` are paths as in the table, see ``PARTLY_READ``.
     """
 
     kept_out: list[Fault] = field(default_factory=list)
     refused: list[DatasetError] = field(default_factory=list)
     count: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
+    partly_read: list[str] = field(default_factory=list)
 
     def add(self, place: str, what: str, fix: str) -> None:
         """Note what is kept out, or what was read in a way that the user should know."""
@@ -68,7 +72,8 @@ class Faults:
         if not self.count:
             return {}
         kept = [asdict(fault) for fault in self.kept_out]
-        return {"faults": kept, "fault_count": self.count, "fault_kinds": dict(self.kinds)}
+        partly = {PARTLY_READ: self.partly_read} if self.partly_read else {}
+        return {"faults": kept, "fault_count": self.count, "fault_kinds": dict(self.kinds), **partly}
 
     def raise_refused(self, name: str, verdict: str = "cannot be read") -> None:
         """Raise one DatasetError that names everything refused, and what would have been kept out besides."""
@@ -91,7 +96,7 @@ class Faults:
 
 def faults_of(dataset: Dataset) -> tuple[list[Fault], int]:
     """(the first faults that were kept out when ``dataset`` was read, how many there are)."""
-    notes = _notes_of(dataset)
+    notes = notes_of(dataset)
     found = [Fault(f["place"], f["what"], f.get("fix", "")) for f in notes.get("faults", [])]
     return found, int(notes.get("fault_count", len(found)))
 
@@ -103,11 +108,12 @@ def faults_by_kind(dataset: Dataset) -> dict[str, tuple[list[Fault], int]]:
     for fault in faults:
         held[kind_of(fault.what, fault.fix)].append(fault)
     counts = {code: len(found) for code, found in held.items()}
-    counts |= _notes_of(dataset).get("fault_kinds", {})
+    counts |= notes_of(dataset).get("fault_kinds", {})
     counts[REST.code] += max(0, count - sum(counts.values()))  # of a table whose notes are older
     return {code: (held[code], counts[code]) for code in held if counts[code]}
 
 
-def _notes_of(dataset: Dataset) -> dict[str, Any]:
+def notes_of(dataset: Dataset) -> dict[str, Any]:
+    """All that the reader noted, from the metadata of the table."""
     found: dict[str, Any] = json.loads((dataset.table.schema.metadata or {}).get(b"assay", b"{}"))
     return found

@@ -25,12 +25,14 @@ Cell = list[dict[str, Any]] | None
 @dataclass
 class Fitted:
     """``dataset`` as it fits. ``left_out`` and ``changed`` are the paths of pictures by the sentence that says why;
-    ``{n}`` in a sentence is the number of things, or of pictures that are left out.
+    ``{n}`` in a sentence is the number of things, or of pictures that are left out. ``notes`` are sentences about how
+    the rest is written, by which nothing is lost.
     """
 
     dataset: Dataset
     left_out: dict[str, list[str]] = field(default_factory=dict)
     changed: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def leave_out(self, path: str, why: str) -> None:
         """Note a picture that cannot stay."""

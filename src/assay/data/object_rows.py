@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from assay.configs import ReadConfig
 from assay.cores import usable_cores
+from assay.data.faults import PARTLY_READ
 from assay.data.names import some
 from assay.errors import ConfigError, DatasetError, ImageError
 from assay.image import read_size
@@ -26,6 +27,9 @@ B = TypeVar("B")
 
 _CHUNK = 64
 
+MISSING_FILES = "missing_files"
+"""Note of a table: the number of pictures that are unlabelled because no label file of theirs is there."""
+
 
 @dataclass(frozen=True)
 class ObjectRow:
@@ -33,7 +37,8 @@ class ObjectRow:
 
     ``size_hw`` is that of the upright picture, None where it cannot be read; ``objects`` is a cell of the column of
     this name, None where nobody looked; ``pixels`` a mask of classes; ``flags`` has one value an object for each
-    further column.
+    further column; ``has_file`` says whether there is a file of labels at all, ``is_partly``
+    whether some of its things are kept out.
     """
 
     picture: Path
@@ -42,6 +47,8 @@ class ObjectRow:
     objects: list[dict[str, Any]] | None = None
     flags: Mapping[str, list[bool]] = field(default_factory=dict)
     pixels: Path | None = None
+    has_file: bool = True
+    is_partly: bool = False
 
 
 def in_threads(look: Callable[[A], B], things: Sequence[A]) -> Iterator[B]:
@@ -71,7 +78,7 @@ def dataset_of(
     """The data set of ``rows``; paths are relative to ``root`` where the pictures lie below it, else absolute.
 
     A column of flags is there where one of them is set, that of masks where there is one. ``notes`` go into the
-    metadata of the table.
+    metadata of the table, and with them the number of ``MISSING_FILES`` and the paths of ``PARTLY_READ``.
 
     Raises
     ------
@@ -92,6 +99,13 @@ def dataset_of(
         columns[flag] = pa.array([row.flags.get(flag) for row in rows], pa.list_(pa.bool_()))
     if any(row.pixels for row in rows):
         columns["pixels"] = _paths([row.pixels for row in rows], root)
+    own: dict[str, Any] = {
+        MISSING_FILES: sum(row.objects is None and not row.has_file for row in rows),
+        PARTLY_READ: [
+            columns["path"][i].as_py() for i, row in enumerate(rows) if row.is_partly and row.objects
+        ],
+    }
+    notes = {**notes, **{name: value for name, value in own.items() if value}}
     table = pa.table(columns).replace_schema_metadata({b"assay": json.dumps(notes).encode()})
     split = {"by": "source"} if has_parts else {}
     return Dataset(

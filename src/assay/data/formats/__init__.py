@@ -14,10 +14,14 @@ from assay.configs import ReadConfig
 from assay.types import Dataset
 
 HOLDABLE = frozenset(
-    ("label", "labels", "part", "group", "boxes", "masks", "crowd", "empty", "unlabelled", "pixels")
+    (
+        *("label", "labels", "part", "group", "boxes", "masks", "crowd", "empty", "unlabelled", "pixels"),
+        *("difficult", "columns"),
+    )
 )
 """What a format may hold of a picture: one class; tags; its part and group; boxes, masks, regions of many things;
-that it is empty (looked at, nothing there); that nobody looked for objects; the class of every pixel."""
+that it is empty (looked at, nothing there); that nobody looked for objects; the class of every pixel; which things VOC
+marks as difficult; any further column."""
 
 
 class Format(Protocol):

@@ -15,6 +15,9 @@ from assay.masks import Mask, from_coco
 _FAR = 16
 """Points of a polygon may lie so many picture sizes outside: the rasteriser walks along every edge."""
 
+_LEAST_VALUES = 6
+"""x and y of three points: fewer have no area."""
+
 
 def size_of(
     image: CocoImage, upright: tuple[int, int] | ImageError, faults: Faults
@@ -91,7 +94,7 @@ def _mask(annotation: CocoAnnotation, size_hw: tuple[int, int] | None, faults: F
     if not told:
         return None
     try:
-        mask = _drawn(told, size_hw)
+        mask = _drawn(told, size_hw, annotation.place, faults)
         if not mask.area:
             raise DatasetError("its mask holds no pixel of the picture", fix="draw it again, or remove it")
         return mask
@@ -102,12 +105,13 @@ def _mask(annotation: CocoAnnotation, size_hw: tuple[int, int] | None, faults: F
         return None
 
 
-def _drawn(told: Any, size_hw: tuple[int, int] | None) -> Mask:
+def _drawn(told: Any, size_hw: tuple[int, int] | None, place: str, faults: Faults) -> Mask:
     if size_hw is None:
         fix = "give the image height and width, or put the picture where it is looked for"
         raise DatasetError("its picture has no size, so its mask cannot be drawn", fix=fix)
     if isinstance(told, list):
         _check_polygons(told, size_hw)
+        told = _with_area(told, place, faults)
     elif not isinstance(told, Mapping):
         raise _no_mask(told)
     try:
@@ -124,6 +128,25 @@ def _check_polygons(polygons: list[Any], size_hw: tuple[int, int]) -> None:
         if polygon and (max(polygon) > most or min(polygon) < -most):
             got, fix = f"{max(polygon, key=abs):g}", "draw it in pixels of the picture"
             raise DatasetError("a polygon lies far outside its picture", got=got, fix=fix)
+
+
+def _with_area(polygons: list[list[float]], place: str, faults: Faults) -> list[list[float]]:
+    """Without points and lines, which cover nothing, where something else is left; ``faults`` is told of them.
+
+    Tools leave them where somebody clicked once or twice beside a thing. A polygon that is broken in another way
+    costs the whole mask: what it covered would be missing there.
+    """
+    kept = [polygon for polygon in polygons if len(polygon) % 2 or len(polygon) >= _LEAST_VALUES]
+    if not kept:
+        return polygons
+    for number, polygon in enumerate(polygons, 1):
+        if polygon not in kept:
+            shown = ", ".join(f"{value:g}" for value in polygon)
+            what = (
+                f"polygon {number} of {len(polygons)} of its mask has no area: ({shown}); the others are kept"
+            )
+            faults.add(place, what, "remove it, or draw at least three points")
+    return kept
 
 
 def _no_mask(told: Any) -> DatasetError:

@@ -93,7 +93,10 @@ def _read_file(reading: _Reading, file: CocoFile, told: Told) -> None:
     }
     things: dict[Any, list[dict[str, Any]] | None] = {key: [] for key in images}
     for key, found in _things(told, name, images, names, sizes, faults).items():
-        things[key] = found or None  # something was there: not the same as a picture of nothing
+        kept = [thing for thing in found if thing is not None]
+        things[key] = kept or None  # something was there: not the same as a picture of nothing
+        if 0 < len(kept) < len(found):
+            faults.partly_read.append(_below(paths[key], reading.root))
     _require_boxes(told, name, things)
     reading.tables.append(_table(reading.root, file, images, paths, sizes, things))
 
@@ -105,14 +108,12 @@ def _things(
     names: Mapping[Any, str],
     sizes: Mapping[Any, tuple[int, int] | None],
     faults: Faults,
-) -> dict[Any, list[dict[str, Any]]]:
-    """Id of every image that has annotations -> the things among them that can be used."""
-    found: dict[Any, list[dict[str, Any]]] = {}
+) -> dict[Any, list[dict[str, Any] | None]]:
+    """Id of every image that has annotations -> its things, None for one that cannot be used."""
+    found: dict[Any, list[dict[str, Any] | None]] = {}
     for annotation in _each_once(coco_annotations(told, name, images, names, faults.add), faults):
         held = found.setdefault(annotation.image.id, [])
-        thing = object_of(annotation, sizes[annotation.image.id], faults)
-        if thing is not None:
-            held.append(thing)
+        held.append(object_of(annotation, sizes[annotation.image.id], faults))
     return found
 
 

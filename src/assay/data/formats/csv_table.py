@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from assay.configs import ReadConfig
 from assay.data.arrow_cache import gather
+from assay.data.coco_json import dicts, key_of
 from assay.data.columns import Conform, asked_columns, find_columns
 from assay.data.csv_source import CsvSource
 from assay.data.formats import HOLDABLE
@@ -29,7 +30,7 @@ from assay.errors import AssayError, ConfigError, DatasetError
 from assay.labels import ClassNames
 from assay.types import Dataset
 
-_CSV_HOLDS = frozenset({"label", "labels", "part", "group"})
+_CSV_HOLDS = frozenset({"label", "labels", "part", "group", "columns"})
 
 
 class Table:
@@ -112,7 +113,12 @@ def _dataset(
         raise DatasetError(
             f"{conform.table} has no labels", got="the label column is empty", fix="fill it in"
         )
-    notes = {"columns": conform.columns.sources(), **told}
+    categories = _categories(ours)
+    notes = {
+        "columns": conform.columns.sources(),
+        **told,
+        **({"categories": categories} if categories else {}),
+    }
     table = table.replace_schema_metadata({b"assay": json.dumps(notes).encode()})
     split = ours.get("split") or ({"by": "source"} if conform.columns.part else {})
     has_parts = conform.columns.part is not None and table["part"].null_count < len(table)
@@ -125,6 +131,14 @@ def _dataset(
         object_classes=_in_their_order(things, ours.get("object_classes", [])),
         pixel_classes=ClassNames(ours.get("pixel_classes", [])),
     )
+
+
+def _categories(ours: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ids and groups of classes of things, as a COCO file had them; rows that another program has broken are none."""
+    rows = dicts(ours.get("categories"))
+    return [
+        dict(r) for r in rows if {"id", "name", "supercategory"} <= r.keys() and key_of(r["id"]) is not None
+    ]
 
 
 def _in_their_order(found: set[str], kept: list[str]) -> ClassNames:

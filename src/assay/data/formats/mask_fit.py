@@ -2,7 +2,8 @@
 
 Where two masks share pixels, these go to the smaller thing, which mostly lies in front. A thing that would lose more
 than half of its pixels so is no fair example any more, and neither is its picture: it is left out. So is a picture
-whose masks are of another size, or whose mask of classes says that a thing is something else.
+whose masks are of another size, or whose mask of classes says that a thing is something else. Boxes become the hulls
+of their masks, as only masks are written.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 
 MOST_THINGS = 65_535
 _LEAST_LEFT = 0.5
+_SAME_PX = 0.01
+"""A box that differs less from the hull of its mask differs by rounding."""
 
 _SHARED = "{n} masks that overlap others give the shared pixels to the smaller thing: mask-png holds one thing a pixel"
 _COVERED = (
     "{n} pictures in which a mask covers most of another one are left out: mask-png holds one thing a pixel"
 )
+_HULL = "{n} boxes become the hulls of their masks: mask-png keeps masks alone"
 _EMPTY = "{n} empty masks are left out; what is left counts as all that is there"
 _SIZE = "{n} pictures without a size, or with masks of another size, are left out"
 _MANY = "{n} pictures with more than 65,535 things are left out"
@@ -85,7 +89,17 @@ def _fit(
         things = _apart(things, masks, path, fitted)
     if classes is not None and not _agree(things, classes, fitted.dataset):
         fitted.leave_out(path, _CLASS)
-    return things
+        return things
+    return [_hulled(thing, (height, width), path, fitted) for thing in things]
+
+
+def _hulled(thing: dict[str, Any], size_hw: tuple[int, int], path: str, fitted: Fitted) -> dict[str, Any]:
+    """The thing with the box that a reader will make of its mask; told where that differs from its own."""
+    hull = Mask(size_hw, thing["mask"]).box_xyxy
+    if np.abs(hull - thing["box"]).max() <= _SAME_PX:
+        return thing
+    fitted.change(path, _HULL)
+    return {**thing, "box": hull.tolist()}
 
 
 def _apart(

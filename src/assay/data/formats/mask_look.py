@@ -42,13 +42,17 @@ class SeenThing:
 
 @dataclass
 class Seen:
-    """What one look showed. ``kinds`` is None where there is no usable mask, ``things`` where nobody marked them."""
+    """What one look showed. ``kinds`` is None where there is no usable mask, ``things`` where nobody marked them.
+
+    ``is_partly``: some of its things could not be used, and are not in ``things``.
+    """
 
     entry: Entry
     size_hw: tuple[int, int] | None = None
     kinds: list[int] | None = None
     has_unknown: bool = False
     things: list[SeenThing] | None = None
+    is_partly: bool = False
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -115,7 +119,8 @@ def _things(
         mask = encode(inside)
         x1, y1, x2, y2 = (float(v) for v in mask.box_xyxy)
         found.append(SeenThing(value, int(np.bincount(known).argmax()), (x1, y1, x2, y2), mask.counts))
-    return None if not found and len(seen.faults) > earlier else found
+    seen.is_partly = len(seen.faults) > earlier
+    return None if not found and seen.is_partly else found
 
 
 def _fits(size_hw: tuple[int, ...], place: str, seen: Seen) -> bool:

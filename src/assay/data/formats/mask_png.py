@@ -151,6 +151,8 @@ def _objects(
             place = told_place(one.entry.things, root)
             what = f"thing {thing.value} lies on {names[thing.kind]}, which is no class of things"
             faults.add(place, what, "correct one of the two masks")
+    if cell and (one.is_partly or len(cell) < len(one.things)):
+        faults.partly_read.append(one.entry.picture.relative_to(root).as_posix())
     return cell if cell or not one.things else None
 
 

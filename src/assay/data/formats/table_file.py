@@ -15,6 +15,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from assay.data.arrow_cache import Sink
+from assay.data.faults import notes_of
 from assay.data.names import some
 from assay.errors import ConfigError, DatasetError
 from assay.files import WholeFile
@@ -47,6 +48,7 @@ def write_table(dataset: Dataset, path: Path, progress: Callable[[int, int], obj
         "pixel_classes": list(dataset.pixel_classes),
         "split": dict(dataset.split),
         "name": dataset.name,
+        "categories": notes_of(dataset).get("categories", []),
     }
     schema = schema.with_metadata({b"assay": json.dumps(notes).encode()})
     done = 0

@@ -124,7 +124,8 @@ def _rows(
         size = None if isinstance(found, ImageError) else found
         row = ObjectRow(entry.picture, entry.part, size)
         if file is None or entry.labels is None:
-            yield replace(row, objects=[] if config.missing_labels == "background" else None)
+            cell: list[dict[str, Any]] | None = [] if config.missing_labels == "background" else None
+            yield replace(row, objects=cell, has_file=False)
             continue
         if size is not None and file.size_hw not in (None, size):
             _tell_size(told_place(entry.labels, root), file, size, faults)
@@ -136,7 +137,8 @@ def _rows(
             {"label": o.label, "box": o.box(first), "mask": None, "crowd": False} for o in file.objects
         ]
         flags = {"difficult": [o.is_difficult for o in file.objects]}
-        yield replace(row, size_hw=size or file.size_hw, objects=objects, flags=flags)
+        row = replace(row, size_hw=size or file.size_hw, objects=objects)
+        yield replace(row, flags=flags, is_partly=file.is_faulty)
 
 
 def _tell_size(place: str, file: VocFile, size_hw: tuple[int, int], faults: Faults) -> None:

@@ -27,7 +27,7 @@ from assay.data.whole_folder import require_free, whole_folder
 from assay.errors import DatasetError
 from assay.types import Dataset
 
-HOLDS = frozenset(("part", "boxes", "empty", "unlabelled"))
+HOLDS = frozenset(("part", "boxes", "empty", "unlabelled", "difficult"))
 """What is kept, of ``formats.HOLDABLE``."""
 
 LABEL_MAP = "labelmap.txt"

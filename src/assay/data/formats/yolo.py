@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from assay.configs import ReadConfig
 from assay.data.faults import Faults
@@ -206,7 +207,8 @@ def _row(
 ) -> ObjectRow:
     size = None if isinstance(look.size, ImageError) else look.size
     if look.text is None:
-        return ObjectRow(picture, part, size, [] if config.missing_labels == "background" else None)
+        cell: list[dict[str, Any]] | None = [] if config.missing_labels == "background" else None
+        return ObjectRow(picture, part, size, cell, has_file=False)
     place, earlier = told_place(look.labels, told.root), faults.count
     if look.fault:
         faults.add(place, look.fault, "write it again with the program that it is from")
@@ -220,7 +222,8 @@ def _row(
         return ObjectRow(picture, part)
     things = read_lines(look.text, place, size, told.names, faults)
     is_useless = not things and faults.count > earlier  # not the same as a file that says there is nothing
-    return ObjectRow(picture, part, size, None if is_useless else things)
+    is_partly = len(things) < sum(bool(line.strip()) for line in look.text.splitlines())
+    return ObjectRow(picture, part, size, None if is_useless else things, is_partly=is_partly)
 
 
 def _notes(rows: Sequence[ObjectRow], told: YoloSet) -> dict[str, list[str]]:

@@ -13,6 +13,7 @@ import numpy as np
 from assay.boxes import area, as_boxes, clip, to_centres
 from assay.data.fitting import Cell, Fitted, fit_cells
 from assay.data.formats.yolo_labels import SLACK
+from assay.data.formats.yolo_write import stand_in
 from assay.data.object_copy import sizes_of
 from assay.masks import Mask
 from assay.types import Dataset
@@ -27,6 +28,10 @@ _OUTSIDE = (
 _WIDENED = (
     "{n} boxes that end inside their masks are widened to go around them: yolo writes the outline alone"
 )
+_STANDS_IN = (
+    "there is no part for {keys}, which other tools ask for: data.yaml names {place} there, and reading it back "
+    "gives the parts as they were; `assay split` makes parts"
+)
 _EMPTY = "{n} empty masks are left out; their boxes are kept"
 
 
@@ -38,6 +43,9 @@ def fit_yolo(dataset: Dataset) -> Fitted:
     DatasetError : the size of a picture is not in the table and cannot be read.
     """
     fitted = Fitted(dataset)
+    if lacking := stand_in(dataset):
+        keys, place = " and ".join(lacking), next(iter(lacking.values()))
+        fitted.notes.append(_STANDS_IN.format(keys=keys, place=place))
     if "objects" not in dataset.table.column_names:
         return fitted
     sizes = sizes_of(dataset)

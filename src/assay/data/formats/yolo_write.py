@@ -2,7 +2,9 @@
 
     data.yaml   images/train/7.jpg   labels/train/7.txt   images/val/   labels/val/   ...
 
-A data set without parts lies in ``images/`` and ``labels/`` themselves. Numbers are written as Python's shortest
+A data set without parts lies in ``images/`` and ``labels/`` themselves. Other tools refuse a ``data.yaml`` without
+``train`` and ``val``: where there is no such part, the pictures that are there stand in, and ``assay_parts`` names
+the parts that are real (``stand_in``). Numbers are written as Python's shortest
 text that gives the same number again, so boxes come back to within rounding (10^-12 px in a photo).
 
 A thing with a mask becomes one polygon: the outlines of its parts along pixel borders, joined by bridges
@@ -23,6 +25,7 @@ import numpy as np
 from assay.boxes import as_boxes, to_centres
 from assay.data.faults import Faults
 from assay.data.formats.yolo_labels import SLACK
+from assay.data.formats.yolo_yaml import OUR_PARTS
 from assay.data.names import some
 from assay.data.object_copy import require_room, sizes_of, stem_places
 from assay.data.outlines import joined, outlines
@@ -86,12 +89,22 @@ def _labels(place: str) -> str:
 def _yaml(dataset: Dataset) -> str:
     import yaml  # noqa: PLC0415 - loaded by those who write YOLO
 
+    places = {_KEYS[part]: _FOLDERS[part] for part in PARTS if part in dataset.parts}
+    lacking = stand_in(dataset)
     told = {
-        **{_KEYS[part]: _FOLDERS[part] for part in PARTS if part in dataset.parts},
+        **lacking,
+        **places,
+        **({OUR_PARTS: list(places)} if lacking else {}),
         "nc": len(dataset.object_classes),
         "names": dict(enumerate(dataset.object_classes)),
     }
     return str(yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=1000))
+
+
+def stand_in(dataset: Dataset) -> dict[str, str]:
+    """Key -> folder for ``train`` and ``val`` where the data set has no such part: the first that it has."""
+    first = _FOLDERS[next(iter(dataset.parts), None)]
+    return {key: first for part, key in _KEYS.items() if part not in dataset.parts and part != "test"}
 
 
 def _label_texts(dataset: Dataset) -> list[str | None]:

@@ -6,8 +6,9 @@
     names: {0: cup, 1: plate}     # or a list
 
 Values are taken as they are written, so a class may be called ``no`` or ``007`` (YAML itself would make ``False``
-and 7 of them). Without any part, the pictures of ``images/`` are taken, which is Assay's own way to say that
-nothing is split.
+and 7 of them). Without any part, the pictures of ``images/`` are taken, as ones that are not split. Where Assay has
+written ``assay_parts``, a part that is not listed there and leads to the pictures of another one, or to ``images``
+where none is listed, only stands in for tools that ask for ``train`` and ``val``, and is none.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ ENDINGS = (".yaml", ".yml")
 _NAMES = re.compile(rb"^\s*names\s*:", re.MULTILINE)
 _PLACES = re.compile(rb"^\s*(train|val|test|nc)\s*:", re.MULTILINE)
 _LOOKED_AT = 1 << 16
+
+OUR_PARTS = "assay_parts"
+"""Key of the parts that are real, where others stand in for tools that ask for ``train`` and ``val``."""
+
 _EMPTY = ("", "~", "null")
 
 
@@ -168,7 +173,15 @@ def _entries(told: dict[str, Any]) -> list[tuple[str, str]]:
         if key in PART_ALIASES and (part := part_named(key)):
             said = told[key] if isinstance(told[key], list) else [told[key]]
             found += [(part, one) for one in said if isinstance(one, str) and one not in _EMPTY]
-    return found
+    return _real(found, told[OUR_PARTS]) if isinstance(told.get(OUR_PARTS), list) else found
+
+
+def _real(entries: list[tuple[str, str]], listed: list[Any]) -> list[tuple[str, str]]:
+    """Without entries that only stand in; where somebody has since changed one, what is written there counts."""
+    parts = {part_named(name) for name in listed if isinstance(name, str)}
+    taken = {one for part, one in entries if part in parts} or {"images"}
+    is_ours = all(part in parts or one in taken for part, one in entries)
+    return [(part, one) for part, one in entries if part in parts or not is_ours]
 
 
 def _place(entry: str, bases: list[Path], file: Path, faults: Faults) -> list[Path]:
