@@ -139,6 +139,71 @@ def test_relabelled_things_have_the_second_models_classes(write, photo):
         assert found.masks[i].box_xyxy[:2] == pytest.approx(box[:2], abs=2)
 
 
+def unsure(path, temperature):
+    """The Bundle again, less sure of everything."""
+    bundle = load_bundle(path)
+    members = {name: bundle.member(name) for name in ("network.onnx", "golden.safetensors")}
+    save_bundle(path, replace(bundle.card, temperature=temperature), members)
+
+
+def seen(found):
+    """What is told of each thing: box, class, score, its mask's corner, and its crop's class."""
+    crops = found.crops["kind"]
+    assert len(crops) == len(found.masks) == len(found.boxes)
+    return [
+        (
+            tuple(box),
+            found.object_classes[int(label)],
+            float(score),
+            tuple(mask.box_xyxy[:2]),
+            crop and crop.label,
+        )
+        for box, label, score, mask, crop in zip(
+            found.boxes.xyxy, found.boxes.labels, found.boxes.scores, found.masks, crops, strict=True
+        )
+    ]
+
+
+@pytest.mark.parametrize("within", ["", 'classes = ["red"]\n'])
+def test_the_least_score_holds_for_the_product(write, tiny_bundle, draw_cells, within):
+    """Who asks for all and filters is left with what is told at once, as ``evaluate`` and ``predict`` do."""
+    unsure(tiny_bundle, 20.0)
+    photo = draw_cells("a.png", THINGS | {(1, 6): "red", (6, 1): "blue"})
+    pixels = np.array(Image.open(photo))
+    for rows, left in ((slice(0, 8), 13), (slice(8, 16), 52), (slice(48, 56), 12)):
+        pixels[rows, left : left + 4] = 128  # cells that are in part grey score less
+    Image.fromarray(pixels).save(photo)
+    shop = assay.load(write(FIND + KIND + "relabel = true\n" + within))
+    whole, told = shop(pixels, least_score=0.01), shop(pixels)
+    least = shop.card.thresholds["boxes"]["score"]
+    plain = assay.load(write(FIND + KIND))(pixels)
+    assert len(plain.boxes) > len(told.boxes) > 0  # else nothing is shown
+    assert seen(told) == [one for one in seen(whole) if one[2] >= least]
+    assert told.boxes.scores.min() >= least
+    stepped = assay.load(write(FIND + "least_score = 0.7\n" + KIND + "relabel = true\n" + within))
+    walked = next(shop.predict([photo], least_score=0.7))
+    for found in (shop(pixels, least_score=0.7), walked, stepped(pixels)):
+        assert seen(found) == [one for one in seen(whole) if one[2] >= 0.7]
+
+
+def test_evaluate_and_predict_tell_the_same_relabelled_things(cli, write, tiny_bundle, photos, tmp_path):
+    """Measured against what is told, nothing is missed and nothing is wrong."""
+    unsure(tiny_bundle, 20.0)
+    file = write(FIND + KIND + "relabel = true\n")
+    (photos / "c.png").unlink()
+    halved = np.array(Image.open(photos / "d2.png"))
+    halved[48:72, 60:72] = 128
+    Image.fromarray(halved).save(photos / "d2.png")
+    for score in ((), ("--score", "0.6")):
+        told = tmp_path / f"truth{len(score)}.json"
+        least = [word.replace("--", "--least-") for word in score]
+        assert cli("predict", file, photos, "--coco", told, *least).code == 0
+        done = cli("evaluate", file, told, "--part", "all", "--draws", "5", "--json", *score)
+        assert done.code == 0, done.err
+        metrics = json.loads(done.out)["metrics"]
+        assert (metrics["boxes.precision"]["value"], metrics["boxes.recall"]["value"]) == (1, 1)
+
+
 def test_predict_and_call_agree(write, photos):
     shop = assay.load(write(FIND + KIND))
     found = list(shop.predict(photos, batch=2, workers=2))

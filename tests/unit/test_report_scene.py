@@ -11,6 +11,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from assay.card import Card
+from assay.configs import ModelConfig, PreprocessConfig
 from assay.errors import ConfigError, DatasetError
 from assay.labels import ClassNames
 from assay.metrics.evaluation import Evaluation
@@ -18,10 +20,12 @@ from assay.metrics.scene_evaluate import evaluate_scenes
 from assay.objects import objects_type
 from assay.pixel_masks import encode_pixels
 from assay.report.material import read_material
+from assay.report.scene_names import value_text
 from assay.report.scene_shots import outcomes
 from assay.report.scene_text import mistakes_line, summary_rows
 from assay.report.scene_words import cautions, headline, points
 from assay.report.write import write_report
+from assay.train.retell import retell
 from assay.types import Dataset, Prediction
 
 HEADS = ("class", "tags", "boxes", "masks", "pixels")
@@ -257,3 +261,60 @@ def test_text_of_mistakes_and_summary(measure):
         "mean IoU",
         "found with the right class",
     ]
+
+
+def test_a_part_without_labels_for_a_head_has_a_dash(measure):
+    few = measure(("class", "boxes"), part="validation")
+    rows = {row[0]: row[1:] for row in summary_rows([measure(), few])}
+    assert rows["boxes, AP50-95"][0][0].isdigit()
+    assert rows["boxes, AP50-95"][1][0].isdigit()
+    for title in ("tags, mAP", "masks, AP50-95", "mean IoU"):
+        assert rows[title][0][0].isdigit()
+        assert rows[title][1] == value_text("boxes.ap50", float("nan"))
+    assert "mean IoU" not in {row[0] for row in summary_rows([few])}
+    assert summary_rows([]) == [("",)]
+
+
+@pytest.fixture
+def finished(run):
+    """A run as ``train`` leaves it: a whole card, a record of its thresholds, a page."""
+    told = json.loads((run / "run.json").read_text())
+    card = Card(
+        CLASSES,
+        PreprocessConfig(size=64),
+        {**ModelConfig(model="csp-nano", heads=HEADS).to_dict(), "channels": 3},
+        name="first",
+        task="scene",
+        object_classes=read_material(run).scene.material.object_classes,
+        pixel_classes=PIXELS,
+        thresholds={"boxes": {"score": 0.4, "target": "f1"}, "nms_free": {"score": 0.3}},
+    )
+    card.save(run / "card.json")
+    (run / "run.json").write_text(json.dumps(told | {"thresholds": card.thresholds}))
+    return run
+
+
+@pytest.mark.parametrize("has_page", [True, False])
+def test_another_score_is_told_by_the_page_and_the_record_too(cli, finished, has_page):
+    page = finished / "report.html"
+    before = write_report(finished).read_bytes() if has_page else b""
+    done = cli("calibrate", finished, "--target", "recall", "--value", "0.3", "--json")
+    assert done.code == 0, done.err
+    picked = json.loads(done.out)["threshold"]
+    assert picked["score"] != 0.4
+    record = json.loads((finished / "run.json").read_text())
+    assert record["thresholds"] == {"boxes": picked} == Card.load(finished / "card.json").thresholds
+    assert (record["dataset"], record["status"]) == ("garden", "finished")
+    assert page.is_file() == has_page  # nobody asked for a page where there is none
+    if has_page:
+        assert page.read_bytes() != before
+        assert page.read_bytes() == write_report(finished, finished / "again.html").read_bytes()
+    assert not list(finished.glob(".*part"))
+
+
+def test_a_damaged_record_is_told_before_anything_is_written(finished):
+    (finished / "run.json").write_text("{")
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=r"run\.json cannot be read"):
+        retell(finished, target="recall", value=0.3)
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 import types
@@ -17,11 +19,12 @@ from PIL import Image
 import assay
 from assay.answer_words import sentences
 from assay.bundle import Card, load_bundle, save_bundle
+from assay.cli.outputs.coco_ids import read_ids
 from assay.configs import PreprocessConfig
 from assay.data.read import read_dataset
 from assay.detections import Detections
 from assay.drawing import background_of, class_colour
-from assay.errors import BundleError, ConfigError, ImageError
+from assay.errors import BundleError, ConfigError, ImageError, ModelError
 from assay.labels import ClassNames
 from assay.runtime.golden import pack_golden, read_golden, sample
 from assay.runtime.load import load_classifier
@@ -362,6 +365,163 @@ def test_coco_file(cli, scene_bundle, photos, tmp_path):
     data = read_dataset(place)
     assert [len(sample.objects) for sample in data] == [3, 0, 1]
     assert data[2].objects.masks[0].area == told["annotations"][3]["area"]
+
+
+def written_truth(place, told, names, ids=(900, 33, 7), numbers=(17, 4)):
+    """What was found as the truth of a file with numbers and file names of its own, and a picture more."""
+    key = dict(zip((row["id"] for row in told["images"]), ids, strict=True))
+    images = [
+        row | {"id": key[row["id"]], "file_name": name}
+        for row, name in zip(told["images"], names, strict=True)
+    ]
+    rows = [
+        row | {"image_id": key[row["image_id"]], "category_id": numbers[row["category_id"] - 1]}
+        for row in told["annotations"]
+    ]
+    categories = [{"id": 90, "name": "no such"}, {"id": 4, "name": "blue"}, {"id": 17, "name": "red"}]
+    images.append({"id": 1, "file_name": "else/where.png", "height": 8, "width": 8})
+    place.write_text(json.dumps({"images": images, "categories": categories, "annotations": rows}))
+    return place
+
+
+def scored(truth, annotations):
+    """AP50-95 by pycocotools."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        gt = COCO(truth)
+        run = COCOeval(gt, gt.loadRes(annotations), "bbox")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return run.stats[0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a.png", "b.png", "d.png"],
+        ["photos/a.png", "./photos/b.png", "old\\\\photos\\\\d.png"],
+        ["val/x/a.png", "val/x/b.png", "val/x/d.png"],
+    ],
+)
+def test_answers_have_the_numbers_of_the_users_file(cli, scene_bundle, photos, tmp_path, names):
+    """COCO's own tools score them against that file."""
+    assert cli("predict", scene_bundle, photos, "--coco", tmp_path / "plain.json").code == 1
+    told = json.loads((tmp_path / "plain.json").read_text(encoding="utf-8"))
+    truth = written_truth(tmp_path / "truth.json", told, names)
+    done = cli("predict", scene_bundle, photos, "--coco", tmp_path / "f.json", "--coco-ids", truth)
+    assert (done.code, "left out" in done.err) == (1, False)
+    found = json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))
+    assert found["categories"] == [{"id": 17, "name": "red"}, {"id": 4, "name": "blue"}]
+    assert [(row["id"], row["file_name"]) for row in found["images"]] == [
+        (900, "photos/a.png"),
+        (33, "photos/b.png"),
+        (7, "photos/d.png"),
+    ]
+    assert {row["image_id"] for row in found["annotations"]} == {900, 7}
+    assert scored(truth, found["annotations"]) == pytest.approx(1)
+    assert [len(sample.objects) for sample in read_dataset(tmp_path / "f.json")] == [3, 0, 1]
+
+
+def test_pictures_that_the_users_file_does_not_list_are_told(
+    cli, scene_bundle, photos, tmp_path, monkeypatch
+):
+    """Also when the walk is taken up, by then some were left out and some numbers were given."""
+    from assay.cli.commands import predict
+    from assay.cli.outputs import ledger
+
+    assert cli("predict", scene_bundle, photos, "--coco", tmp_path / "plain.json").code == 1
+    told = json.loads((tmp_path / "plain.json").read_text(encoding="utf-8"))
+    truth = written_truth(tmp_path / "truth.json", told, ["e.png", "b.png", "d.png"])
+    (photos / "z").mkdir()
+    shutil.copy(photos / "d.png", photos / "z" / "d.png")  # of the two the first has the number
+    files = [tmp_path / "f.json", tmp_path / "g.json"]
+    words = ["predict", scene_bundle, photos, "--coco-ids", truth, "--quiet", "--batch", "1", "--coco"]
+    done = cli(*words, files[0])
+    expected = f"warning: 2 pictures have no image of their own in {truth} (compared by file name) and are left out of"
+    assert expected in done.err
+    assert f"{photos / 'a.png'}, {photos / 'z' / 'd.png'}" in done.err
+    shown = predict._shown
+
+    def breaking(answers, *rest):
+        for i, answer in enumerate(shown(answers, *rest)):
+            if i == 4:
+                raise ModelError("the network failed")
+            yield answer
+
+    monkeypatch.setattr(ledger, "_EVERY_S", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(predict, "_shown", breaking)
+        assert "4 pictures are kept" in cli(*words, files[1]).err
+    other = written_truth(tmp_path / "other.json", told, ["a.png", "b.png", "d.png"])
+    refused = cli(*[other if word == truth else word for word in words], files[1], "--resume")
+    assert (refused.code, "coco_ids was" in refused.err) == (2, True)
+    assert expected in cli(*words, files[1], "--resume").err
+    assert files[0].read_bytes() == files[1].read_bytes()
+    found = json.loads(files[0].read_text(encoding="utf-8"))
+    assert [row["id"] for row in found["images"]] == [33, 7]
+    assert len(found["annotations"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("truth", "told"),
+    [
+        ("{", "truth.json line 1"),
+        ({"annotations": []}, "lists no images"),
+        ({"images": []}, "has no category for 2 of the network's 2 classes"),
+        ({"categories": [{"id": 1, "name": "red"}, {"id": 2, "name": "Blue"}]}, "did you mean Blue?"),
+        ({"categories": [{"id": i, "name": n} for i, n in enumerate(("red", "blue", "red"))]}, "two categories"),
+        ({"categories": [{"id": "a", "name": "red"}, {"id": 2, "name": "blue"}]}, "no whole number"),
+        ({"images": [{"id": "x", "file_name": "a.png"}]}, "image x: its id is no whole number"),
+    ],
+)  # fmt: skip
+def test_a_file_of_numbers_that_does_not_fit_is_told_before_anything_is_answered(
+    cli, scene_bundle, photos, tmp_path, truth, told
+):
+    place = tmp_path / "truth.json"
+    if isinstance(truth, dict) and "annotations" not in truth:
+        truth = {"images": [], **truth}
+    place.write_text(truth if isinstance(truth, str) else json.dumps(truth))
+    done = cli("predict", scene_bundle, photos, "--coco", tmp_path / "f.json", "--coco-ids", place)
+    assert (done.code, done.out) == (2, "")
+    assert told in done.err
+    assert not (tmp_path / "f.json").exists()
+
+
+def test_numbers_are_for_a_coco_file_alone(cli, scene_bundle, tiny_bundle, photos, tmp_path):
+    done = cli("predict", scene_bundle, photos, "--coco-ids", tmp_path / "no.json")
+    assert (done.code, "--coco-ids says how --coco is numbered" in done.err) == (2, True)
+    done = cli(
+        "predict", scene_bundle, photos, "--coco-ids", tmp_path / "no.json", "--coco", tmp_path / "f.json"
+    )
+    assert (done.code, "no.json cannot be read" in done.err) == (2, True)
+
+
+def test_a_picture_of_the_users_file_is_found_by_its_name(tmp_path):
+    names = ["a.jpg", "sub/a.jpg", "val/b.jpg", "val/c.jpg", "test/c.jpg", str(tmp_path / "far" / "c.jpg")]
+    told = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(names)] + [{"id": 77}],
+        "categories": [{"id": 3, "name": "Tür"}],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(told))
+    (tmp_path / "other").mkdir()
+    ids = read_ids(tmp_path / "truth.json", ClassNames(["Tür"]), [tmp_path / "other", "photos.zip"])
+    assert ids.categories == (3,)
+    found = {
+        str(tmp_path / "a.jpg"): 0,  # beside the file, though another one ends in a.jpg
+        str(tmp_path / "other" / "sub" / "a.jpg"): 1,
+        str(tmp_path / "other" / "a.jpg"): 0,
+        str(tmp_path / "b.jpg"): 2,
+        str(tmp_path / "z" / "test" / "c.jpg"): 4,
+        str(tmp_path / "far" / "c.jpg"): 5,
+        str(tmp_path / "c.jpg"): None,
+        str(tmp_path / "z" / "a.jpg"): None,
+        str(tmp_path / "d.jpg"): None,
+    }
+    assert {name: ids.image(name) for name in found} == found
+    assert ids.image("photos.zip/val/c.jpg", is_file=False) == 3
 
 
 def test_annotated_pictures(cli, scene_bundle, photos, tmp_path):

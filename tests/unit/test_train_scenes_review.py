@@ -245,12 +245,20 @@ def test_masks_are_not_taught_by_pictures_without_things(dataset: Dataset) -> No
         (("class", "tags"), {"mosaic": 0.5}, "mosaic"),
         (("boxes",), {"rare": 0.5}, "rare"),
         (("pixels",), {"label_smoothing": 0.1}, "label_smoothing"),
+        (("boxes", "masks", "pixels"), {"dropout": 0.2}, "dropout"),
     ],
 )
 def test_what_no_head_reads_is_refused(dataset: Dataset, heads: Any, option: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=f"{told} would change nothing"):
         recipe_for(dataset, {"heads": heads, **option})
-    recipe_for(dataset, {"heads": heads, "mosaic": 0.0, "rare": 0.0})  # switched off is no wish
+    recipe_for(
+        dataset, {"heads": heads, "mosaic": 0.0, "rare": 0.0, "dropout": 0.0}
+    )  # switched off is no wish
+
+
+def test_dropout_is_for_the_heads_of_the_whole_picture(dataset: Dataset) -> None:
+    for heads in (("tags",), ("class", "boxes")):
+        assert recipe_for(dataset, {"heads": heads, "dropout": 0.2}).model.dropout == 0.2
 
 
 def test_training_pads_with_the_grey_that_is_served(dataset: Dataset) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
+    from assay.cli.outputs.coco_ids import CocoIds
     from assay.cli.outputs.ledger import Output
     from assay.cli.outputs.pictures import AnnotatedPictures
     from assay.runtime.sources import Pictures
@@ -26,7 +27,8 @@ def file_outputs(args: argparse.Namespace, predictor: Any) -> list[Output]:
 
     Raises
     ------
-    ConfigError : a name that is a folder; COCO of a network that finds no things.
+    ConfigError : a name that is a folder; COCO of a network that finds no things, or with numbers of a file that lacks
+        one of its classes or cannot be read.
     """
     card = predictor.card
     found: list[Output] = []
@@ -44,8 +46,16 @@ def file_outputs(args: argparse.Namespace, predictor: Any) -> list[Output]:
     if args.coco is not None:
         from assay.cli.outputs.coco_file import CocoFile  # noqa: PLC0415
 
-        found.append(CocoFile(args.coco, card))
+        found.append(CocoFile(args.coco, card, _coco_ids(args, predictor)))
     return found
+
+
+def _coco_ids(args: argparse.Namespace, predictor: Any) -> CocoIds | None:
+    if args.coco_ids is None or "boxes" not in predictor.card.heads:
+        return None
+    from assay.cli.outputs.coco_ids import read_ids  # noqa: PLC0415
+
+    return read_ids(args.coco_ids, predictor.card.object_classes, args.pictures)
 
 
 def _table(args: argparse.Namespace, predictor: Any) -> Any:

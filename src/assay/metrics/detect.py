@@ -2,8 +2,9 @@
 (https://cocodataset.org/#detection-eval).
 
 hotcoco computes them from arrays; tests hold it to pycocotools. What differs from a file of COCO results: the size of
-a thing is the area of its mask where masks are measured, else of its box (a COCO file says its own ``area``), and
-where there is nothing to measure stands NaN, not -1.
+a true thing is the number of pixels of its mask, for boxes and masks alike, and the area of its box where it has no
+mask (a COCO file says its own ``area``, that of the drawn outline), and where there is nothing to measure stands NaN,
+not -1.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ detections wrong, nor does it lack anything. For masks the same holds of a pictu
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -34,7 +34,7 @@ class Pooled:
 
     ``picture`` (M,) is a number from 0 to N - 1, ``label`` (M,) a position in the classes, ``place`` (M,) the
     position within the picture; ``boxes_xywh`` (M, 4) in pixels, no side below 0; ``masks`` are there where masks are
-    measured.
+    measured; ``outlines`` are the masks that true things have where boxes are measured, for their sizes alone.
     """
 
     picture: Ints
@@ -42,16 +42,22 @@ class Pooled:
     place: Ints
     boxes_xywh: Floats
     masks: tuple[Mask, ...] = ()
+    outlines: tuple[Mask | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.picture)
 
     @property
     def areas(self) -> Floats:
-        """(M,) square pixels: of the mask where masks are measured, else of the box."""
-        if self.masks:
-            return np.array([mask.area for mask in self.masks], np.float64)
-        return np.asarray(self.boxes_xywh[:, 2] * self.boxes_xywh[:, 3])
+        """(M,) square pixels: of the thing's mask where it has one, else of its box; of what was found, of what is
+        measured. COCO sizes a true thing by its outline for boxes too.
+        """
+        of_boxes = np.asarray(self.boxes_xywh[:, 2] * self.boxes_xywh[:, 3], np.float64)
+        drawn = self.masks or self.outlines
+        if not drawn:
+            return of_boxes
+        sizes = [box if mask is None else mask.area for box, mask in zip(of_boxes, drawn, strict=True)]
+        return np.array(sizes, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +118,9 @@ def pool(
     ]
     objects, detections = [one for _, one, _ in kept], [one for _, _, one in kept]
     crowds = [one.crowd for one in objects if one.crowd is not None]
+    outlines = tuple(mask for one in objects for mask in one.masks) if kind == "boxes" else ()
     return Pool(
-        _things(objects, classes, kind, "truth"),
+        replace(_things(objects, classes, kind, "truth"), outlines=outlines),
         _things(detections, classes, kind, "detections"),
         np.concatenate([np.zeros(0, bool), *crowds]),
         np.concatenate([np.zeros(0, np.float32), *(one.scores for one in detections)]),

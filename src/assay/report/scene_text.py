@@ -58,14 +58,21 @@ def print_scenes(evaluation: SceneEvaluation, stream: TextIO) -> None:
 
 
 def summary_rows(evaluations: Sequence[SceneEvaluation]) -> list[tuple[str, ...]]:
-    """A row for the main number of each head, a column for each evaluation, as `assay train` ends with."""
+    """A row for the main number of each head, a column for each evaluation, as `assay train` ends with.
+
+    A dash stands where a part could not tell it, since nobody labelled that there.
+    """
     rows: list[tuple[str, ...]] = [("", *(f"{e.part} ({e.n:,} pictures)" for e in evaluations))]
     for name in (*MAIN.values(), "whole.right_class"):
-        if evaluations and all(name in e.metrics for e in evaluations):
-            estimates = [e.metrics[name] for e in evaluations]
-            cells = [f"{value_text(name, e.value)} {interval_text(name, e)}".strip() for e in estimates]
-            rows.append((named(name).title, *cells))
+        if any(name in e.metrics for e in evaluations):
+            rows.append((named(name).title, *(_number(e, name) for e in evaluations)))
     return rows
+
+
+def _number(evaluation: SceneEvaluation, name: str) -> str:
+    found = evaluation.metrics.get(name)
+    told = value_text(name, None if found is None else found.value)
+    return told if found is None else f"{told} {interval_text(name, found)}".strip()
 
 
 def _names(evaluation: SceneEvaluation, part: str) -> list[str]:

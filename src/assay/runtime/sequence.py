@@ -2,7 +2,8 @@
 
 Answers of the whole picture are put into one Prediction, each part by the one model that tells it. A step that looks at
 crops cuts them as ``assay crops`` does, so that a classifier trained on such crops sees what it was trained on. Its
-answers stand in ``Prediction.crops`` under the step's name; with ``relabel`` things also take its classes.
+answers stand in ``Prediction.crops`` under the step's name; with ``relabel`` things also take its classes, and their
+score times its probability, which has to reach the score from which things are told, as the finder's own had to.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from assay.data.crop_frames import target_frame
 from assay.errors import ConfigError, ImageError
 from assay.live import Live, taking
 from assay.pipeline import default_workers, one_line
+from assay.pipeline_scene import told_from
 from assay.postprocess import picture_of
 from assay.runtime.photo import open_photo
 from assay.runtime.pipeline_file import Step, read_steps
@@ -227,7 +229,16 @@ class SequencePredictor:
         if found.boxes is None or not steps:
             return found
         crops = {step.name: self._of_things(step, found, image, wanted) for step in steps}
-        return self._relabelled(replace(found, crops=crops), steps)
+        return self._relabelled(replace(found, crops=crops), steps, self._told_from(of, wanted))
+
+    def _told_from(self, finder: str | None, wanted: _Wanted) -> float:
+        """The score from which things of a step are told; None stands for the whole picture's."""
+        if wanted.least_score is not None:
+            return wanted.least_score
+        if finder is None:
+            return told_from(self.card)
+        own = next(step.least_score for step in self.steps if step.name == finder)
+        return told_from(self.models[finder].card) if own is None else own
 
     def _of_things(
         self, step: Step, found: Prediction, image: NDArray[np.uint8] | None, wanted: _Wanted
@@ -247,8 +258,12 @@ class SequencePredictor:
             answers[i] = self._deepen(replace(one, origin_xy=frame[:2]), cut, step.name, wanted)
         return tuple(answers)
 
-    def _relabelled(self, found: Prediction, steps: Sequence[Step]) -> Prediction:
-        """Things under the classes of the steps that ask for it, the best first again."""
+    def _relabelled(self, found: Prediction, steps: Sequence[Step], least: float) -> Prediction:
+        """Things under the classes of the steps that ask for it, the best first again, without those below ``least``.
+
+        No product is above the finder's score, so whoever asks for a low score and filters afterwards, as ``evaluate``
+        does, is left with the same things as whoever asks for the high one.
+        """
         naming = [step for step in steps if step.relabel]
         if not naming or found.boxes is None:
             return found
@@ -263,13 +278,15 @@ class SequencePredictor:
                 if crop.label is None:
                     return self._broken(found, crop.error or "a crop has no class")
                 labels[i], scores[i] = crop.label, scores[i] * crop.confidence
-        order = np.argsort(-scores.astype(np.float32), kind="stable")
+        told = scores.astype(np.float32)
+        order = np.argsort(-told, kind="stable")
+        order = order[told[order] >= np.float32(least)]
         positions = np.array([classes.position(labels[i]) for i in order], np.int64)
         again = replace(
             boxes,
             boxes_xyxy=boxes.boxes_xyxy[order],
             labels=positions,
-            scores=scores[order].astype(np.float32),
+            scores=told[order],
             masks=tuple(boxes.masks[i] for i in order),
         )
         crops = {name: tuple(answers[i] for i in order) for name, answers in found.crops.items()}

@@ -29,6 +29,7 @@ FOR_CLASSES_ALONE = ("mixup", "cutmix", "erase", "blur", "noise", "crop_scale", 
 READ_BY: dict[str, tuple[str, ...]] = {
     "loss": ("class",),
     "label_smoothing": ("class",),
+    "dropout": ("class", "tags"),
     "mosaic": ("boxes", "pixels"),
     "mosaic_scale": ("boxes", "pixels"),
     "mosaic_until": ("boxes", "pixels"),

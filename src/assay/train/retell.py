@@ -13,6 +13,7 @@ from assay.bundle import Card
 from assay.errors import ConfigError
 from assay.metrics.scene_evaluation import SceneEvaluation
 from assay.metrics.scene_threshold import pick_box_threshold
+from assay.train.folder import read_json, write_json
 from assay.train.predictor import require_finished
 from assay.verb_configs import TellConfig
 
@@ -45,7 +46,8 @@ def is_scene(folder: Path) -> bool:
 def retell(run: str | Path | Any, **options: Any) -> Retold:
     """Pick the score that things are told from, and write it into the run; ``export`` takes it along.
 
-    The run's evaluations are told anew from that score. Panoptic quality needs pixels that are not kept, and goes.
+    The run's evaluations and ``run.json`` are told anew from that score. Panoptic quality needs pixels that are not
+    kept, and goes. A page about the run is its writer's to renew: ``write_report``.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def retell(run: str | Path | Any, **options: Any) -> Retold:
 
     Raises
     ------
-    ConfigError : no finished run, one that finds no things, no score that reaches the target.
+    ConfigError : no finished run, a damaged one, one that finds no things, no score that reaches the target.
     DatasetError : its evaluation is damaged.
     """
     config = TellConfig.from_dict(options)
@@ -74,11 +76,15 @@ def retell(run: str | Path | Any, **options: Any) -> Retold:
     picked = pick_box_threshold(found["validation"], config.target, config.value)
     if not picked:
         raise ConfigError("nothing right was found in the validation part", fix="train it longer")
+    record = read_json(folder / "run.json") if (folder / "run.json").is_file() else None
     told = {part: one.at(picked["score"]) for part, one in found.items()}
     for one in told.values():
         one.save(folder / "evaluation")
     # what was found without suppression is not kept, so its score cannot follow the new target
     kept = {name: value for name, value in card.thresholds.items() if name != "nms_free"}
-    replace(card, thresholds={**kept, "boxes": picked}).save(folder / "card.json")
+    card = replace(card, thresholds={**kept, "boxes": picked})
+    card.save(folder / "card.json")
+    if record is not None:
+        write_json(folder / "run.json", record | {"thresholds": card.thresholds})
     lost = any(found[part].panoptic is not None and one.panoptic is None for part, one in told.items())
     return Retold(folder, picked, told, lost)

@@ -97,6 +97,7 @@ def _retell(args: argparse.Namespace, wanted: TellConfig) -> int:
     from assay.train.retell import retell  # noqa: PLC0415 - torch
 
     done = retell(args.run, **wanted.to_dict())
+    page = _renewed_page(done.folder)
     if args.json:
         print(json.dumps(done.to_dict(), ensure_ascii=False, allow_nan=False))
         return 0
@@ -115,7 +116,18 @@ def _retell(args: argparse.Namespace, wanted: TellConfig) -> int:
             "\nPanoptic quality was that of the earlier score, and is left out: `assay evaluate` measures it"
         )
     print(f"\nwritten to {done.folder / 'card.json'}; pack it again: assay export {done.folder}")
+    if page is not None:
+        print(f"the report tells it too: {page}")
     return 0
+
+
+def _renewed_page(folder: Path) -> Path | None:
+    """The run's page written anew, where there is one: the old one tells of the earlier score."""
+    if not (folder / "report.html").is_file():
+        return None
+    from assay.report.write import write_report  # noqa: PLC0415 - charts and templates
+
+    return write_report(folder)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ examples:
   assay predict shop.bundle photos.zip more.tar.gz table.parquet --jsonl answers.jsonl --quiet
   assay predict shop.bundle huge/ --parquet answers.parquet --quiet --resume     goes on after a kill
   assay predict things.bundle new-photos/ --coco found.json --least-score 0.5
+  assay predict things.bundle val2017/ --coco found.json --coco-ids instances_val2017.json --least-score 0.01
   assay predict things.bundle walk.mp4 --every 5 --track --csv things.csv --video annotated.mp4
   assay predict shop.bundle new-photos/ --abstain      answers with a promise; the rest goes to a person
   find . -name '*.jpg' | assay predict shop.bundle - --json > answers.jsonl
@@ -68,6 +69,12 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parquet", metavar="FILE", help="all of it as a Parquet table, a row a picture")
     parser.add_argument(
         "--coco", metavar="FILE", help="the things that were found, their scores and masks as COCO JSON"
+    )
+    parser.add_argument(
+        "--coco-ids",
+        metavar="GT.json",
+        help="number pictures and classes of --coco as this COCO file does, by file name and by name, to be scored "
+        "against it",
     )
     parser.add_argument("--out", metavar="FOLDER", help="the pictures with their answers on or below them")
     parser.add_argument("--video", metavar="FILE", help="a video's frames with their answers on them, as MP4")
@@ -262,13 +269,22 @@ def _about(args: argparse.Namespace, predictor: Any) -> dict[str, Any]:
         "workers": args.workers,
         "pictures": args.pictures,
         **{name: getattr(args, name) for name in options},
+        "coco_ids": _digest_of_ids(args),
     }
+
+
+def _digest_of_ids(args: argparse.Namespace) -> str | None:
+    if args.coco_ids is None:
+        return None
+    from assay.cli.outputs.coco_ids import digest_of  # noqa: PLC0415
+
+    return digest_of(args.coco_ids)
 
 
 def _refuse_foreign(args: argparse.Namespace, predictor: Any) -> None:
     """Options that are for another kind of network."""
     if predictor.card.task == "classify":
-        wrong = [name for name in ("coco", "least_score") if getattr(args, name) is not None]
+        wrong = [name for name in ("coco", "coco_ids", "least_score") if getattr(args, name) is not None]
         wrong += ["track"] * args.track
         if wrong:
             raise ConfigError(
@@ -329,6 +345,8 @@ def _check(args: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise ConfigError(f"--{name} needs at least 1", got=str(value), fix=f"e.g. --{name} 4")
     files = [name for name in ("jsonl", "csv", "parquet", "coco") if getattr(args, name) is not None]
+    if args.coco_ids is not None and args.coco is None:
+        raise ConfigError("--coco-ids says how --coco is numbered", fix="add --coco FILE")
     if args.resume and not files:
         raise ConfigError(
             "--resume goes on with files",
