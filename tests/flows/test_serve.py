@@ -164,7 +164,7 @@ def test_a_key_that_cannot_be_leaves_no_folder_behind(tmp_path: Path, cli: Calla
     policy, folder = tmp_path / "shapes.yaml", tmp_path / "home"
     policy.write_text(yaml.safe_dump(SHAPES), "utf-8")
     for words, told in (
-        (("--name", "shop", "--scope", "submitt"), "did you mean 'submit'"),
+        (("--name", "shop", "--scope", "submitt"), "did you mean submit?"),
         (("--name", "shop"), "at least one scope"),
         (("--scope", "submit"), "a key has a name"),
     ):

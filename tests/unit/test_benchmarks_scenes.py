@@ -242,7 +242,7 @@ def test_the_page_has_room_for_every_table():
 def test_of_what_was_learned_by_heart_the_last_line_of_a_network_counts():
     line = {"network": "unet", "heads": ["pixels"], "steps": 10, "pixels.miou": 0.5, "reached": False}
     rows = overfit.table([line, {**line, "steps": 20, "pixels.miou": 0.97, "reached": True}])
-    assert rows[2:] == ["| unet | pixels | 20 | - | - | 0.970 | yes |"]
+    assert rows[2:] == ["| unet | pixels | 320 | 20 | - | - | 0.970 | yes |"]
 
 
 def test_round_trips_tell_what_comes_home(bccd, tmp_path):
