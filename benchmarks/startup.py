@@ -26,7 +26,10 @@ def commands(bundle: Path | None, photo: Path | None) -> dict[str, tuple[list[st
         "python -c 'import onnxruntime'": ([sys.executable, "-c", "import onnxruntime"], "-"),
     }
     if bundle and photo:
-        found[f"assay predict, one photo, {bundle.stem}"] = ([ASSAY, "predict", str(bundle), str(photo)], "< 0.6")
+        found[f"assay predict, one photo, {bundle.stem}"] = (
+            [ASSAY, "predict", str(bundle), str(photo)],
+            "< 0.6",
+        )
     return found
 
 
