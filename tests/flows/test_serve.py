@@ -10,6 +10,8 @@ import http.server
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -172,6 +174,18 @@ def test_a_key_that_cannot_be_leaves_no_folder_behind(tmp_path: Path, cli: Calla
         assert done.code == 2, done
         assert told in done.err
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("words", [("keys", "add"), ("keys", "list"), ("verify-record",), ("serve",)])
+def test_a_library_that_is_missing_is_named(tmp_path: Path, words: tuple[str, ...]) -> None:
+    policy = tmp_path / "shapes.yaml"
+    policy.write_text(yaml.safe_dump(SHAPES), "utf-8")
+    given = [*words, str(policy), *(["--name", "shop", "--scope", "submit"] if "add" in words else [])]
+    code = f"import sys; sys.modules['sqlalchemy'] = None; from assay.cli.main import main; sys.exit(main({given!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done
+    assert "the service is not installed" in done.stderr
+    assert "got: no sqlalchemy" in done.stderr
 
 
 def test_a_record_of_another_key_is_left_alone(

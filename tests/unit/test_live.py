@@ -38,6 +38,20 @@ def greys(tmp_path):
     return paths
 
 
+class Endless:
+    """The same photo for ever, and how often it was taken."""
+
+    def __init__(self, path):
+        self._path, self.taken = path, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.taken += 1
+        return Photo("held", self._path.read_bytes)
+
+
 class Hand:
     """Gives sources one by one, when the test says so; an exception is raised in its place, None is the end."""
 
@@ -122,22 +136,15 @@ def test_a_fault_of_the_source_is_raised_behind_what_came_before(greys, lanes, b
 
 @pytest.mark.parametrize(("lanes", "batch", "workers"), WAYS)
 def test_no_more_is_taken_than_there_is_room_for(greys, lanes, batch, workers):
-    taken = 0
-
-    def endless():
-        nonlocal taken
-        while True:
-            taken += 1
-            yield Photo("held", greys[0].read_bytes)
-
-    answers = walked(Live([endless()]), lanes, batch, workers)
+    endless = Endless(greys[0])
+    answers = walked(Live([endless]), lanes, batch, workers)
     next(answers)
     before = -1
-    while before != taken:
-        before = taken
+    while before != endless.taken:
+        before = endless.taken
         time.sleep(0.05)
     ahead = (2 * workers + CHUNKS_AHEAD) * batch if lanes and workers > 1 else 2 * batch * BATCHES_AHEAD
-    assert taken <= ahead + 2
+    assert endless.taken <= ahead + 2
     answers.close()
     assert not threads()
 
@@ -154,17 +161,10 @@ def test_an_engine_that_fails_is_raised_and_threads_end(greys):
 
 
 def test_photos_that_hold_their_pixels_are_no_more_on_many_lanes(greys):
-    taken = 0
-
-    def endless():
-        nonlocal taken
-        while True:
-            taken += 1
-            yield Photo("held", greys[0].read_bytes)
-
-    answers = walked(endless(), True, 8, 64)
+    endless = Endless(greys[0])
+    answers = walked(endless, True, 8, 64)
     next(answers)
-    assert taken <= PHOTOS_AHEAD + 64 + CHUNKS_AHEAD
+    assert endless.taken <= PHOTOS_AHEAD + 64 + CHUNKS_AHEAD
     answers.close()
 
 

@@ -46,7 +46,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from assay.cli.service_parts import open_place  # noqa: PLC0415
+    from assay.cli.service_parts import need_service, open_place  # noqa: PLC0415
+
+    need_service()
     from assay.service.store.keys import MACHINE, add_key, list_keys, require_fit, revoke_key  # noqa: PLC0415
 
     scopes = tuple(dict.fromkeys(args.scope or ()))
